@@ -1,0 +1,56 @@
+# Everything is installed in .venv; a second run of any target installs nothing.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+QUICKSTART := configs/quickstart.toml
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-all lint docs bench clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/.demo  ## learn four tasks with two methods, then report and predict
+	$(BIN)/amlora run $(QUICKSTART)
+	$(BIN)/amlora run $(QUICKSTART) --method sin_lora
+	$(BIN)/amlora report runs --out runs/report.html --force
+	skills=$$($(BIN)/amlora run $(QUICKSTART) --quiet) && \
+	  $(BIN)/amlora predict "$$skills" --task sms "You have won a prize! Call now to claim it."
+
+test: lint  ## lint, then the tests that take seconds
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+test-all: lint  ## lint, then every test
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m ""
+
+lint: .venv/.test  ## style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+
+docs: .venv/.docs  ## build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+bench: .venv/.test  ## measure speed and memory
+	$(BIN)/python benchmarks/run.py
+
+clean:  ## remove what the other targets made, except runs/
+	rm -rf .venv site .pytest_cache .ruff_cache .hypothesis
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "amlora needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# One stamp for each set of extras, made again when the requirements change.
+.venv/.demo: EXTRAS := quickstart,report
+.venv/.test: EXTRAS := dev,data,peft,report,stats,quickstart
+.venv/.docs: EXTRAS := docs
+
+# torch goes first and alone, so that a build already at hand is kept by the second command.
+.venv/.demo .venv/.test .venv/.docs: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) install -c constraints.txt torch==2.13.0
+	$(PIP) install -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
