@@ -1,0 +1,101 @@
+"""Checks of options, labels and splits; each names the file and line, or the setting, at fault."""
+
+from collections.abc import Mapping, Sequence
+
+from amlora.errors import InputError, nearest
+from amlora.streams.rows import Row
+from amlora.streams.task import UNLABELLED
+from amlora.streams.text import answer_key, text_key
+
+SHOWN_OPTIONS = 15  # more are cut from an error's line
+
+
+def check_options(options: Sequence[str], where: str) -> None:
+    """Refuse options that exact match could not tell apart.
+
+    Raises:
+        InputError: an empty option, white space around one, a repeated one, or two that are equal
+            without case, punctuation and white space.
+    """
+    seen: dict[str, str] = {}
+    for option in options:
+        if option != option.strip() or "\n" in option:
+            raise InputError(
+                f"{where}: option {option!r} has white space around it or a line break."
+            )
+        key = answer_key(option)
+        if not key:
+            raise InputError(f"{where}: option {option!r} is empty or only punctuation.")
+        if key in seen:
+            why = (
+                "is there twice"
+                if option == seen[key]
+                else f"equals {seen[key]!r} without case, punctuation and white space"
+            )
+            raise InputError(f"{where}: option {option!r} {why}.")
+        seen[key] = option
+
+
+def check_labels(rows: Sequence[Row], options: Sequence[str], origin: str) -> None:
+    """Refuse a label that is not among the options; rows kept without a label pass.
+
+    Args:
+        rows: of one split.
+        options: the allowed labels; empty means free text, where anything is allowed.
+        origin: where the options come from, as in "labels.json".
+    """
+    if not options:
+        return
+    allowed = {*options, UNLABELLED}
+    for row in rows:
+        if row.label not in allowed:
+            names = ", ".join(repr(option) for option in options[:SHOWN_OPTIONS])
+            more = ", ..." if len(options) > SHOWN_OPTIONS else ""
+            raise InputError(
+                f"{row.place}: label {row.label!r} is not among the options of {origin}:"
+                f" {names}{more}{nearest(row.label, options) or '.'}"
+            )
+
+
+def drop_unlabelled(rows: Sequence[Row], *, keep_marked: bool, where: str) -> tuple[list[Row], int]:
+    """Leave out the rows without a label: an empty one, or UNLABELLED.
+
+    Args:
+        rows: of one split.
+        keep_marked: keep the rows labelled UNLABELLED, as the reference does; refuse empty labels.
+        where: the split, for the error.
+
+    Returns:
+        The rows left, and how many were dropped.
+
+    Raises:
+        InputError: no row at all, none that has a label, or an empty label where all are kept.
+    """
+    if not rows:
+        raise InputError(f"{where}: no rows.")
+    if keep_marked:
+        for row in rows:
+            if not row.label:
+                raise InputError(f"{row.place}: no label, and stream.drop_unlabelled is false.")
+        return list(rows), 0
+    kept = [row for row in rows if row.label not in ("", UNLABELLED)]
+    if not kept:
+        raise InputError(f"{where}: none of its {len(rows)} rows has a label.")
+    return kept, len(rows) - len(kept)
+
+
+def find_overlap(splits: Mapping[str, Sequence[Row]], name: str) -> list[str]:
+    """Return one warning for each two splits that share texts, with the count.
+
+    Texts are compared without case, punctuation and extra white space. A shared text is no error:
+    the reference benchmark has dev equal to test, and a caller may know what is shared and why.
+    """
+    keys = {split: {text_key(row.text) for row in rows} for split, rows in splits.items()}
+    warnings: list[str] = []
+    for first, second in (("train", "test"), ("train", "dev"), ("dev", "test")):
+        count = sum(text_key(row.text) in keys[first] for row in splits[second])
+        if count:
+            warnings.append(
+                f"{name}: {count} of {len(splits[second])} {second} texts are in {first} as well."
+            )
+    return warnings

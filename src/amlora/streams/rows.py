@@ -1,0 +1,98 @@
+"""Rows on their way from a file to a task: they still know the file and line they came from."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from amlora.errors import InputError, nearest
+from amlora.streams.task import Example
+
+COLUMNS = ("text", "label")
+PAIR_COLUMNS = ("prompt", "completion")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One object of a file, as it was read."""
+
+    place: str
+    """"{file}: line {n}", or what comes closest to it."""
+    values: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One text and its label, checked to be text."""
+
+    text: str
+    label: str
+    """Without white space around it; empty where the file gives none."""
+    row: str
+    place: str
+
+    def example(self) -> Example:
+        """Return the row as the task keeps it."""
+        return Example(text=self.text, label=self.label, row=self.row)
+
+
+def pick_columns(record: Record, columns: tuple[str, str]) -> tuple[str, str]:
+    """Return the names of the text and label columns: the ones asked for, or prompt and completion.
+
+    Prompt and completion serve only if nothing else was asked for and neither default is there.
+    """
+    names = record.values.keys()
+    if columns == COLUMNS and not names & set(COLUMNS) and names >= set(PAIR_COLUMNS):
+        return PAIR_COLUMNS
+    return columns
+
+
+def to_rows(
+    records: Iterable[Record], split: str, columns: tuple[str, str], where: str
+) -> tuple[list[Row], tuple[str, str]]:
+    """Take text and label out of each record.
+
+    Args:
+        records: one split, in its file's order.
+        split: "train", "dev" or "test"; the start of each row's id.
+        columns: the names of the text and label columns.
+        where: dotted path of the task's settings.
+
+    Returns:
+        The rows, and the columns that were used.
+
+    Raises:
+        InputError: a missing column, an empty text, a value that is not text.
+    """
+    rows: list[Row] = []
+    used: tuple[str, str] | None = None
+    for index, record in enumerate(records):
+        used = used or pick_columns(record, columns)
+        for field, column in zip(COLUMNS, used, strict=True):
+            if column not in record.values:
+                names = ", ".join(repr(name) for name in record.values) or "none"
+                raise InputError(
+                    f"{where}.{field}: column {column!r} is not in {record.place};"
+                    f" columns are: {names}{nearest(column, record.values) or '.'}"
+                )
+        text = record.values[used[0]]
+        if not isinstance(text, str):
+            raise InputError(f"{record.place}: {used[0]} must be text, got {shown(text)}.")
+        if not text.strip():
+            raise InputError(f"{record.place}: {used[0]} is empty.")
+        label = to_label(record.values[used[1]], record.place, used[1])
+        rows.append(Row(text, label, f"{split}:{index}", record.place))
+    return rows, used or columns
+
+
+def to_label(value: object, place: str, column: str) -> str:
+    """Return a label as text: text, a whole number or true/false; empty for nothing."""
+    if value is None:
+        return ""
+    if not isinstance(value, str | int):
+        raise InputError(f"{place}: {column} must be text or a whole number, got {shown(value)}.")
+    return str(value).strip()
+
+
+def shown(value: object) -> str:
+    """Return a value shortly, with its type, for one line of an error."""
+    text = repr(value)
+    return f"{text if len(text) <= 40 else text[:37] + '...'} ({type(value).__name__})"

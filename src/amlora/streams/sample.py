@@ -1,0 +1,101 @@
+"""Seeded draws of rows: each depends on the seed, the task's name and its rows, on no other task.
+
+Every row has a rank, a hash of (seed, task, row). A draw takes the lowest ranks, so a smaller draw
+is always a part of a larger one, and adding a task to a stream changes no other task's rows.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TypeVar
+
+from amlora.errors import InputError
+from amlora.streams.rows import Row
+from amlora.streams.task import Example
+from amlora.streams.text import text_key
+
+Labelled = TypeVar("Labelled", Row, Example)
+
+
+def rank(seed: int, task: str, row: str) -> bytes:
+    """Return a row's place in the seeded order."""
+    return hashlib.sha256(f"{seed}\0{task}\0{row}".encode()).digest()
+
+
+def draw(
+    rows: Sequence[Labelled],
+    *,
+    seed: int,
+    task: str,
+    by_label: bool = True,
+    per_class: int | None = None,
+    per_task: int | None = None,
+) -> list[Labelled]:
+    """Draw rows and return them in the seeded order, labels mixed.
+
+    Args:
+        rows: one split of one task.
+        seed: decides the order.
+        task: the task's name.
+        by_label: whether labels are classes; otherwise (free text) the task is one class.
+        per_class: at most so many rows of each class; None for all.
+        per_task: at most so many rows altogether, of those that `per_class` left; None for all.
+    """
+    drawn: list[Labelled] = []
+    taken: defaultdict[str, int] = defaultdict(int)
+    for row in sorted(rows, key=lambda row: rank(seed, task, row.row)):
+        group = row.label if by_label else ""
+        if per_class is None or taken[group] < per_class:
+            taken[group] += 1
+            drawn.append(row)
+    return drawn[:per_task]
+
+
+def set_aside(
+    rows: Sequence[Row], share: float, *, seed: int, task: str, by_label: bool, split: str
+) -> tuple[list[Row], list[Row]]:
+    """Take a share of each class out of the train rows: at least one text of a class of three.
+
+    Rows of equal text (case, punctuation and white space aside) go to the same side, so that what
+    is set aside stays unseen.
+
+    Args:
+        rows: the train rows.
+        share: 0 < share < 1, of the distinct texts of each class.
+        seed: decides which rows are taken.
+        task: the task's name.
+        by_label: whether labels are classes; otherwise the task is one class.
+        split: what the rows are taken for; dev and test get different rows.
+
+    Returns:
+        The rows left and the rows taken, both in the order given.
+
+    Raises:
+        InputError: too few distinct texts to take any and leave any.
+    """
+    classes: defaultdict[str, list[str]] = defaultdict(list)
+    first: dict[str, Row] = {}
+    for row in rows:
+        key = text_key(row.text)
+        if key not in first:
+            first[key] = row
+            classes[row.label if by_label else ""].append(key)
+    if len(first) < 2:
+        raise InputError(
+            f"{task}: {len(first)} distinct train text is too few to set a {split} part aside."
+        )
+
+    def order(key: str) -> bytes:
+        return rank(seed, f"{task}\0{split}", first[key].row)
+
+    taken: set[str] = set()
+    for keys in classes.values():
+        count = max(1, int(share * len(keys))) if len(keys) >= 3 else 0
+        taken.update(sorted(keys, key=order)[:count])
+    if not taken:
+        largest = max(classes.values(), key=len)
+        taken.add(min(largest, key=order))
+    return (
+        [row for row in rows if text_key(row.text) not in taken],
+        [row for row in rows if text_key(row.text) in taken],
+    )

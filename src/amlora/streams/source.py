@@ -1,0 +1,127 @@
+"""Find and read the splits of one task: a hub data set, the reference layout, or own files."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+
+from amlora import files
+from amlora.errors import InputError, nearest
+from amlora.streams.hub import read_hub
+from amlora.streams.read import SUFFIXES, read_records
+from amlora.streams.rows import Record
+from amlora.streams.settings import TaskSettings
+
+FILE_NAMES = {"train": ("train",), "dev": ("dev", "validation"), "test": ("test",)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What was read of one task."""
+
+    title: str
+    """What was read, for a reader."""
+    splits: dict[str, list[Record]]
+    """"train", and "dev" and "test" where there are any."""
+    columns: tuple[str, str]
+    """Names of the text and the label column."""
+    origins: dict[str, str] = field(default_factory=dict[str, str])
+    """File of each split, for errors."""
+    options: tuple[str, ...] = ()
+    """The answers that the source itself lists."""
+    category: str = ""
+    dataset: str = ""
+
+
+def read_source(task: TaskSettings, data_root: str, where: str) -> Source:
+    """Read a task's rows.
+
+    Args:
+        task: says where they are.
+        data_root: folder that relative paths start from; empty for the current one.
+        where: dotted path of the task's settings, for errors.
+
+    Raises:
+        InputError: no such file, folder or data set, or a broken row.
+    """
+    columns = (task.text, task.label)
+    if task.hub:
+        splits = read_hub(task, where)
+        origins = {split: f"{task.hub} {split}" for split in splits}
+        return Source(title=task.hub, splits=splits, columns=columns, origins=origins)
+    root = Path(data_root).expanduser()
+    source = root / Path(task.source).expanduser()
+    if task.source and not source.exists():
+        raise InputError(f"{where}.source: {source}: no such file or folder{similar(source)}")
+    folder = source.parent if source.is_file() else source
+    paths = {
+        split: folder / Path(name).expanduser()
+        for split, name in (("train", task.train), ("dev", task.dev), ("test", task.test))
+        if name
+    }
+    for split, path in paths.items():
+        if not path.is_file():
+            raise InputError(f"{where}.{split}: {path}: no such file{similar(path)}")
+    if source.is_file():
+        if task.train:
+            raise InputError(
+                f"{where}.train: {source} is the train file already; give one of them."
+            )
+        paths["train"] = source
+    elif task.source:
+        for split, names in FILE_NAMES.items():
+            if split not in paths and (found := find_file(source, names, where)):
+                paths[split] = found
+    if "train" not in paths:
+        expected = ", ".join(f"train{suffix}" for suffix in SUFFIXES)
+        raise InputError(f"{where}.source: {source} has no train file; expected one of {expected}.")
+    read = Source(
+        title=str(source) if task.source else str(paths["train"]),
+        splits={split: read_records(paths[split]) for split in FILE_NAMES if split in paths},
+        origins={split: str(path) for split, path in paths.items()},
+        columns=columns,
+    )
+    if (source / "labels.json").is_file():
+        return as_reference(read, source.absolute())
+    return read
+
+
+def as_reference(read: Source, folder: Path) -> Source:
+    """Add what the reference layout tells by its names (Category/Name) and its labels.json."""
+    text, label = read.columns
+    return replace(
+        read,
+        columns=("sentence" if text == "text" else text, label),
+        options=read_labels(folder / "labels.json"),
+        category=folder.parent.name,
+        dataset=folder.name,
+    )
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Read the reference layout's list of labels."""
+    try:
+        return msgspec.convert(files.read_json(path), tuple[str, ...])
+    except msgspec.ValidationError:
+        raise InputError(f"{path}: must be a list of texts.") from None
+
+
+def find_file(folder: Path, names: tuple[str, ...], where: str) -> Path | None:
+    """Return the one file of a split in a folder, or None."""
+    found = [
+        path
+        for name in names
+        for suffix in SUFFIXES
+        if (path := folder / f"{name}{suffix}").is_file()
+    ]
+    if len(found) > 1:
+        listed = " and ".join(path.name for path in found)
+        raise InputError(f"{where}.source: {folder} has {listed}; name one by {where}.{names[0]}.")
+    return found[0] if found else None
+
+
+def similar(path: Path) -> str:
+    """Return "; did you mean ...?" for a like name beside a missing path, or a full stop."""
+    if not path.parent.is_dir():
+        return "."
+    return nearest(path.name, [entry.name for entry in path.parent.iterdir()]) or "."

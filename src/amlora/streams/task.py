@@ -1,0 +1,78 @@
+"""A task (instruction, options, examples) and a stream of tasks, as all other parts see them."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from amlora import files
+
+UNLABELLED = "-"  # GLUE's own mark for a row its annotators did not agree on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One text and the answer that is right for it."""
+
+    text: str
+    label: str
+    row: str
+    """Stable id inside its task: the split it was read from and its place there ("test:12")."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One thing to learn. `load_stream` makes tasks whose examples have been checked."""
+
+    name: str
+    instruction: str
+    options: tuple[str, ...]
+    """The allowed answers; empty means free text."""
+    train: tuple[Example, ...]
+    dev: tuple[Example, ...]
+    test: tuple[Example, ...]
+    category: str = ""
+    """Kind of task, named by the `Task:` prefix."""
+    dataset: str = ""
+    """What the `Dataset:` prefix names; empty means the task's name."""
+    cue: str = "Answer:"
+    show_options: bool = True
+    source: str = ""
+    """Where the examples come from, for a reader; not part of the digest."""
+
+    def digest(self) -> str:
+        """Return the sha256 of all that decides this task's prompts, answers and splits."""
+        return files.digest(
+            {
+                "name": self.name,
+                "instruction": self.instruction,
+                "options": list(self.options),
+                "category": self.category,
+                "dataset": self.dataset,
+                "cue": self.cue,
+                "show_options": self.show_options,
+                "train": plain(self.train),
+                "dev": plain(self.dev),
+                "test": plain(self.test),
+            }
+        )
+
+    def majority(self) -> float:
+        """Return the most frequent test label's share (0..1): what a constant answer scores."""
+        counts = Counter(example.label for example in self.test)
+        return max(counts.values()) / len(self.test) if self.test else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskStream:
+    """Tasks in the order in which they are learned."""
+
+    name: str
+    tasks: tuple[Task, ...]
+
+    def digest(self) -> str:
+        """Return the sha256 of the tasks and their order."""
+        return files.digest([task.digest() for task in self.tasks])
+
+
+def plain(examples: tuple[Example, ...]) -> list[list[str]]:
+    """Return examples as lists of strings, so that they can be hashed."""
+    return [[example.row, example.text, example.label] for example in examples]

@@ -1,0 +1,144 @@
+import pytest
+
+from amlora.errors import InputError
+from amlora.streams.check import check_labels, check_options, drop_unlabelled, find_overlap
+from amlora.streams.rows import Record, Row, to_rows
+from amlora.streams.text import answer_key, text_key
+
+
+def row(text: str, label: str = "yes", index: int = 0) -> Row:
+    return Row(text, label, f"train:{index}", f"a.jsonl: line {index + 1}")
+
+
+def record(index: int = 0, **values: object) -> Record:
+    return Record(f"a.jsonl: line {index + 1}", values)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("a", "b", "a"), "option 'a' is there twice."),
+        (("Not spam", "notspam"), "option 'notspam' equals 'Not spam' without case,"),
+        (("C", "C++"), "option 'C++' equals 'C' without case, punctuation and white space."),
+        (("a", ""), "option '' is empty or only punctuation."),
+        (("a", "?!"), "option '?!' is empty or only punctuation."),
+        ((" a", "b"), "option ' a' has white space around it or a line break."),
+        (("a\nb", "b"), "option 'a\\nb' has white space around it or a line break."),
+    ],
+)
+def test_options_that_exact_match_cannot_tell_apart_are_refused(options, expected):
+    with pytest.raises(InputError) as caught:
+        check_options(options, "stream.tasks[0].options")
+    assert str(caught.value).startswith(f"stream.tasks[0].options: {expected}")
+
+
+def test_a_label_that_is_no_option_is_named_with_its_line_and_the_nearest_option():
+    rows = [row("a", "positive"), row("b", "postive", 1)]
+    with pytest.raises(InputError) as caught:
+        check_labels(rows, ("negative", "positive"), "labels.json")
+    assert str(caught.value) == (
+        "a.jsonl: line 2: label 'postive' is not among the options of labels.json:"
+        " 'negative', 'positive'; did you mean 'positive'?"
+    )
+
+
+def test_any_label_is_right_for_free_text():
+    check_labels([row("a", "whatever")], (), "a.jsonl")
+
+
+def test_unlabelled_rows_are_dropped_and_counted():
+    rows = [row("a"), row("b", "-", 1), row("c", "", 2)]
+    assert drop_unlabelled(rows, keep_marked=False, where="a.jsonl") == ([rows[0]], 2)
+
+
+def test_rows_marked_unlabelled_are_kept_on_request_and_pass_as_labels():
+    rows = [row("a"), row("b", "-", 1)]
+    assert drop_unlabelled(rows, keep_marked=True, where="a.jsonl") == (rows, 0)
+    check_labels(rows, ("yes", "no"), "a.jsonl")
+
+
+def test_an_empty_label_is_refused_where_unlabelled_rows_are_kept():
+    with pytest.raises(InputError, match=r"a\.jsonl: line 2: no label"):
+        drop_unlabelled([row("a"), row("b", "", 1)], keep_marked=True, where="a.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [([], "a.jsonl: no rows."), ([row("a", "-")], "a.jsonl: none of its 1 rows has a label.")],
+)
+def test_an_empty_split_is_refused(rows, expected):
+    with pytest.raises(InputError) as caught:
+        drop_unlabelled(rows, keep_marked=False, where="a.jsonl")
+    assert str(caught.value) == expected
+
+
+def test_texts_shared_by_two_splits_are_counted_in_a_warning():
+    splits = {
+        "train": [row("One text."), row("two")],
+        "dev": [row("three")],
+        "test": [row("one  TEXT"), row("three"), row("four")],
+    }
+    assert find_overlap(splits, "fruit") == [
+        "fruit: 1 of 3 test texts are in train as well.",
+        "fruit: 1 of 3 test texts are in dev as well.",
+    ]
+
+
+def test_a_missing_column_is_named_with_the_setting_and_the_nearest_column():
+    with pytest.raises(InputError) as caught:
+        to_rows([record(text="a", label="b")], "train", ("txt", "label"), "stream.tasks[1]")
+    assert str(caught.value) == (
+        "stream.tasks[1].text: column 'txt' is not in a.jsonl: line 1; columns are:"
+        " 'text', 'label'; did you mean 'text'?"
+    )
+
+
+def test_a_column_missing_from_a_later_row_is_named_by_that_line():
+    with pytest.raises(InputError, match=r"\.label: column 'label' is not in a\.jsonl: line 2"):
+        to_rows(
+            [record(text="a", label="b"), record(1, text="a")], "train", ("text", "label"), "task"
+        )
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"text": " \n", "label": "b"}, "a.jsonl: line 1: text is empty."),
+        ({"text": 3, "label": "b"}, "a.jsonl: line 1: text must be text, got 3 (int)."),
+        ({"text": None, "label": "b"}, "a.jsonl: line 1: text must be text, got None (NoneType)."),
+        ({"text": "a", "label": 0.5}, "a.jsonl: line 1: label must be text or a whole number, got"),
+        ({"text": "a", "label": ["b"]}, "a.jsonl: line 1: label must be text or a whole number,"),
+    ],
+)
+def test_a_value_that_is_not_text_is_named_by_its_line(values, expected):
+    with pytest.raises(InputError) as caught:
+        to_rows([record(**values)], "train", ("text", "label"), "task")
+    assert str(caught.value).startswith(expected)
+
+
+def test_prompt_and_completion_serve_where_text_and_label_are_absent():
+    rows, used = to_rows([record(prompt="a", completion="b")], "dev", ("text", "label"), "task")
+    assert [(r.text, r.label, r.row) for r in rows] == [("a", "b", "dev:0")]
+    assert used == ("prompt", "completion")
+
+
+def test_prompt_and_completion_do_not_serve_where_one_default_is_there():
+    with pytest.raises(InputError, match=r"task\.label: column 'label' is not in"):
+        to_rows([record(prompt="a", completion="b", text="c")], "dev", ("text", "label"), "task")
+
+
+@pytest.mark.parametrize(
+    ("value", "label"), [(3, "3"), (True, "True"), (" yes ", "yes"), (None, ""), ("", "")]
+)
+def test_labels_are_text_without_white_space_around(value, label):
+    rows, _ = to_rows([record(text="a", label=value)], "train", ("text", "label"), "task")
+    assert rows[0].label == label
+
+
+def test_keys_drop_case_punctuation_and_white_space():
+    assert answer_key(" Not-Spam! ") == "notspam"
+    assert text_key("Will  you DIE?") == text_key("will you die") == "will you die"
+
+
+def test_texts_of_punctuation_alone_stay_apart():
+    assert text_key("?!") != text_key("...")

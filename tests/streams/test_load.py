@@ -1,0 +1,231 @@
+import json
+from collections import Counter
+
+import pytest
+
+from amlora.errors import InputError
+from amlora.streams.load import load_stream
+from amlora.streams.settings import StreamSettings, TaskSettings
+
+SPLITS = ("train", "dev", "test")
+
+
+def load(*tasks, **fields):
+    return load_stream(StreamSettings(tasks=tasks, **fields))
+
+
+def complaint(*tasks, **fields) -> str:
+    with pytest.raises(InputError) as caught:
+        load(*tasks, **fields)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def texts(examples) -> set[str]:
+    return {example.text for example in examples}
+
+
+@pytest.fixture
+def reference(write):
+    """Two tasks of order 1's four, in the reference layout, and the folder they are in."""
+    for folder, labels in (("SC/amazon", ["negative", "very negative"]), ("NLI/MNLI", ["a", "b"])):
+        for split in SPLITS:
+            rows = [
+                {"sentence": f"{split} {i}", "label": label}
+                for i in range(3)
+                for label in (*labels, "-")
+            ]
+            write(f"data/{folder}/{split}.json", json.dumps(rows))
+        path = write(f"data/{folder}/labels.json", json.dumps(labels))
+    return path.parents[2]
+
+
+def test_own_files_become_a_task(write_task):
+    stream, warnings = load(write_task(), name="mine")
+    (task,) = stream.tasks
+    assert (stream.name, warnings) == ("mine", [])
+    assert (len(task.train), len(task.dev), len(task.test)) == (20, 4, 6)
+    assert task.options == ("no", "yes")
+    assert {example.row for example in task.test} == {f"test:{i}" for i in range(6)}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json", "jsonl"])
+def test_all_kinds_of_file_give_the_same_task(tmp_path, write, suffix):
+    rows = [{"text": f"text {i}", "label": "ab"[i % 2]} for i in range(9)]
+    written = {
+        "csv": "text,label\n" + "".join(f"{r['text']},{r['label']}\n" for r in rows),
+        "json": json.dumps(rows),
+        "jsonl": "".join(json.dumps(r) + "\n" for r in rows),
+    }
+    for kind in {"json", suffix}:
+        for split in ("train", "dev", "test"):
+            write(f"{kind}/{split}.{kind}", written[kind])
+    digests = {
+        load(TaskSettings(name="t", source=str(tmp_path / kind)))[0].digest()
+        for kind in {"json", suffix}
+    }
+    assert len(digests) == 1
+
+
+def test_a_file_may_be_named_for_each_split(tmp_path, write_task):
+    write_task("fruit")
+    folder = tmp_path / "fruit"
+    (folder / "test.jsonl").rename(folder / "held-out.jsonl")
+    task = TaskSettings(name="t", source=str(folder), test="held-out.jsonl")
+    assert len(load(task)[0].tasks[0].test) == 6
+
+
+def test_a_source_that_is_one_file_is_the_train_split(tmp_path, write_task):
+    write_task("fruit", train=40)
+    task = TaskSettings(name="t", source="fruit/train.jsonl", dev="dev.jsonl", test="test.jsonl")
+    stream, warnings = load(task, data_root=str(tmp_path))
+    assert (len(stream.tasks[0].train), warnings) == (40, [])
+
+
+def test_missing_dev_and_test_rows_are_set_aside_disjoint_and_told(write_task):
+    stream, warnings = load(write_task(train=100, dev=0, test=0))
+    (task,) = stream.tasks
+    assert (len(task.train), len(task.dev), len(task.test)) == (72, 8, 20)
+    assert len(texts(task.train) | texts(task.dev) | texts(task.test)) == 100
+    assert Counter(example.label for example in task.test) == {"yes": 10, "no": 10}
+    assert warnings == [
+        "fruit: no test rows given; 20 of the train rows were set aside for test (sample_seed 0).",
+        "fruit: no dev rows given; 8 of the train rows were set aside for dev (sample_seed 0).",
+    ]
+
+
+def test_rows_set_aside_keep_the_id_of_their_file(write_task):
+    stream, _ = load(write_task(train=100, dev=0, test=0))
+    rows = [e.row for t in stream.tasks for split in (t.train, t.dev, t.test) for e in split]
+    assert sorted(rows) == sorted(f"train:{i}" for i in range(100))
+
+
+def test_samples_do_not_depend_on_the_other_tasks(write_task):
+    first, second = write_task("first"), write_task("second")
+    alone, _ = load(second, train_per_class=3)
+    together, _ = load(first, second, train_per_class=3)
+    assert alone.tasks[0] == together.tasks[1]
+
+
+def test_limits_hold_for_each_split(write_task):
+    stream, _ = load(
+        write_task(train=40, dev=20, test=20),
+        train_per_class=6,
+        train_per_task=7,
+        dev_per_class=2,
+        test_per_class=4,
+        test_per_task=5,
+    )
+    (task,) = stream.tasks
+    assert (len(task.train), len(task.dev), len(task.test)) == (7, 4, 5)
+
+
+def test_a_label_of_the_test_rows_that_train_lacks_is_named(tmp_path, write, write_task):
+    task = write_task()
+    path = write("fruit/test.jsonl", '{"text": "a", "label": "yes"}\n{"text": "b", "label": "yse"}')
+    assert complaint(task) == (
+        f"{path}: line 2: label 'yse' is not among the options of"
+        f" {tmp_path / 'fruit' / 'train.jsonl'}: 'no', 'yes'; did you mean 'yes'?"
+    )
+
+
+def test_many_different_answers_are_free_text_and_told(tmp_path, write):
+    rows = [{"prompt": f"say {i}", "completion": f"word {i}"} for i in range(30)]
+    write("t/train.json", json.dumps(rows))
+    stream, warnings = load(TaskSettings(name="t", source=str(tmp_path / "t")))
+    assert stream.tasks[0].options == ()
+    assert warnings[0] == (
+        "t: no options given and 30 different answers in 30 train rows, so answers are free text."
+    )
+
+
+@pytest.mark.parametrize(("count", "options"), [(50, 50), (51, 0)])
+def test_up_to_fifty_labels_are_options(tmp_path, write, count, options):
+    rows = [{"text": f"text {i}", "label": f"l{i % count:02}"} for i in range(4 * count)]
+    write("t/train.json", json.dumps(rows))
+    stream, _ = load(TaskSettings(name="t", source=str(tmp_path / "t")))
+    assert len(stream.tasks[0].options) == options
+
+
+def test_train_labels_that_exact_match_cannot_tell_apart_are_refused(tmp_path, write):
+    rows = [{"text": f"text {i}", "label": ("Yes", "yes.")[i % 2]} for i in range(8)]
+    path = write("t/train.json", json.dumps(rows))
+    assert complaint(TaskSettings(name="t", source=str(tmp_path / "t"))) == (
+        f"{path}: labels: option 'yes.' equals 'Yes' without case, punctuation and white space."
+    )
+
+
+def test_an_empty_file_is_refused(tmp_path, write, write_task):
+    task = write_task()
+    path = write("fruit/dev.jsonl", "\n")
+    assert complaint(task) == f"{path}: no rows."
+
+
+def test_a_missing_source_is_named_with_a_like_name(tmp_path, write_task):
+    write_task("fruit")
+    text = complaint(TaskSettings(name="t", source="friut"), data_root=str(tmp_path))
+    assert text == (
+        f"stream.tasks[0].source: {tmp_path / 'friut'}: no such file or folder;"
+        " did you mean 'fruit'?"
+    )
+
+
+def test_a_missing_named_file_is_named_by_its_setting(write_task, tmp_path):
+    write_task()
+    task = TaskSettings(name="t", source=str(tmp_path / "fruit"), dev="tset.jsonl")
+    assert complaint(task).startswith(f"stream.tasks[0].dev: {tmp_path / 'fruit' / 'tset.jsonl'}:")
+
+
+def test_a_folder_without_train_rows_says_what_it_looked_for(tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert complaint(TaskSettings(name="t", source=str(tmp_path / "empty"))) == (
+        f"stream.tasks[0].source: {tmp_path / 'empty'} has no train file; expected one of"
+        " train.jsonl, train.json, train.csv, train.parquet."
+    )
+
+
+def test_two_files_for_one_split_are_refused(write, write_task):
+    task = write_task()
+    write("fruit/dev.csv", "text,label\na,yes\n")
+    assert "has dev.jsonl and dev.csv; name one by stream.tasks[0].dev." in complaint(task)
+
+
+def test_a_stream_without_tasks_says_what_to_give():
+    assert complaint().startswith("stream: no tasks; give name = 'quickstart', an order")
+
+
+def test_the_reference_layout_gives_options_category_and_data_set(reference):
+    task = TaskSettings(name="x", source="NLI/MNLI")
+    stream, warnings = load(task, data_root=str(reference), prefix="task+dataset")
+    (loaded,) = stream.tasks
+    assert (loaded.category, loaded.dataset, loaded.options) == ("NLI", "MNLI", ("a", "b"))
+    assert warnings == [f"x: 3 {split} rows without a label were dropped." for split in SPLITS]
+
+
+def test_unlabelled_rows_of_the_reference_are_kept_on_request(reference):
+    task = TaskSettings(name="x", source="NLI/MNLI")
+    stream, warnings = load(task, data_root=str(reference), drop_unlabelled=False)
+    assert Counter(example.label for example in stream.tasks[0].test) == {"a": 3, "b": 3, "-": 3}
+    assert warnings == []
+
+
+def test_an_order_reads_the_papers_tasks_and_names_the_first_that_is_missing(reference):
+    with pytest.raises(InputError) as caught:
+        load_stream(StreamSettings(order="1", data_root=str(reference)))
+    assert str(caught.value).startswith(
+        f"stream.order '1', dbpedia.source: {reference / 'TC' / 'dbpedia'}: no such file or folder"
+    )
+
+
+def test_an_order_needs_a_folder():
+    with pytest.raises(InputError, match=r"^stream\.data_root: order '1' is read from a folder"):
+        load_stream(StreamSettings(order="1"))
+
+
+def test_a_prefix_needs_a_category(write):
+    rows = [{"text": f"text {i}", "label": "ab"[i % 2]} for i in range(9)]
+    path = write("train.json", json.dumps(rows))
+    task = TaskSettings(name="t", train=str(path))
+    assert complaint(task, prefix="task") == (
+        "stream.tasks[0].category: empty, but stream.prefix = 'task' puts it into prompts."
+    )

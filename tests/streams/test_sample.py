@@ -1,0 +1,94 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amlora.errors import InputError
+from amlora.streams.rows import Row
+from amlora.streams.sample import draw, set_aside
+from amlora.streams.text import text_key
+
+ROWS = st.lists(
+    st.tuples(st.sampled_from(["one", "One!", "two", "three", "four"]), st.sampled_from("ab")),
+    min_size=1,
+    max_size=40,
+).map(
+    lambda pairs: [
+        Row(f"{text} {i // 3}", label, f"train:{i}", f"line {i}")
+        for i, (text, label) in enumerate(pairs)
+    ]
+)
+LIMIT = st.one_of(st.none(), st.integers(1, 30))
+
+
+@settings(max_examples=40)
+@given(ROWS, st.randoms(), st.integers(0, 5), LIMIT, LIMIT)
+def test_a_draw_does_not_depend_on_the_order_of_the_rows(rows, random, seed, per_class, per_task):
+    shuffled = list(rows)
+    random.shuffle(shuffled)
+    draws = [
+        draw(some, seed=seed, task="t", per_class=per_class, per_task=per_task)
+        for some in (rows, shuffled)
+    ]
+    assert draws[0] == draws[1]
+
+
+@settings(max_examples=40)
+@given(ROWS, LIMIT, LIMIT)
+def test_a_draw_keeps_its_limits_and_takes_all_there_is_below_them(rows, per_class, per_task):
+    drawn = draw(rows, seed=0, task="t", per_class=per_class, per_task=per_task)
+    capped = sum(
+        count if per_class is None else min(count, per_class)
+        for count in Counter(row.label for row in rows).values()
+    )
+    assert len(drawn) == (capped if per_task is None else min(capped, per_task))
+    assert set(drawn) <= set(rows)
+    if per_class is not None:
+        assert max(Counter(row.label for row in drawn).values()) <= per_class
+
+
+@settings(max_examples=40)
+@given(ROWS, st.integers(1, 10), st.integers(1, 10))
+def test_a_smaller_draw_is_part_of_a_larger_one(rows, small, more):
+    inner = draw(rows, seed=1, task="t", per_class=small)
+    assert set(inner) <= set(draw(rows, seed=1, task="t", per_class=small + more))
+
+
+def rows_of(count: int) -> list[Row]:
+    return [Row(f"text {i}", "ab"[i % 2], f"train:{i}", f"line {i}") for i in range(count)]
+
+
+def test_seed_and_task_name_change_the_draw():
+    rows = rows_of(40)
+    draws = [
+        draw(rows, seed=seed, task=task, per_task=10)
+        for seed, task in ((0, "t"), (1, "t"), (0, "u"))
+    ]
+    assert draws[0] != draws[1] and draws[0] != draws[2]
+
+
+def test_a_free_text_task_counts_as_one_class():
+    assert len(draw(rows_of(40), seed=0, task="t", by_label=False, per_class=7)) == 7
+
+
+@settings(max_examples=40)
+@given(ROWS, st.integers(0, 5), st.booleans())
+def test_what_is_set_aside_shares_no_text_with_what_is_left(rows, seed, by_label):
+    if len({text_key(row.text) for row in rows}) < 2:
+        rows = rows_of(9)
+    left, taken = set_aside(rows, 0.2, seed=seed, task="t", by_label=by_label, split="dev")
+    assert sorted(left + taken, key=lambda row: row.row) == sorted(rows, key=lambda row: row.row)
+    assert left and taken
+    assert not {text_key(row.text) for row in left} & {text_key(row.text) for row in taken}
+
+
+def test_each_class_gives_its_share():
+    rows = rows_of(40) + [Row(f"rare {i}", "c", f"train:{40 + i}", "line") for i in range(3)]
+    _, taken = set_aside(rows, 0.2, seed=0, task="t", by_label=True, split="dev")
+    assert Counter(row.label for row in taken) == {"a": 4, "b": 4, "c": 1}
+
+
+def test_one_text_is_too_few_to_set_any_aside():
+    with pytest.raises(InputError, match="t: 1 distinct train text is too few"):
+        set_aside(rows_of(1) * 3, 0.1, seed=0, task="t", by_label=True, split="dev")

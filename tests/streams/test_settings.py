@@ -1,0 +1,82 @@
+import msgspec
+import pytest
+
+from amlora.errors import InputError
+from amlora.streams.settings import StreamSettings, TaskSettings
+
+TASK = TaskSettings(name="fruit", source="fruit")
+
+
+def message(**fields) -> str:
+    with pytest.raises(InputError) as caught:
+        StreamSettings(**fields)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../x", "-x", "x" * 65, "a/b"])
+def test_a_name_that_cannot_be_part_of_a_file_name_is_refused(name):
+    assert "stream.tasks[0].name" in message(tasks=(TaskSettings(name=name, source="x"),))
+
+
+def test_names_are_unique_whatever_their_case():
+    text = message(tasks=(TASK, TaskSettings(name="Fruit", source="x")))
+    assert text == "stream.tasks: 2 tasks are named 'fruit'; names are unique."
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"order": "7"}, "stream.order: '7' is not one of '1', '2'"),
+        ({"form": "blnd"}, "stream.form: 'blnd' is not one of 'full', 'blind'; did you mean"),
+        ({"prefix": "taks"}, "stream.prefix: 'taks' is not one of"),
+        ({"train_per_class": 0}, "stream.train_per_class: must be at least 1"),
+        ({"test_per_task": -3}, "stream.test_per_task: must be at least 1 or left out, got -3."),
+    ],
+)
+def test_a_bad_value_is_named_by_its_dotted_path(fields, expected):
+    assert message(**fields).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "quickstart", "order": "1"},
+        {"name": "quickstart", "tasks": (TASK,)},
+        {"order": "1", "tasks": (TASK,)},
+    ],
+)
+def test_the_three_ways_to_name_tasks_exclude_each_other(fields):
+    assert "exclude each other" in message(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"source": "a", "hub": "b/c"}, "stream.tasks[1]: source and hub exclude each other"),
+        ({"source": "a", "revision": "main"}, "stream.tasks[1].revision: 'main' has no meaning"),
+        ({"source": "a", "hub_config": "x"}, "stream.tasks[1].hub_config: 'x' has no meaning"),
+        ({}, "stream.tasks[1]: no rows; give source, hub, or at least a train file."),
+        ({"source": "a", "text": ""}, "stream.tasks[1].text: a column's name"),
+        (
+            {"source": "a", "options": ("a", "A.")},
+            "stream.tasks[1].options: option 'A.' equals 'a'",
+        ),
+    ],
+)
+def test_a_task_that_cannot_be_loaded_is_refused_where_it_is_made(fields, expected):
+    assert message(tasks=(TASK, TaskSettings(name="b", **fields))).startswith(expected)
+
+
+def test_an_unknown_setting_is_refused():
+    with pytest.raises(msgspec.ValidationError, match="txt"):
+        msgspec.convert({"tasks": [{"name": "a", "source": "b", "txt": "c"}]}, StreamSettings)
+
+
+def test_settings_come_from_plain_values():
+    settings = msgspec.convert(
+        {"tasks": [{"name": "a", "source": "b", "options": ["x", "y"]}], "train_per_class": 5},
+        StreamSettings,
+    )
+    assert settings.tasks[0].options == ("x", "y")
+    assert settings.train_per_class == 5
