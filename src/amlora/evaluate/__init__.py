@@ -1,0 +1,1 @@
+"""Scores, metrics and statistics: pure functions on texts and on the accuracy matrix."""
