@@ -1,0 +1,1 @@
+"""Reports read stored run folders and `evaluate`, and nothing else."""

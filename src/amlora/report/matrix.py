@@ -1,0 +1,127 @@
+"""The accuracy matrix as a reader sees it: labelled rows of cells with intervals and marks.
+
+The terminal table and the page's table are two renderings of these rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from amlora.evaluate.metrics import mean_or_none
+from amlora.evaluate.statistics import wilson_interval
+from amlora.report.format import percent, points
+
+Row = Sequence[float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One score. `change` is against the row before, only in the rows of a newcomer's entry."""
+
+    value: float | None
+    text: str
+    title: str
+    learned: bool = False
+    """The row is the stage that learned this task."""
+    unseen: bool = False
+    """The task has not been learned yet."""
+    change: float | None = None
+    change_text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One moment: its label, a cell per task, and the mean over the tasks learned so far."""
+
+    label: str
+    cells: tuple[Cell, ...]
+    mean: str
+
+
+def is_joint(names: Sequence[str], stages: Sequence[str]) -> bool:
+    """Whether one stage learned all tasks: it then bears another name than the first task's."""
+    return len(names) > 1 and len(stages) == 1 and stages[0] != names[0]
+
+
+def interval_text(value: float, n: int) -> str:
+    """Score with its Wilson interval: "78.3 % of 60 rows; 95 % interval 66.4 to 86.9 %"."""
+    low, high = wilson_interval(round(value * n), n)
+    rows = "row" if n == 1 else "rows"
+    return (
+        f"{percent(value)} % of {n:,} {rows}; "
+        f"95 % interval {percent(low)} to {percent(high)} %"
+    )  # fmt: skip
+
+
+def accuracy_lines(
+    names: Sequence[str], sizes: Sequence[int], R: Sequence[Row], *, joint: bool = False
+) -> list[Line]:
+    """Turn R into labelled rows.
+
+    Args:
+        names: (T,) tasks in the order of learning.
+        sizes: (T,) test rows.
+        R: (moments, T), row 0 before any learning; may end early when a run is still going.
+        joint: all tasks are learned in one stage.
+    """
+    lines: list[Line] = []
+    for stage, row in enumerate(R):
+        if stage == 0:
+            label = "before learning"
+        else:
+            label = "after all tasks" if joint else f"after {names[stage - 1]}"
+        cells: list[Cell] = []
+        for j, (value, n) in enumerate(zip(row, sizes, strict=True)):
+            about = "not measured" if value is None else interval_text(value, n)
+            cells.append(
+                Cell(
+                    value=value,
+                    text=percent(value),
+                    title=f"{names[j]}, {label}: {about}",
+                    learned=not joint and stage == j + 1,
+                    unseen=stage == 0 or (not joint and stage < j + 1),
+                )
+            )
+        known = row if joint and stage else row[:stage]
+        lines.append(Line(label=label, cells=tuple(cells), mean=percent(mean_or_none(known))))
+    return lines
+
+
+def entered_lines(
+    names: Sequence[str],
+    sizes: Sequence[int],
+    R: Sequence[Row],
+    entered: Sequence[Row],
+    stages: Sequence[int],
+) -> list[Line]:
+    """Turn the rows "newcomer entered, not yet trained" into labelled rows with their changes.
+
+    Args:
+        names: (T,) tasks.
+        sizes: (T,) test rows.
+        R: the accuracy matrix; the entry of stage k is compared with R[k], the row just before.
+        entered: (entries, T) scores after a stage's LoRA entered and before it learned anything.
+        stages: (entries,) the stage of each, 0 for the first.
+    """
+    lines: list[Line] = []
+    for stage, row in zip(stages, entered, strict=True):
+        before = R[stage]
+        label = f"{names[stage]} enters"
+        cells: list[Cell] = []
+        for j, (value, old, n) in enumerate(zip(row, before, sizes, strict=True)):
+            change = None if value is None or old is None else value - old
+            about = "not measured" if value is None else interval_text(value, n)
+            if change is not None:
+                about += f"; {percent(old)} % just before"
+            cells.append(
+                Cell(
+                    value=value,
+                    text=percent(value),
+                    title=f"{names[j]}, {label}: {about}",
+                    unseen=stage <= j,
+                    change=change,
+                    change_text=points(change),
+                )
+            )
+        mean = percent(mean_or_none(row[:stage]))
+        lines.append(Line(label=label, cells=tuple(cells), mean=mean))
+    return lines

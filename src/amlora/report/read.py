@@ -1,0 +1,230 @@
+"""Read a run folder: what is in it, typed and checked, every fault named with its file.
+
+Only the fields that a report shows are read; unknown ones are left alone, so that a record of a
+later version of the same format still opens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from amlora.errors import InputError
+
+FORMAT = 1  # of record.json
+
+Known = TypeVar("Known")
+
+
+class Model(msgspec.Struct, frozen=True):
+    """The base model of a run."""
+
+    name: str
+    family: str | None = None
+    revision: str | None = None
+    fingerprint: str | None = None
+    parameters: int | None = None
+
+
+class TaskFacts(msgspec.Struct, frozen=True):
+    """A task as the record knows it; train, dev and test are numbers of rows."""
+
+    name: str
+    test: int
+    train: int = 0
+    dev: int = 0
+    category: str = ""
+    options: tuple[str, ...] = ()
+    majority: float | None = None
+    digest: str = ""
+
+
+class StageFacts(msgspec.Struct, frozen=True):
+    """What one stage of learning did."""
+
+    task: str
+    steps: int
+    rows: int
+    tokens: int
+    trainable_parameters: int
+    stored_parameters: int
+    losses: tuple[float, ...] = ()
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """How the rows of one evaluation were decided; `after` is its stage, -1 before the first."""
+
+    after: int
+    phase: str
+    hit: int
+    miss: int
+    undecided: int
+    low_margin: int
+
+
+class Metrics(msgspec.Struct, frozen=True):
+    """The six metrics of `evaluate.metrics.summary`, fractions, None where undefined."""
+
+    average: float | None = None
+    micro_average: float | None = None
+    forgetting: float | None = None
+    bwt: float | None = None
+    fwt: float | None = None
+    learning_accuracy: float | None = None
+
+
+class Record(msgspec.Struct, frozen=True):
+    """record.json: the deterministic result of a run. R is (moments, tasks), fractions or None."""
+
+    format: int
+    name: str
+    seed: int
+    method: str
+    model: Model
+    tasks: tuple[TaskFacts, ...]
+    R: tuple[tuple[float | None, ...], ...]
+    stages: tuple[StageFacts, ...]
+    settings: dict[str, Any]
+    settings_digest: str
+    stream_digest: str
+    metrics: Metrics = Metrics()
+    entered: tuple[tuple[float | None, ...], ...] = ()
+    """One row per evaluation whose phase is "entered", in their order."""
+    method_version: int | str = ""
+    evaluation: tuple[Counts, ...] = ()
+    rows_digest: str | None = None
+    """None while the run is going."""
+
+
+class Attention(msgspec.Struct, frozen=True):
+    """attention.json: mean scores (task, module, 1 + N) and per task and module how sparse."""
+
+    modules: tuple[str, ...]
+    loras: tuple[str, ...]
+    tasks: tuple[str, ...]
+    mean: tuple[tuple[tuple[float, ...], ...], ...]
+    top90: tuple[tuple[float, ...], ...]
+    effective: tuple[tuple[float, ...], ...]
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """measured.json: times (seconds), memory (bytes) and where the run took place."""
+
+    seconds: dict[str, float] = {}
+    tokens: dict[str, float] = {}
+    tokens_per_second: float | None = None
+    peak_memory_bytes: int | None = None
+    versions: dict[str, str] = {}
+    git: dict[str, Any] = {}
+    device: dict[str, Any] = {}
+    finished: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run folder as read. `config` is the text of config.toml, "" where there is none."""
+
+    folder: Path
+    record: Record
+    measured: Measured
+    attention: Attention | None
+    config: str
+
+
+def decode(path: Path, kind: type[Known]) -> Known:
+    """Read a JSON file as `kind`; any fault is one line naming the file."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; is this the folder of a run?") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: {' '.join(str(error).split())}.") from None
+
+
+def check_shape(path: Path, what: str, rows: Sequence[Sequence[object]], width: int) -> None:
+    """Refuse rows that are not `width` long."""
+    for index, row in enumerate(rows):
+        if len(row) != width:
+            raise InputError(f"{path}: row {index} of {what} has {len(row)} entries, not {width}.")
+
+
+def entered_stages(record: Record) -> list[int]:
+    """Return the stage of each row of `entered`, 0 for the first."""
+    return [counts.after for counts in record.evaluation if counts.phase == "entered"]
+
+
+def read_record(path: Path) -> Record:
+    """Read and check a record.json.
+
+    Raises:
+        InputError: absent, truncated, of another format, or its matrices do not fit its tasks.
+    """
+    record = decode(path, Record)
+    if record.format != FORMAT:
+        raise InputError(f"{path}: format {record.format}; this version reads format {FORMAT}.")
+    if not record.tasks or not record.R:
+        raise InputError(f"{path}: it has no task or no row of accuracies.")
+    last = max((counts.after for counts in record.evaluation), default=-1)
+    if len(record.R) > len(record.tasks) + 1 or last >= len(record.tasks):
+        raise InputError(f"{path}: it has more stages than its {len(record.tasks)} tasks.")
+    check_shape(path, "R", record.R, len(record.tasks))
+    check_shape(path, "entered", record.entered, len(record.tasks))
+    stages = entered_stages(record)
+    if len(stages) != len(record.entered) or any(not 0 <= at < len(record.R) for at in stages):
+        raise InputError(
+            f"{path}: {len(record.entered)} rows of entered do not fit the evaluations of that"
+            f" phase, after stages {stages}."
+        )
+    if any(value is not None and not 0 <= value <= 1 for row in record.R for value in row):
+        raise InputError(f"{path}: R has an entry outside 0..1.")
+    if any(task.test < 1 for task in record.tasks):
+        raise InputError(f"{path}: a task has no test rows.")
+    return record
+
+
+def read_attention(path: Path) -> Attention:
+    """Read and check an attention.json; its first LoRA is the zero LoRA, "none"."""
+    attention = decode(path, Attention)
+    shape = len(attention.tasks), len(attention.modules)
+    for what, table in (("top90", attention.top90), ("effective", attention.effective)):
+        check_shape(path, what, table, shape[1])
+    for modules in attention.mean:
+        check_shape(path, "mean", modules, len(attention.loras))
+    sizes = [len(attention.mean), len(attention.top90), len(attention.effective)]
+    if sizes != [shape[0]] * 3 or any(len(modules) != shape[1] for modules in attention.mean):
+        raise InputError(f"{path}: its tables are not {shape[0]} tasks by {shape[1]} modules.")
+    return attention
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder; only record.json must be there.
+
+    Raises:
+        InputError: a file that is absent, truncated or does not fit, in one line with its path.
+    """
+    measured, attention, config = (
+        folder / name for name in ("measured.json", "attention.json", "config.toml")
+    )
+    return Run(
+        folder=folder,
+        record=read_record(folder / "record.json"),
+        measured=decode(measured, Measured) if measured.exists() else Measured(),
+        attention=read_attention(attention) if attention.exists() else None,
+        config=config.read_text(encoding="utf-8") if config.exists() else "",
+    )
+
+
+def labels(runs: Sequence[Run]) -> list[str]:
+    """One distinct label per run: its name, then its seed, then its folder, as far as needed."""
+    ways = (
+        lambda run: run.record.name,
+        lambda run: f"{run.record.name}, seed {run.record.seed}",
+        lambda run: f"{run.record.name}, seed {run.record.seed} ({run.folder.name})",
+        lambda run: f"{run.record.name}, seed {run.record.seed} ({run.folder})",
+    )
+    for way in ways:
+        if len(set(found := [way(run) for run in runs])) == len(runs):
+            return found
+    raise InputError("the same run folder is given twice.")

@@ -1,0 +1,50 @@
+"""The accuracy matrix for a terminal: printed after each task, and by `amlora show`."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from amlora.report.matrix import Line, accuracy_lines, is_joint
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def record_lines(record: Mapping[str, Any]) -> tuple[list[str], list[Line]]:
+    """Task names and labelled rows of a record, also of one whose run is still going."""
+    names = [task["name"] for task in record["tasks"]]
+    sizes = [task["test"] for task in record["tasks"]]
+    joint = is_joint(names, [stage["task"] for stage in record["stages"]])
+    return names, accuracy_lines(names, sizes, record["R"], joint=joint)
+
+
+def matrix_rows(record: Mapping[str, Any]) -> list[list[str]]:
+    """Return the matrix as text, heading first: moment, a cell per task, mean of those learned."""
+    names, lines = record_lines(record)
+    body = [[line.label, *(cell.text for cell in line.cells), line.mean] for line in lines]
+    return [["%", *names, "mean"], *body]
+
+
+def matrix_table(record: Mapping[str, Any]) -> "Table":
+    """Return the matrix as a rich table: learned cells bold, tasks not learned yet dim.
+
+    Args:
+        record: record.json as plain values; `tasks`, `stages` and `R` are read, and R may end after
+            any stage.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    names, lines = record_lines(record)
+    # Text, never str: a task may be called "[red]", which rich would take for markup.
+    table = Table(title=Text("accuracy, %"), title_justify="left", box=None, pad_edge=False)
+    table.add_column(Text(""), no_wrap=True)
+    for name in names:
+        table.add_column(Text(name), justify="right")
+    table.add_column(Text("mean"), justify="right")
+    for line in lines:
+        cells = [
+            Text(cell.text, style="bold" if cell.learned else "dim" if cell.unseen else "")
+            for cell in line.cells
+        ]
+        table.add_row(Text(line.label), *cells, Text(line.mean))
+    return table
