@@ -1,0 +1,163 @@
+"""All LoRAs of one adapted layer, stacked row by row, with their selectors.
+
+The stacks `a`, `b` and `w` are buffers that hold every LoRA, frozen ones first. What is trained is
+a tail of each, as a parameter that shares the stack's memory: the optimiser writes into the stack,
+and the forward pass reads one contiguous matrix whether a LoRA is frozen, trained or loaded.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Trained = Literal["all", "new", "none"]
+"""Which selectors learn: all of them (AR in the paper's figure 5), the newest (NR), or none."""
+Start = Literal["zeros", "uniform"]
+"""A selector's start: zeros, or uniform in +-1/sqrt(D_out)."""
+
+
+Stacks = tuple[Tensor, Tensor, Tensor]
+"""a (K, D_in), b (K, D_out) and w (N, D_out), or their trained tails."""
+
+
+class Bank(nn.Module):
+    """Shapes: a (K, D_in), b (K, D_out), w (N, D_out), spread (N, K): scale_i at LoRA i's rows."""
+
+    a: Tensor
+    b: Tensor
+    w: Tensor
+    spread: Tensor
+
+    def __init__(self, d_in: int, d_out: int, device: torch.device) -> None:
+        super().__init__()
+        self.ranks: list[int] = []
+        self.alphas: list[float] = []
+        self.trained: tuple[int, int] | None = None  # (rows, selectors) in the tails
+        for name, shape in {"a": (0, d_in), "b": (0, d_out), "w": (0, d_out)}.items():
+            self.register_buffer(name, torch.zeros(shape, device=device))
+        self.register_buffer("spread", torch.zeros(0, 0, device=device))
+        self.freeze()
+
+    def __len__(self) -> int:
+        """Return N, the number of LoRAs."""
+        return len(self.ranks)
+
+    def grow(self, rank: int, alpha: float, start: Start, generator: torch.Generator) -> None:
+        """Append one LoRA: A uniform in +-1/sqrt(D_in) as in LoRA's own code, B 0, and a selector.
+
+        Args:
+            rank: rows to append, at least 1.
+            alpha: the LoRA's output is scaled by alpha / rank.
+            start: the selector's start.
+            generator: source of the random numbers, on the CPU so that devices agree.
+        """
+        d_in, d_out = self.a.shape[1], self.b.shape[1]
+        a = (2 * torch.rand(rank, d_in, generator=generator) - 1) / math.sqrt(d_in)
+        w = torch.zeros(1, d_out)
+        if start == "uniform":
+            w = (2 * torch.rand(1, d_out, generator=generator) - 1) / math.sqrt(d_out)
+        self.extend(a, torch.zeros(rank, d_out), w[0], alpha)
+
+    def extend(self, a: Tensor, b: Tensor, w: Tensor, alpha: float) -> None:
+        """Append a frozen LoRA with given a (R, D_in), b (R, D_out) and selector w (D_out)."""
+        old = zip((self.a, self.b, self.w), (a, b, w[None]), strict=True)
+        stacks = [torch.cat([stack, new.to(stack)]) for stack, new in old]
+        self.set([*self.ranks, len(a)], [*self.alphas, alpha], *stacks)
+
+    def set(self, ranks: list[int], alphas: list[float], a: Tensor, b: Tensor, w: Tensor) -> None:
+        """Replace everything by frozen LoRAs with the given stacks."""
+        self.freeze()
+        self.ranks, self.alphas = list(ranks), list(alphas)
+        # A copy: the tails write into the stacks, which must not be anyone else's memory.
+        self.a, self.b, self.w = (
+            new.to(old, copy=True) for new, old in zip((a, b, w), self.stacks(), strict=True)
+        )
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Make `spread` from ranks and alphas, in the stacks' dtype and on their device."""
+        self.spread = self.a.new_zeros(len(self), sum(self.ranks))
+        for index, (alpha, rank) in enumerate(zip(self.alphas, self.ranks, strict=True)):
+            self.spread[index, self.rows(index)] = alpha / rank
+
+    def train_newest(self, selectors: Trained) -> None:
+        """Make the newest LoRA trainable, with all selectors, its own, or none."""
+        count = {"all": len(self), "new": 1, "none": 0}[selectors]
+        self._cut(self.ranks[-1], count)
+
+    def freeze(self) -> None:
+        """Make every LoRA and every selector frozen."""
+        self.trained = None
+        self.a_tail: nn.Parameter | None = None
+        self.b_tail: nn.Parameter | None = None
+        self.w_tail: nn.Parameter | None = None
+
+    def _cut(self, rows: int, selectors: int) -> None:
+        """Point the trained tails at the ends of the stacks."""
+        self.freeze()
+        self.trained = rows, selectors
+        self.a_tail = nn.Parameter(self.a[len(self.a) - rows :])
+        self.b_tail = nn.Parameter(self.b[len(self.b) - rows :])
+        if selectors:
+            self.w_tail = nn.Parameter(self.w[len(self.w) - selectors :])
+
+    def tails(self) -> Stacks:
+        """Return the trained tails, empty where nothing is trained."""
+        return (
+            self.a[:0] if self.a_tail is None else self.a_tail,
+            self.b[:0] if self.b_tail is None else self.b_tail,
+            self.w[:0] if self.w_tail is None else self.w_tail,
+        )
+
+    def stacks(self) -> Stacks:
+        """Return a (K, D_in), b (K, D_out) and w (N, D_out) of all LoRAs, frozen and trained."""
+        return self.a, self.b, self.w
+
+    def rows(self, index: int) -> slice:
+        """Return where LoRA `index` lies in the stacks."""
+        first = sum(self.ranks[:index])
+        return slice(first, first + self.ranks[index])
+
+    def parts(self, loras: int) -> tuple[Stacks, Stacks, Tensor, int]:
+        """Return tails, stacks, spread and common rank (0: they differ) of the oldest LoRAs.
+
+        Args:
+            loras: N, or N - 1 for everything as if the newest LoRA did not exist.
+        """
+        tails, ranks = self.tails(), self.ranks[:loras]
+        rank = ranks[0] if len(set(ranks)) == 1 else 0
+        if loras == len(self):
+            return tails, self.stacks(), self.spread, rank
+        rows = sum(ranks)
+        a_tail, b_tail, w_tail = tails
+        stacks = self.a[:rows], self.b[:rows], self.w[:loras]
+        spread = self.spread[:loras, :rows].contiguous()
+        return (a_tail[:0], b_tail[:0], w_tail[:-1]), stacks, spread, rank
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Bank":
+        """Move the stacks and point the tails at them: a moved tail would no longer share memory.
+
+        The parameters stay the same objects, so that an optimiser made earlier still trains them.
+        """
+        tails = self.a_tail, self.b_tail, self.w_tail
+        self.a_tail = self.b_tail = self.w_tail = None
+        super()._apply(fn, recurse)  # pyright: ignore[reportUnknownMemberType]
+        for tail, stack in zip(tails, self.stacks(), strict=True):
+            if tail is not None:
+                grad, tail.grad = tail.grad, None
+                tail.data = stack[len(stack) - len(tail) :]
+                tail.grad = None if grad is None else fn(grad)
+        self.a_tail, self.b_tail, self.w_tail = tails
+        self._lay_out()  # a scale that went through a narrow dtype would stay rounded
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "Bank":
+        """Copy the stacks, then cut tails from the copy: copied tails would share no memory."""
+        twin = Bank(self.a.shape[1], self.b.shape[1], self.a.device).to(self.a.dtype)
+        memo[id(self)] = twin
+        twin.set(self.ranks, self.alphas, *self.stacks())
+        if self.trained:
+            twin._cut(*self.trained)
+        return twin.train(self.training)

@@ -1,0 +1,117 @@
+"""The README of a LoRA's folder and of a version: what a reader on the hub sees first."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from amlora.errors import InputError
+from amlora.mixture.manifest import Base, StoredLoRA, TaskCard
+from amlora.mixture.reference import Combine
+
+COMBINED = {
+    "attention": "An attention over all LoRAs decides, token by token and layer by layer, how much "
+    "of each is used",
+    "sum": "The outputs of all LoRAs are added up",
+    "mean": "Every LoRA has the same weight, 1 / (number of LoRAs + 1)",
+}
+ALONE = {
+    "attention": "It was trained at the weight, below 1, that an attention gave it, beside others.",
+    "sum": "It was trained beside the LoRAs that came before it, and their outputs are added up.",
+    "mean": "It was trained at a weight below 1, beside others.",
+}
+
+
+def folder_readme(
+    name: str, base: Base, combine: Combine, rank: int | None, alpha: float | None
+) -> str:
+    """Return the README of one task's folder; `rank` is None where the folder has no LoRA."""
+    title = f"# {plain(name)}\n\n"
+    if rank is None:
+        return title + "The words around this task's texts. It has no LoRA of its own.\n"
+    return (
+        header(base, "peft") + title + f"A LoRA (rank {rank}, alpha {alpha:g}) for {base.name}"
+        " in the format of the `peft` library, at its full weight alpha / rank.\n\n"
+        f"**The LoRA alone is not the mixture.** {ALONE[combine]} Alone and at full weight it acts"
+        " differently from what was measured. To get what was measured, load the whole skills"
+        " folder with `amlora.load`.\n"
+    )
+
+
+def version_readme(
+    version: str,
+    base: Base,
+    combine: Combine,
+    loras: Sequence[StoredLoRA],
+    tasks: Sequence[TaskCard],
+    scores: Mapping[str, Any],
+) -> str:
+    """Return the model card of a version.
+
+    Args:
+        version: as in "0002".
+        base, combine, loras: of the mixture.
+        tasks: in the order learned; the columns of the matrix.
+        scores: "R" and "metrics" as in a run's record, fractions 0..1; both may be absent.
+
+    Raises:
+        InputError: a row of "R" has not one number per task.
+    """
+    parts = [
+        f"# Skills for {base.name}, version {version}",
+        f"{len(tasks)} tasks learned one after another. {COMBINED[combine]}. No task id is needed.",
+        "```python\nimport amlora\n\n"
+        'model, tokenizer = amlora.load("path/to/this/skills/folder")\n```',
+        table(
+            ["LoRA", "rank", "alpha", "folder"],
+            [[lora.name, f"{lora.rank}", f"{lora.alpha:g}", lora.folder] for lora in loras],
+        ),
+        table(
+            ["task", "instruction", "options"],
+            [[task.name, task.instruction, ", ".join(task.options)] for task in tasks],
+        ),
+    ]
+    if rows := scores.get("R"):
+        parts.append("Accuracy in percent on each task (columns) as the tasks were learned (rows):")
+        parts.append(matrix(rows, [task.name for task in tasks]))
+    if metrics := scores.get("metrics"):
+        shown = [[name, percent(value)] for name, value in metrics.items()]
+        parts.append(table(["metric", "percent"], shown))
+    return header(base, "amlora") + "\n\n".join(parts) + "\n"
+
+
+def matrix(rows: Sequence[Sequence[float | None]], names: Sequence[str]) -> str:
+    """Return the accuracy matrix as a table.
+
+    Raises:
+        InputError: a row has not one number per task.
+    """
+    per_task = len(rows) == len(names) + 1
+    lines: list[list[str]] = []
+    for index, row in enumerate(rows):
+        if len(row) != len(names):
+            raise InputError(f"scores: row {index} of R: {len(row)} values, {len(names)} tasks.")
+        after = names[index - 1] if per_task else f"stage {index}"
+        label = f"after {after}" if index else "before learning"
+        lines.append([label, *map(percent, row)])
+    return table(["", *names], lines)
+
+
+def percent(fraction: float | None) -> str:
+    """Return a fraction as percent with one decimal, "-" where there is none."""
+    return "-" if fraction is None else f"{100 * fraction:.1f}"
+
+
+def header(base: Base, library: str) -> str:
+    """Return the block that the hub reads; only a hub model is named in it."""
+    line = f"base_model: {base.name}\n" if base.revision else ""
+    return f"---\nlibrary_name: {library}\n{line}tags:\n- lora\n- continual-learning\n---\n\n"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(plain, line)) + " |" for line in lines)
+
+
+def plain(text: str) -> str:
+    """Return text that stays in one cell and one line."""
+    return " ".join(text.split()).replace("|", "\\|")

@@ -1,0 +1,145 @@
+"""Find the projections to adapt in a model, and wrap them."""
+
+import fnmatch
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+from torch import nn
+
+from amlora.errors import InputError, nearest
+from amlora.mixture.layer import Control, MixtureLinear
+from amlora.mixture.mixture import Mixture
+
+QUERY_AND_VALUE = {
+    "bart": ("q_proj", "v_proj"),
+    "bloom": ("query_key_value",),
+    "falcon": ("query_key_value",),
+    "gemma": ("q_proj", "v_proj"),
+    "gemma2": ("q_proj", "v_proj"),
+    "gemma3": ("q_proj", "v_proj"),
+    "gemma3_text": ("q_proj", "v_proj"),
+    "gpt2": ("c_attn",),
+    "gpt_bigcode": ("c_attn",),
+    "gpt_neo": ("q_proj", "v_proj"),
+    "gpt_neox": ("query_key_value",),
+    "gptj": ("q_proj", "v_proj"),
+    "llama": ("q_proj", "v_proj"),
+    "longt5": ("q", "v"),
+    "mistral": ("q_proj", "v_proj"),
+    "mixtral": ("q_proj", "v_proj"),
+    "mt5": ("q", "v"),
+    "olmo": ("q_proj", "v_proj"),
+    "olmo2": ("q_proj", "v_proj"),
+    "opt": ("q_proj", "v_proj"),
+    "phi": ("q_proj", "v_proj"),
+    "phi3": ("qkv_proj",),
+    "qwen2": ("q_proj", "v_proj"),
+    "qwen3": ("q_proj", "v_proj"),
+    "smollm3": ("q_proj", "v_proj"),
+    "stablelm": ("q_proj", "v_proj"),
+    "starcoder2": ("q_proj", "v_proj"),
+    "t5": ("q", "v"),
+    "umt5": ("q", "v"),
+}
+"""Query and value projections by model type (section 3.3 and figure 4 of the paper). Where a model
+keeps q, k and v in one module, that module is adapted, and k with it."""
+
+GUESSES = (("q_proj", "v_proj"), ("q", "v"), ("query", "value"), ("wq", "wv"), ("q_lin", "v_lin"))
+"""Tried in order for a model type that the table lacks."""
+
+FUSED = frozenset({"query_key_value", "qkv_proj", "c_attn"})
+"""Modules that hold q, k and v: adapting one adapts the key projection too."""
+
+
+def linear_sizes(module: nn.Module) -> tuple[int, int] | None:
+    """Return (D_in, D_out) of a linear-like module, or None for anything else.
+
+    `nn.Linear` and quantised linears name their sizes; GPT-2's `Conv1D` has a weight (D_in, D_out).
+    """
+    if type(module).__name__ == "Conv1D":
+        d_in, d_out = module.get_parameter("weight").shape
+        return d_in, d_out
+    d_in, d_out = module.__dict__.get("in_features"), module.__dict__.get("out_features")
+    return (d_in, d_out) if isinstance(d_in, int) and isinstance(d_out, int) else None
+
+
+def find_targets(model: nn.Module, model_type: str, patterns: Sequence[str] = ()) -> list[str]:
+    """Name the modules to adapt, in the model's order.
+
+    Args:
+        model: any transformers model.
+        model_type: its `config.model_type`.
+        patterns: last name parts ("q_proj") or shell patterns over whole names
+            ("model.layers.[0-3].*.q_proj"); empty for query and value.
+
+    Raises:
+        InputError: nothing matches, or a pattern matches nothing; candidates are listed.
+    """
+    modules = cast(Iterable[tuple[str, nn.Module]], model.named_modules())
+    linears = [name for name, module in modules if linear_sizes(module)]
+    endings = sorted({name.rsplit(".", 1)[-1] for name in linears})
+    if patterns:
+        unused = [p for p in patterns if not any(matches(name, p) for name in linears)]
+        if unused:
+            raise InputError(
+                f"method.lora.targets: {unused[0]!r} matches no linear layer of this model"
+                f"{nearest(unused[0], endings)}; candidates: {', '.join(endings)}."
+            )
+        return [name for name in linears if any(matches(name, p) for p in patterns)]
+    known = QUERY_AND_VALUE.get(model_type)
+    for pair in (known,) if known else GUESSES:
+        found = [name for name in linears if name.rsplit(".", 1)[-1] in pair]
+        if {name.rsplit(".", 1)[-1] for name in found} == set(pair):
+            return found
+    raise InputError(
+        f"method.lora.targets: no query and value projections known for model type {model_type!r};"
+        f" name them; candidates: {', '.join(endings)}."
+    )
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Tell whether a module's name ends in, or fits, a pattern."""
+    return name.rsplit(".", 1)[-1] == pattern or fnmatch.fnmatchcase(name, pattern)
+
+
+def inject(model: nn.Module, targets: Sequence[str], control: Control) -> Mixture:
+    """Wrap the named modules in place and freeze the whole model.
+
+    Raises:
+        InputError: a name that is no linear-like module of the model, or is wrapped already; the
+            model is then as it was.
+    """
+    modules = dict(cast(Iterable[tuple[str, nn.Module]], model.named_modules()))
+    layers: dict[str, MixtureLinear] = {}
+    for name in targets:
+        if name not in modules:
+            raise InputError(f"method.lora.targets: no module {name!r}{nearest(name, modules)}.")
+        sizes = linear_sizes(modules[name])
+        if sizes is None:
+            kind = type(modules[name]).__name__
+            raise InputError(f"method.lora.targets: {name} is {kind}, no linear.")
+        layers[name] = MixtureLinear(name, modules[name], *sizes, control)
+    model.requires_grad_(False)
+    for name, layer in layers.items():
+        parent, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(parent), leaf, layer)
+    return Mixture(layers, control)
+
+
+def remove(model: nn.Module, mixture: Mixture) -> None:
+    """Put the frozen modules back, as if nothing had been injected."""
+    for name, layer in mixture.layers.items():
+        parent, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(parent), leaf, layer.base)
+
+
+def input_side(name: str) -> str:
+    """Tell whose tokens an adapted layer reads: "encoder" or "decoder".
+
+    In cross-attention the query comes from the decoder, key and value from the encoder.
+    """
+    parts = name.split(".")
+    cross = {"EncDecAttention", "encoder_attn", "crossattention"} & set(parts)
+    if cross and parts[-1] in {"k", "v", "k_proj", "v_proj", "key", "value"}:
+        return "encoder"
+    return "encoder" if "encoder" in parts else "decoder"

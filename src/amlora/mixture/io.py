@@ -1,0 +1,217 @@
+"""Save a mixture as a new version of a skills folder, and put a stored one into a model.
+
+The layout is told in `manifest.py`. Order of writing: the tasks' folders, the version's files, its
+manifest, CURRENT. Folders of tasks are named by their content and never changed, so versions share
+them, and a reader sees the old version or the new one, never a part.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from torch import nn
+
+from amlora import files
+from amlora.errors import InputError
+from amlora.mixture.base import Fingerprint, check_base
+from amlora.mixture.cards import version_readme
+from amlora.mixture.folders import check_mixture, entries, listed, selectors, task_folders
+from amlora.mixture.inject import inject, remove
+from amlora.mixture.layer import Control
+from amlora.mixture.manifest import (
+    CARD,
+    CURRENT,
+    FORMAT,
+    MANIFEST,
+    README,
+    SCORES,
+    SELECTOR,
+    VERSION,
+    Base,
+    Contents,
+    Manifest,
+    TaskCard,
+    read_current,
+    read_manifest,
+    refuse_links,
+    verify,
+)
+from amlora.mixture.mixture import Mixture
+from amlora.mixture.peft_files import json_bytes, read_adapters, tensor_bytes
+
+
+def save_skills(
+    folder: Path,
+    mixture: Mixture,
+    *,
+    base: Base,
+    tasks: Sequence[TaskCard],
+    scores: Mapping[str, Any],
+) -> str:
+    """Write a new version and make it the one in use.
+
+    A LoRA and a task of the same name share a folder; either may be without the other (one LoRA for
+    all tasks, an imported LoRA). Saving what is in use already writes nothing.
+
+    Args:
+        folder: made if missing.
+        mixture: no LoRA of it may still be on its way in (`control.newcomer`).
+        base: the model under it.
+        tasks: in the order learned.
+        scores: plain values; "R" and "metrics" as in a run's record are shown in the model card.
+
+    Returns:
+        The version, as in "0001".
+
+    Raises:
+        InputError: two LoRAs or two tasks have one name, there is no LoRA, the folder is damaged or
+            written by another process, or scores do not fit the tasks.
+    """
+    check_mixture(mixture, tasks)
+    with files.lock(folder):
+        current = read_current(folder) if (folder / CURRENT).exists() else None
+        named = task_folders(mixture, base, tasks)
+        shared = dict(named.values())
+        loras, cards = entries(mixture, tasks, named)
+        ours = {SELECTOR: tensor_bytes(selectors(mixture)), SCORES: json_bytes(scores)}
+        draft = Manifest(
+            format=FORMAT,
+            version=next_version(folder),
+            previous=current,
+            content="",
+            base=base,
+            combine=mixture.control.combine,
+            gain=mixture.control.gain,
+            dtype=str(next(iter(mixture.tensors().values())).dtype).removeprefix("torch."),
+            targets=tuple(mixture.layers),
+            loras=loras,
+            tasks=cards,
+            files=listed(shared),
+        )
+        content = content_digest(draft, ours)
+        if current and read_manifest(folder, current).content == content:
+            return verify(folder).version
+        readme = version_readme(draft.version, base, draft.combine, loras, tasks, scores)
+        ours[README] = readme.encode()
+        named_files = draft.files | listed({f"versions/{draft.version}": ours})
+        manifest = msgspec.structs.replace(draft, content=content, files=named_files)
+        publish(folder, manifest, shared, ours)
+        return manifest.version
+
+
+def content_digest(draft: Manifest, ours: Contents) -> str:
+    """Return the hash of all that a version is, whatever its number and the one before it."""
+    value = msgspec.to_builtins(draft)
+    del value["version"], value["previous"], value["content"]
+    return files.digest([value, {name: files.sha256_bytes(data) for name, data in ours.items()}])
+
+
+def next_version(folder: Path) -> str:
+    """Return the number after the newest version that has a manifest."""
+    manifests = (folder / "versions").glob(f"*/{MANIFEST}")
+    numbers = [int(p.parent.name) for p in manifests if VERSION.fullmatch(p.parent.name)]
+    return f"{1 + max(numbers, default=0):04}"
+
+
+def publish(
+    folder: Path, manifest: Manifest, shared: Mapping[str, Contents], ours: Contents
+) -> None:
+    """Write everything, the manifest second to last and CURRENT last.
+
+    Args:
+        folder: the skills folder.
+        manifest: names all files.
+        shared: contents of the tasks' folders, by path.
+        ours: contents of the version's folder, without the manifest.
+    """
+    here = f"versions/{manifest.version}"
+    for name in (*shared, here):
+        refuse_links(folder, name)
+    for name, contents in shared.items():
+        write_folder(folder / name, contents)
+    version = folder / here
+    if version.exists():  # a killed writer's: without a manifest it was never a version
+        shutil.rmtree(version)
+    write_folder(version, ours)
+    for path in (folder / "tasks", folder / "versions", folder):
+        files.sync_folder(path)
+    data = json_bytes(msgspec.to_builtins(manifest))
+    files.write_bytes(version / MANIFEST, data)
+    line = f"{manifest.version} {files.sha256_bytes(data)}\n"
+    files.write_text(folder / CURRENT, line)
+
+
+def write_folder(path: Path, contents: Contents) -> None:
+    """Write the files that a folder lacks; files that are there must be the same.
+
+    Raises:
+        InputError: names a file that is there and differs.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    files.sweep(path)
+    for name, data in contents.items():
+        if not (path / name).exists():
+            files.write_bytes(path / name, data)
+        elif (path / name).read_bytes() != data:
+            raise InputError(f"{path / name}: altered since it was written; remove {path}.")
+
+
+def load_skills(
+    folder: Path, model: nn.Module, manifest: Manifest, *, fingerprint: Fingerprint
+) -> Mixture:
+    """Put a stored mixture into its base model, in place and frozen.
+
+    Args:
+        folder: the skills folder.
+        model: the base model, without a mixture.
+        manifest: what `verify(folder)` returned.
+        fingerprint: the function that made `manifest.base.fingerprint`.
+
+    Returns:
+        The mixture. On the CPU in float32 the model's answers are those of the trained one, bit for
+        bit.
+
+    Raises:
+        InputError: the model is not the base of these skills, or a tensor is missing or has the
+            wrong shape. The model is then left without a mixture.
+    """
+    check_base(folder, model, manifest, fingerprint)
+    tensors = read_adapters(folder, manifest.loras, manifest.targets)
+    tensors |= files.read_tensors(folder / "versions" / manifest.version / SELECTOR)
+    control = Control(combine=manifest.combine, gain=manifest.gain)
+    mixture = inject(model, manifest.targets, control)
+    loras = manifest.loras
+    try:
+        mixture.restore(
+            [lora.name for lora in loras],
+            [lora.rank for lora in loras],
+            [lora.alpha for lora in loras],
+            tensors,
+        )
+    except InputError:
+        remove(model, mixture)
+        raise
+    return mixture
+
+
+def read_cards(folder: Path, manifest: Manifest) -> tuple[TaskCard, ...]:
+    """Read the tasks' cards, in the order learned.
+
+    Raises:
+        InputError: names a card that is none.
+    """
+    cards: list[TaskCard] = []
+    for task in manifest.tasks:
+        path = folder / task.folder / CARD
+        try:
+            cards.append(msgspec.json.decode(path.read_bytes(), type=TaskCard))
+        except msgspec.DecodeError as error:
+            raise InputError(f"{path}: no task card: {error}.") from None
+    return tuple(cards)
+
+
+def read_scores(folder: Path, manifest: Manifest) -> dict[str, Any]:
+    """Read the scores that the version was saved with."""
+    return files.read_json(folder / "versions" / manifest.version / SCORES)

@@ -1,0 +1,87 @@
+"""The adapted layer: a frozen linear-like module plus the mixture of its LoRAs."""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from amlora.mixture import fused
+from amlora.mixture.bank import Bank
+from amlora.mixture.dropout import dropout
+from amlora.mixture.reference import Combine
+from amlora.mixture.scores import Recorder
+
+
+@dataclass
+class Control:
+    """What all adapted layers of one model share and may change between two forward passes."""
+
+    combine: Combine = "attention"
+    gain: bool = False
+    """Multiply the mixture by N + 1, so that uniform scores equal the plain sum; while a newcomer
+    is let in by N + exp(newcomer), which keeps an old LoRA's weight at 1 where all logits are 0."""
+    newcomer: float = 0.0
+    """Added to the newest LoRA's logit; minus infinity shuts it out as if it did not exist."""
+    dropout: float = 0.0
+    """Share of x's entries set to 0 before the LoRAs while training, one mask for all of them."""
+    recorder: Recorder | None = None
+    """Collects scores when set."""
+
+
+class MixtureLinear(nn.Module):
+    """h = base(x) + mixture(x); equation 5 of the paper.
+
+    The base may be `nn.Linear`, `Conv1D` or any quantised linear: it is called, never read.
+    """
+
+    def __init__(self, name: str, base: nn.Module, d_in: int, d_out: int, control: Control) -> None:
+        super().__init__()
+        self.name = name
+        self.base = base
+        self.control = control
+        # Some quantised linears keep their weights in buffers.
+        tensors = itertools.chain(base.parameters(), base.buffers())
+        device = next((tensor.device for tensor in tensors), torch.device("cpu"))
+        self.bank = Bank(d_in, d_out, device)
+
+    @property
+    def weight(self) -> Tensor:
+        """The frozen weight: some models read a projection's dtype through it."""
+        return self.base.weight  # type: ignore[return-value]
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The frozen bias."""
+        return self.base.bias  # type: ignore[return-value]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x (..., D_in) to (..., D_out) in the base's dtype."""
+        base, bank, control = self.base(x), self.bank, self.control
+        if not len(bank):
+            return base
+        newcomer = control.newcomer if control.combine == "attention" else 0.0
+        # A newcomer that is shut out is left out, so that not one bit of the answers changes.
+        open_loras = len(bank) - (newcomer == -math.inf)
+        if open_loras:
+            tails, stacks, spread, rank = bank.parts(open_loras)
+            out, scores = fused.add(
+                base,
+                # Under autocast x may be float32 while the frozen layer answered in bfloat16.
+                dropout(x.to(base.dtype), control.dropout, self.training),
+                tails,
+                stacks,
+                spread,
+                combine=control.combine,
+                gain=len(bank) + math.exp(newcomer) if control.gain else 1.0,
+                newcomer=newcomer if open_loras == len(bank) else 0.0,
+                rank=rank,
+            )
+        else:
+            out, scores = base, torch.ones(x.shape[:-1].numel(), 1, device=x.device)
+        if control.recorder is not None:
+            scores = F.pad(scores, (0, len(bank) - open_loras))
+            control.recorder.add(self.name, scores, x.shape[:-1], len(bank), control.combine)
+        return out

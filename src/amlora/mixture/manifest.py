@@ -1,0 +1,297 @@
+"""The manifest of one version of a skills folder, and the check of every file that it names.
+
+    CURRENT                     "<version> <sha256 of its manifest>", replaced in one step
+    tasks/NN-name-hash8/        adapter_config.json, adapter_model.safetensors, task.json, README.md
+    versions/0001/              manifest.json, selector.safetensors, scores.json, README.md
+
+CURRENT vouches for a manifest; the manifest vouches for every other file of its version and for the
+manifest before it. So one line vouches for every byte of every version in use.
+"""
+
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from amlora import files
+from amlora.errors import InputError
+from amlora.mixture.reference import Combine
+
+FORMAT = 1
+CURRENT = "CURRENT"
+MANIFEST, SELECTOR, SCORES = "manifest.json", "selector.safetensors", "scores.json"
+CONFIG, WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "task.json"
+README = "README.md"
+
+Contents = dict[str, bytes]
+"""Files of one folder by name."""
+
+VERSION = re.compile(r"[0-9]{4,}")
+CURRENT_LINE = re.compile(r"([0-9]{4,}) ([0-9a-f]{64})\n")
+TASK_FOLDER = re.compile(r"tasks/[0-9]{2,}-[a-z0-9-]+-[0-9a-f]{8}")
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A struct that is written as JSON and read back strictly."""
+
+
+class Base(Stored, frozen=True, kw_only=True):
+    """The pretrained model under the skills."""
+
+    name: str
+    """A built-in name, a folder, a GGUF file or an id on the hub."""
+    revision: str
+    """The hub's commit, or "" for a folder."""
+    family: Literal["encoder-decoder", "decoder-only"]
+    model_type: str
+    """`config.model_type`."""
+    fingerprint: str
+    """sha256 over the adapted layers' frozen weights."""
+    gguf_file: str = ""
+    """A GGUF file inside `name`."""
+    max_tokens: Annotated[int, Meta(ge=1)] = 512
+    """The longest prompt of the training, in tokens."""
+
+
+class TaskCard(Stored, frozen=True, kw_only=True):
+    """The words around a task's texts: all that `streams/prompt.py` needs to ask for it."""
+
+    name: str
+    instruction: str
+    options: tuple[str, ...]
+    """The allowed answers; empty means free text."""
+    cue: str = "Answer:"
+    show_options: bool = True
+    category: str = ""
+    dataset: str = ""
+    """What the `Dataset:` prefix names; empty means the task's name."""
+    prefix: Literal["off", "task", "task+dataset"] = "off"
+    form: Literal["full", "blind"] = "full"
+
+
+class StoredLoRA(Stored, frozen=True, kw_only=True):
+    """One LoRA of the mixture."""
+
+    name: str
+    rank: Annotated[int, Meta(ge=1)]
+    alpha: float
+    folder: str
+    """tasks/NN-name-hash8."""
+
+
+class StoredTask(Stored, frozen=True, kw_only=True):
+    """One task that was learned; its card is in its folder, alone or beside its own LoRA."""
+
+    name: str
+    folder: str
+
+
+class StoredFile(Stored, frozen=True, kw_only=True):
+    """What a file must be."""
+
+    size: int
+    """In bytes."""
+    sha256: str
+
+
+class Previous(Stored, frozen=True, kw_only=True):
+    """The version that this one was saved after."""
+
+    version: str
+    sha256: str
+    """Of its manifest."""
+
+
+class Head(msgspec.Struct):
+    """The part of a manifest that every format has."""
+
+    format: int
+
+
+class Manifest(Stored, frozen=True, kw_only=True):
+    """One version."""
+
+    format: int
+    version: str
+    previous: Previous | None
+    content: str
+    """sha256 over everything but the version's number: equal skills are stored once."""
+    base: Base
+    combine: Combine
+    gain: bool
+    dtype: str
+    """Of the LoRAs and selectors."""
+    targets: tuple[str, ...]
+    """The adapted layers, in the model's order."""
+    loras: tuple[StoredLoRA, ...]
+    """Oldest first."""
+    tasks: tuple[StoredTask, ...]
+    """In the order in which they were learned."""
+    files: dict[str, StoredFile]
+    """Every file of the version and of its tasks' folders, by path from the skills folder."""
+
+    def folders(self) -> dict[str, set[str]]:
+        """Return the names of the files, without the manifest, that each folder must hold."""
+        names = {f"versions/{self.version}": {SELECTOR, SCORES, README}}
+        for lora in self.loras:
+            names.setdefault(lora.folder, {README}).update({CONFIG, WEIGHTS})
+        for task in self.tasks:
+            names.setdefault(task.folder, {README}).add(CARD)
+        return names
+
+
+def read_current(folder: Path) -> Previous:
+    """Return the version in use and the hash of its manifest.
+
+    Raises:
+        InputError: CURRENT is missing or not one whole line of ours.
+    """
+    path = folder / CURRENT
+    check_regular(path)
+    match = CURRENT_LINE.fullmatch(path.read_bytes().decode("utf-8", "replace"))
+    if match is None:
+        raise InputError(f"{path}: altered: it must be one line, a version and a sha256.")
+    return Previous(version=match[1], sha256=match[2])
+
+
+def read_manifest(folder: Path, entry: Previous) -> Manifest:
+    """Read one version's manifest after checking its hash.
+
+    Raises:
+        InputError: it is missing, altered, of a newer format, or names what it must not.
+    """
+    where = f"versions/{entry.version}"
+    check_folder(folder, where)
+    path = folder / where / MANIFEST
+    check_regular(path)
+    data = path.read_bytes()
+    if files.sha256_bytes(data) != entry.sha256:
+        raise InputError(f"{path}: altered: its sha256 is not the one that was written down.")
+    try:
+        stated = msgspec.json.decode(data, type=Head).format
+        if stated > FORMAT:
+            raise InputError(
+                f"{path}: format {stated}, but this amlora reads up to {FORMAT}; install a newer."
+            )
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise InputError(f"{path}: no manifest of ours: {error}.") from None
+    if manifest.version != entry.version:
+        raise InputError(f"{path}: says that it is version {manifest.version!r}.")
+    check_names(path, manifest)
+    return manifest
+
+
+def find_version(folder: Path, version: str | None) -> Previous:
+    """Follow CURRENT, and from there each version's note of the one before, to the wanted version.
+
+    Raises:
+        InputError: there is no such version in that history, or a manifest on the way is damaged.
+    """
+    entry = read_current(folder)
+    seen = [entry.version]
+    while version is not None and entry.version != version:
+        previous = read_manifest(folder, entry).previous
+        if previous is None:
+            raise InputError(f"{folder}: no version {version!r}; there are {', '.join(seen)}.")
+        if not VERSION.fullmatch(previous.version) or int(previous.version) >= int(entry.version):
+            raise InputError(f"{folder}: version {entry.version} follows {previous.version!r}.")
+        entry = previous
+        seen.append(entry.version)
+    return entry
+
+
+def verify(folder: Path, version: str | None = None) -> Manifest:
+    """Check every file of a version and return its manifest; nothing of the files is used before.
+
+    Args:
+        folder: holds CURRENT.
+        version: as in "0002"; None for the one in use.
+
+    Raises:
+        InputError: names the file that is missing, truncated, altered, foreign or a link.
+    """
+    manifest = read_manifest(folder, find_version(folder, version))
+    for name, wanted in manifest.folders().items():
+        check_folder(folder, name)
+        there = set(os.listdir(folder / name))
+        foreign = there - wanted - ({MANIFEST} if name.startswith("versions/") else set[str]())
+        if foreign:
+            path = folder / name / min(foreign)
+            raise InputError(f"{path}: foreign: it is no part of version {manifest.version}.")
+    for name, file in manifest.files.items():
+        check_file(folder / name, file)
+    return manifest
+
+
+def check_names(path: Path, manifest: Manifest) -> None:
+    """Refuse a manifest that names a path of any other form than ours, or not all files.
+
+    Raises:
+        InputError: names the path.
+    """
+    for entry in (*manifest.loras, *manifest.tasks):
+        if not TASK_FOLDER.fullmatch(entry.folder):
+            raise InputError(f"{path}: refuses the folder {entry.folder!r} of {entry.name!r}.")
+    folders = manifest.folders().items()
+    wanted = {f"{folder}/{name}" for folder, names in folders for name in names}
+    if foreign := manifest.files.keys() - wanted:
+        raise InputError(f"{path}: refuses the path {min(foreign)!r}: no file of a version.")
+    if lacking := wanted - manifest.files.keys():
+        raise InputError(f"{path}: says nothing about {min(lacking)!r}.")
+
+
+def check_folder(folder: Path, name: str) -> None:
+    """Refuse a folder that is missing, or a link, or inside of a link.
+
+    Raises:
+        InputError: names it.
+    """
+    refuse_links(folder, name)
+    for path in (folder / Path(name).parts[0], folder / name):
+        if not path.is_dir():
+            raise InputError(f"{path}: missing.")
+
+
+def refuse_links(folder: Path, name: str) -> None:
+    """Refuse a folder of ours that is a link, or inside of one: it could lead anywhere.
+
+    Raises:
+        InputError: names it.
+    """
+    for path in (folder / Path(name).parts[0], folder / name):
+        if path.is_symlink():
+            raise InputError(f"{path}: refuses a link; skills are plain files.")
+
+
+def check_regular(path: Path) -> int:
+    """Return a file's size in bytes, refusing links, pipes and devices.
+
+    Raises:
+        InputError: names it.
+    """
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        raise InputError(f"{path}: missing.") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"{path}: refuses a link or special file; skills are plain files.")
+    return found.st_size
+
+
+def check_file(path: Path, file: StoredFile) -> None:
+    """Compare a file with what the manifest says of it.
+
+    Raises:
+        InputError: names it.
+    """
+    size = check_regular(path)
+    if size != file.size:
+        kind = "truncated" if size < file.size else "altered"
+        raise InputError(f"{path}: {kind}: {size} bytes where the manifest says {file.size}.")
+    if files.sha256_file(path) != file.sha256:
+        raise InputError(f"{path}: altered: its sha256 is not the manifest's.")

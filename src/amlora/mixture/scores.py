@@ -1,0 +1,72 @@
+"""Collect attention scores while a model runs, for reports: means and how concentrated they are."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from amlora.mixture.reference import Combine
+
+TOP = 0.9
+"""A token counts as decided when one LoRA, or none of them, takes more than this share."""
+
+
+@dataclass
+class Tally:
+    """Sums over tokens of one layer's scores."""
+
+    tokens: int
+    total: Tensor  # (1 + N) float64
+    decided: float  # tokens whose largest score is above TOP
+    effective: float  # sum over tokens of exp(entropy): between 1 and 1 + N
+
+    def mean(self) -> list[float]:
+        """Return (1 + N) mean scores, the zero LoRA's first."""
+        return [float(value) for value in self.total / self.tokens]
+
+
+@dataclass
+class Recorder:
+    """Give it the masks of a batch, run the model, read the tallies by layer name."""
+
+    sides: dict[str, str]
+    """For each layer name, whose tokens its input holds: a key of `masks`."""
+    masks: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    """(rows, tokens) 1 where a token counts; "encoder" and "decoder"."""
+    tallies: dict[str, Tally] = field(default_factory=dict[str, Tally])
+
+    def add(
+        self, name: str, scores: Tensor, shape: torch.Size, loras: int, combine: Combine
+    ) -> None:
+        """Add one forward pass of one layer.
+
+        Args:
+            name: the layer's name.
+            scores: (T, 1 + N), or empty for "sum" and "mean".
+            shape: (rows, tokens) of the layer's input, T = rows * tokens.
+            loras: N.
+            combine: how the scores arose.
+        """
+        mask = self.masks[self.sides[name]].to(torch.bool)
+        if mask.shape != shape:
+            raise ValueError(f"{name}: input is {tuple(shape)}, the mask {tuple(mask.shape)}.")
+        tokens = int(mask.sum())
+        if combine == "attention":
+            kept = scores.detach()[mask.reshape(-1)].double()
+        else:
+            value = 1.0 if combine == "sum" else 1 / (1 + loras)
+            kept = torch.full((tokens, 1 + loras), value, dtype=torch.float64)
+            kept[:, 0] = 0.0 if combine == "sum" else value
+        shares = kept / kept.sum(-1, keepdim=True)
+        effective = (-torch.xlogy(shares, shares)).sum(-1).exp().sum()
+        decided = (shares.amax(-1) > TOP).sum()
+        old = self.tallies.get(name)
+        new = Tally(tokens, kept.sum(0).cpu(), float(decided), float(effective))
+        if old is not None:
+            new = Tally(
+                old.tokens + new.tokens,
+                old.total + new.total,
+                old.decided + new.decided,
+                old.effective + new.effective,
+            )
+        self.tallies[name] = new

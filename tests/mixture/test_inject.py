@@ -1,0 +1,281 @@
+"""Finding the projections of many model types, and models that still work once they are adapted."""
+
+import pytest
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+from amlora.errors import InputError
+from amlora.mixture.inject import (
+    FUSED,
+    QUERY_AND_VALUE,
+    find_targets,
+    inject,
+    input_side,
+    linear_sizes,
+    matches,
+    remove,
+)
+from amlora.mixture.layer import Control, MixtureLinear
+from mixture.cases import random_layer
+
+LLAMA_LIKE = {
+    "vocab_size": 40,
+    "hidden_size": 16,
+    "intermediate_size": 20,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 8,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+NEOX_LIKE = {k: v for k, v in LLAMA_LIKE.items() if k not in ("num_key_value_heads", "head_dim")}
+IDS = {"vocab_size": 40, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+TINY = {
+    "bart": {
+        **IDS,
+        "d_model": 16,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 20,
+        "decoder_ffn_dim": 20,
+        "max_position_embeddings": 32,
+        "decoder_start_token_id": 2,
+        "forced_eos_token_id": 2,
+    },
+    "falcon": {**IDS, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2},
+    "gemma": LLAMA_LIKE,
+    "gemma2": LLAMA_LIKE,
+    "gemma3_text": LLAMA_LIKE,
+    "gpt2": {**IDS, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32},
+    "gpt_neox": NEOX_LIKE,
+    "llama": LLAMA_LIKE,
+    "mistral": LLAMA_LIKE,
+    "opt": {
+        **IDS,
+        "hidden_size": 16,
+        "ffn_dim": 20,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 32,
+        "word_embed_proj_dim": 16,
+    },
+    "phi": NEOX_LIKE,
+    "phi3": {k: v for k, v in LLAMA_LIKE.items() if k != "head_dim"},
+    "qwen2": {k: v for k, v in LLAMA_LIKE.items() if k != "head_dim"},
+    "qwen3": LLAMA_LIKE,
+    "t5": {
+        "vocab_size": 40,
+        "d_model": 16,
+        "d_kv": 8,
+        "d_ff": 20,
+        "num_layers": 1,
+        "num_decoder_layers": 1,
+        "num_heads": 2,
+        "decoder_start_token_id": 0,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+    },
+}
+"""Settings that make each model type tiny."""
+
+COUNTS = {"bart": 6, "t5": 6, "falcon": 2, "gpt2": 2, "gpt_neox": 2, "phi3": 2}
+"""Adapted modules: an attention block gives two, or one where it keeps q, k and v in one module.
+The encoder-decoders have one block in the encoder and two in the decoder, the others two blocks."""
+
+
+def tiny_model(model_type):
+    config = AutoConfig.for_model(model_type, **TINY[model_type])
+    torch.manual_seed(0)
+    family = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    return family.from_config(config).eval()
+
+
+def adapted(model_type, control=None):
+    model = tiny_model(model_type)
+    targets = find_targets(model, model_type)
+    return model, inject(model, targets, control or Control())
+
+
+def forward(model):
+    ids = torch.arange(3, 13).view(2, 5)
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if model.config.is_encoder_decoder:
+        inputs["decoder_input_ids"] = ids[:, :3]
+    with torch.no_grad():
+        return model(**inputs).logits
+
+
+def generate(model):
+    ids = torch.arange(3, 13).view(2, 5)
+    mask = torch.ones_like(ids)
+    return model.generate(ids, attention_mask=mask, max_new_tokens=4, do_sample=False)
+
+
+def grow(mixture, name="first"):
+    mixture.grow(name, rank=2, alpha=4.0, start="uniform", seed=0)
+
+
+@pytest.mark.parametrize("model_type", TINY)
+def test_finds_the_query_and_value_of_every_attention_block(model_type):
+    targets = find_targets(tiny_model(model_type), model_type)
+    assert {name.rsplit(".", 1)[-1] for name in targets} == set(QUERY_AND_VALUE[model_type])
+    assert len(targets) == COUNTS.get(model_type, 4)
+
+
+@pytest.mark.parametrize("model_type", TINY)
+def test_an_adapted_model_answers_and_generates_as_before_while_b_is_zero(model_type):
+    model = tiny_model(model_type)
+    logits, ids = forward(model), generate(model)
+    mixture = inject(model, find_targets(model, model_type), Control())
+    for name in ("first", "second"):
+        grow(mixture, name)
+        assert torch.equal(forward(model), logits)
+        assert torch.equal(generate(model), ids)
+
+
+@pytest.mark.parametrize("model_type", TINY)
+def test_every_adapted_layer_of_a_trained_model_matters_and_gets_gradients(model_type):
+    model, mixture = adapted(model_type)
+    logits = forward(model)
+    grow(mixture)
+    mixture.train_newest("all")
+    with torch.no_grad():
+        for parameter in mixture.lora_parameters():
+            parameter.normal_(generator=torch.Generator().manual_seed(1))
+    assert not torch.equal(forward(model), logits)
+    ids = torch.arange(3, 13).view(2, 5)
+    model(input_ids=ids, labels=ids).loss.backward()
+    trained = {id(p) for p in model.parameters() if p.requires_grad}
+    ours = [*mixture.lora_parameters(), *mixture.selector_parameters()]
+    assert trained == {id(parameter) for parameter in ours}
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in ours)
+
+
+def test_removing_puts_the_very_modules_back():
+    model = tiny_model("llama")
+    before = dict(model.named_modules())
+    mixture = inject(model, find_targets(model, "llama"), Control())
+    remove(model, mixture)
+    assert dict(model.named_modules()) == before
+
+
+def test_an_unknown_type_falls_back_on_usual_names():
+    model = tiny_model("llama")
+    assert find_targets(model, "tomorrow") == find_targets(model, "llama")
+
+
+def test_an_unknown_type_with_unusual_names_lists_the_candidates():
+    with pytest.raises(InputError, match=r"type 'tomorrow'.*candidates: c_attn, c_fc, c_proj"):
+        find_targets(tiny_model("gpt2"), "tomorrow")
+
+
+def test_names_and_shell_patterns_choose_targets():
+    model = tiny_model("llama")
+    chosen = find_targets(model, "llama", ["o_proj", "model.layers.1.*.up_proj"])
+    assert chosen == [
+        "model.layers.0.self_attn.o_proj",
+        "model.layers.1.self_attn.o_proj",
+        "model.layers.1.mlp.up_proj",
+    ]
+
+
+def test_a_pattern_that_matches_nothing_lists_the_candidates():
+    message = r"'q_prj' matches no.*did you mean 'q_proj'\?; candidates: down_proj, gate_proj"
+    with pytest.raises(InputError, match=message):
+        find_targets(tiny_model("llama"), "llama", ["v_proj", "q_prj"])
+
+
+def test_a_pattern_is_a_whole_last_part_or_a_whole_name():
+    assert matches("a.q_proj", "q_proj")
+    assert not matches("a.q_proj", "proj")
+    assert not matches("a.q_proj.b", "q_proj")
+    assert matches("a.0.q_proj", "a.[0-3].*")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("model.layers.0.self_attn", "LlamaAttention, no linear"),
+        ("model.layers.0.self_attn.q_prj", "did you mean 'model.layers.0.self_attn.q_proj'"),
+    ],
+)
+def test_a_name_that_cannot_be_adapted_leaves_the_model_as_it_was(name, message):
+    model = tiny_model("llama")
+    with pytest.raises(InputError, match=message):
+        inject(model, ["model.layers.0.self_attn.v_proj", name], Control())
+    assert not any(isinstance(module, MixtureLinear) for module in model.modules())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_a_layer_is_not_adapted_twice():
+    model, mixture = adapted("llama")
+    with pytest.raises(InputError, match="MixtureLinear, no linear"):
+        inject(model, list(mixture.layers), Control())
+
+
+class Quantised(nn.Module):
+    """Anything with the two sizes counts as a linear."""
+
+    def __init__(self, d_in, d_out):
+        super().__init__()
+        self.in_features, self.out_features = d_in, d_out
+        self.register_buffer("packed", torch.ones(d_out, d_in, dtype=torch.int8))
+
+    def forward(self, x):
+        return x @ self.packed.to(x.dtype).T
+
+
+def test_a_quantised_linear_is_found_and_adapted():
+    model = nn.ModuleDict({"q_proj": Quantised(6, 5), "v_proj": Quantised(6, 4)})
+    mixture = inject(model, find_targets(model, "tomorrow"), Control())
+    grow(mixture)
+    x = torch.randn(3, 6)
+    assert [layer.bank.b.shape for layer in mixture.layers.values()] == [(2, 5), (2, 4)]
+    assert torch.equal(model["q_proj"](x), x @ torch.ones(5, 6).T)
+
+
+@pytest.mark.parametrize("module", [nn.LayerNorm(4), nn.Embedding(4, 4), nn.Bilinear(2, 2, 2)])
+def test_other_modules_are_no_linears(module):
+    assert linear_sizes(module) is None
+
+
+def test_modules_that_hold_the_key_too_are_known():
+    fused = {name for pair in QUERY_AND_VALUE.values() if len(pair) == 1 for name in pair}
+    assert fused == FUSED
+
+
+@pytest.mark.parametrize("model_type", ["t5", "bart"])
+def test_only_the_value_of_cross_attention_reads_the_encoders_tokens(model_type):
+    names = find_targets(tiny_model(model_type), model_type)
+    sides = [input_side(name) for name in names]
+    # Encoder self, decoder self, cross: query and value each; bart's order is value, query.
+    cross = ["decoder", "encoder"] if model_type == "t5" else ["encoder", "decoder"]
+    assert sides == ["encoder", "encoder", "decoder", "decoder", *cross]
+
+
+def test_a_decoder_only_model_has_one_side():
+    assert {input_side(name) for name in find_targets(tiny_model("opt"), "opt")} == {"decoder"}
+
+
+@pytest.mark.parametrize("model_type", ["t5", "bart"])
+def test_cross_attention_counts_the_tokens_it_reads(model_type):
+    model, mixture = adapted(model_type)
+    grow(mixture)
+    source, target = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]), torch.ones(2, 3)
+    with mixture.recording({name: input_side(name) for name in mixture.layers}) as recorder:
+        recorder.masks = {"encoder": source, "decoder": target}
+        forward(model)
+    counted = {input_side(name): set() for name in mixture.layers}
+    for name, tally in recorder.tallies.items():
+        counted[input_side(name)].add(tally.tokens)
+    assert counted == {"encoder": {8}, "decoder": {6}}
+    assert recorder.tallies.keys() == mixture.layers.keys()
+
+
+def test_the_layer_of_the_cases_is_a_linear_like_any_other():
+    assert linear_sizes(random_layer([2]).base) == (6, 5)

@@ -1,0 +1,108 @@
+"""Each task's folder is a plain LoRA: the `peft` library reads it and computes what we compute."""
+
+import pytest
+import torch
+from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from amlora.engine.backbone import weights_fingerprint
+from amlora.mixture.base import plain_weights
+from amlora.mixture.inject import find_targets, inject
+from amlora.mixture.io import save_skills
+from amlora.mixture.layer import Control
+from amlora.mixture.manifest import Base, verify
+from amlora.mixture.mixture import Mixture
+from tiny import VOCABULARY
+from trained import NAMES, SHAPES, cards, describe, load_base, logits, trained
+
+peft = pytest.importorskip("peft")
+# peft asks transformers for a property under its old name.
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+
+
+def alone(model: nn.Module, mixture: Mixture, index: int) -> Mixture:
+    """Put one LoRA of a mixture into another model, at full weight."""
+    single = inject(model, list(mixture.layers), Control(combine="sum"))
+    for name, layer in mixture.layers.items():
+        a, b, w = layer.bank.stacks()
+        rows = layer.bank.rows(index)
+        alpha = layer.bank.alphas[index]
+        single.layers[name].bank.extend(a[rows], b[rows], w[index], alpha)
+    return single
+
+
+def test_peft_gives_each_loras_output_at_full_weight(any_folder, tmp_path):
+    backbone, mixture = trained(any_folder)
+    save_skills(tmp_path, mixture, base=describe(backbone, mixture), tasks=cards(), scores={})
+    plain = logits(load_base(any_folder))
+    for index, lora in enumerate(verify(tmp_path).loras):
+        ours, theirs = load_base(any_folder), load_base(any_folder)
+        single = alone(ours.model, mixture, index)
+        theirs.model = peft.PeftModel.from_pretrained(theirs.model, tmp_path / lora.folder).eval()
+        effect = (logits(ours) - plain).abs().max()
+        assert effect > 0.1
+        # Rounding grows from layer to layer, so the whole model is compared loosely...
+        assert (logits(theirs) - logits(ours)).abs().max() < 1e-3 * effect
+        # ...and each layer to the last digits of a scale in float32.
+        modules = dict(theirs.model.named_modules())
+        torch.manual_seed(index)
+        for name, layer in single.layers.items():
+            x = torch.randn(7, layer.bank.a.shape[1], dtype=torch.float64)
+            other = modules[f"base_model.model.{name}"].double()
+            torch.testing.assert_close(layer.double()(x), other(x), rtol=1e-6, atol=1e-6)
+
+
+def test_peft_reads_rank_alpha_and_base(llama_folder, tmp_path):
+    backbone, mixture = trained(llama_folder)
+    save_skills(tmp_path, mixture, base=describe(backbone, mixture), tasks=cards(), scores={})
+    for lora, name, shape in zip(verify(tmp_path).loras, NAMES, SHAPES, strict=True):
+        config = peft.PeftConfig.from_pretrained(tmp_path / lora.folder)
+        assert (lora.name, config.r, config.lora_alpha) == (name, *shape)
+        assert config.base_model_name_or_path == str(llama_folder)
+
+
+def test_peft_reads_a_lora_of_gpt2s_transposed_layers(tmp_path):
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=VOCABULARY,
+        n_embd=24,
+        n_layer=2,
+        n_head=2,
+        initializer_range=0.2,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    plain = GPT2LMHeadModel(config).eval()
+    tokens = torch.arange(20)[None]
+    weights = plain.state_dict()
+
+    def copy() -> GPT2LMHeadModel:
+        model = GPT2LMHeadModel(config).eval()
+        model.load_state_dict(weights)
+        return model
+
+    source = copy()
+    mixture = inject(source, find_targets(source, "gpt2"), Control(combine="sum"))
+    mixture.grow("one", rank=4, alpha=8, start="zeros", seed=0)
+    for layer in mixture.layers.values():
+        layer.bank.b.normal_(0, 0.3)
+    base = Base(
+        name="gpt2",
+        revision="",
+        family="decoder-only",
+        model_type="gpt2",
+        fingerprint=weights_fingerprint(*plain_weights(mixture)),
+    )
+    save_skills(tmp_path, mixture, base=base, tasks=[], scores={})
+    theirs = peft.PeftModel.from_pretrained(copy(), tmp_path / verify(tmp_path).loras[0].folder)
+    with torch.no_grad():
+        ours = source(tokens).logits
+        torch.testing.assert_close(theirs(tokens).logits, ours, rtol=1e-4, atol=1e-4)
+        assert (ours - plain(tokens).logits).abs().max() > 0.1
+
+
+def test_the_fingerprint_is_the_same_with_and_without_a_mixture(any_folder):
+    _, mixture = trained(any_folder)
+    names = [f"{name}.weight" for name in mixture.layers]
+    plain = weights_fingerprint(load_base(any_folder).model, names)
+    assert weights_fingerprint(*plain_weights(mixture)) == plain
