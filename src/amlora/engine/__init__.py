@@ -1,0 +1,1 @@
+"""Load models, make batches, train a stage, decide answers, keep checkpoints."""

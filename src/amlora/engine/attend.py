@@ -1,0 +1,65 @@
+"""Measure which LoRAs a trained mixture uses, per task, layer and projection (figure 4)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from amlora.engine.backbone import Backbone
+from amlora.engine.batch import IGNORED, collate
+from amlora.engine.encode import Row
+from amlora.mixture.inject import input_side
+from amlora.mixture.mixture import Mixture
+
+
+@torch.inference_mode()
+def attention(
+    backbone: Backbone,
+    mixture: Mixture,
+    tasks: Sequence[tuple[str, Sequence[Row]]],
+    *,
+    rows_per_task: int,
+    batch: int = 8,
+) -> dict[str, Any]:
+    """Run some rows of each task, prompt and right answer, and return mean scores.
+
+    Args:
+        backbone: the model that holds the mixture.
+        mixture: its LoRAs.
+        tasks: names with encoded rows.
+        rows_per_task: how many rows of each are run.
+        batch: rows in one forward pass.
+
+    Returns:
+        {"modules", "loras", "tasks", "mean": [task][module][1 + N], "top90": [task][module],
+        "effective": [task][module]}: mean score of the zero LoRA ("none") and of every LoRA over
+        tokens; the share of tokens whose largest score is above 0.9; and the mean over tokens of
+        exp(entropy), the number of LoRAs in effect.
+    """
+    backbone.model.eval()
+    sides = {name: input_side(name) for name in mixture.layers}
+    found: dict[str, Any] = {
+        "modules": list(mixture.layers),
+        "loras": ["none", *mixture.names],
+        "tasks": [name for name, _ in tasks],
+        "mean": [],
+        "top90": [],
+        "effective": [],
+    }
+    for _, rows in tasks:
+        chosen = rows[:rows_per_task]
+        with mixture.recording(sides) as recorder:
+            for i in range(0, len(chosen), batch):
+                made = collate(chosen[i : i + batch], backbone, share=1.0)
+                mask = made.inputs["attention_mask"]
+                if backbone.family == "encoder-decoder":
+                    recorder.masks = {"encoder": mask, "decoder": made.labels != IGNORED}
+                else:
+                    recorder.masks = {"decoder": mask}
+                with backbone.arithmetic():
+                    backbone.model(**made.inputs, use_cache=False)
+        tallies = [recorder.tallies[name] for name in mixture.layers]
+        found["mean"].append([tally.mean() for tally in tallies])
+        found["top90"].append([tally.decided / tally.tokens for tally in tallies])
+        found["effective"].append([tally.effective / tally.tokens for tally in tallies])
+    return found

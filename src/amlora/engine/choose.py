@@ -1,0 +1,44 @@
+"""Rank a task's options by how likely the model finds them; no generation."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from amlora.engine.backbone import Backbone
+from amlora.engine.batch import collate, target_logits
+from amlora.engine.encode import Row, encode_pairs
+from amlora.engine.generate import inference
+from amlora.engine.packs import packs
+from amlora.streams.prompt import Prompt
+
+
+def option_scores(
+    backbone: Backbone, prompts: Sequence[Prompt], options: Sequence[str], *, tokens_per_batch: int
+) -> Tensor:
+    """Return the log-likelihood of each option as the whole answer, its end token included.
+
+    Args:
+        backbone: the model; its mode is as before afterwards.
+        prompts: rows.
+        options: possible answers. One may start with another: the end tokens tell them apart.
+        tokens_per_batch: most tokens in a forward pass, padding included.
+
+    Returns:
+        (rows, options) natural logarithms in float32 on the CPU; the best option is the largest.
+
+    Raises:
+        InputError: a prompt does not fit even without its text.
+    """
+    asked = [(prompt, option) for prompt in prompts for option in options]
+    pairs = encode_pairs(backbone, [prompt for prompt, _ in asked], [option for _, option in asked])
+    rows = [Row("", "", prompt_ids, answer_ids, "") for prompt_ids, answer_ids in pairs]
+    scores = torch.empty(len(rows))
+    for chosen in packs(rows, tokens_per_batch):
+        batch = collate([rows[i] for i in chosen], backbone, share=1.0)
+        with inference(backbone):
+            logits = target_logits(backbone, batch).float()
+            targets = batch.labels.clamp(min=0).unsqueeze(-1)
+            likely = logits.log_softmax(-1).gather(-1, targets).squeeze(-1)
+            scores[chosen] = likely.where(batch.labels >= 0, 0.0).sum(-1).cpu()
+    return scores.view(len(prompts), len(options))

@@ -1,0 +1,200 @@
+"""Exact match without generating: one forward pass decides most rows, the rest are generated.
+
+Every decision is the one that greedy generation at batch one and `is_match` would give. A row is
+generated if the pass cannot know the whole answer (`verdict.py`), or if two logits that it relied
+on were closer than the rounding between a padded pass and step-by-step generation can move them.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from transformers import LogitsProcessor
+
+from amlora.engine.answer import Answer, Counts, decoded_answer
+from amlora.engine.backbone import Backbone
+from amlora.engine.batch import collate, target_logits
+from amlora.engine.encode import Row, decode
+from amlora.engine.generate import generate_answers, generate_ids, inference
+from amlora.engine.packs import packs
+from amlora.engine.settings import EvaluateSettings
+from amlora.engine.settle import settle
+from amlora.engine.verdict import judge
+
+SAMPLE = (2, 8)  # fewest and most rows on which the margin is measured
+SAMPLED = 32  # one row in so many, between those two
+SAFETY = 4.0  # how far rows outside the sample may deviate more
+SMALLEST_MARGIN = 1e-4  # logits; well over float32's rounding at usual logits
+STEPS = 2  # a margin is at least so many steps between neighbouring numbers of the precision
+CANDIDATES = 8  # tokens that compete for being the best one
+
+
+def score_rows(
+    backbone: Backbone, rows: Sequence[Row], settings: EvaluateSettings
+) -> tuple[list[Answer], Counts]:
+    """Score rows in the way that the settings name; answers come in the order of the rows."""
+    if settings.method == "generate":
+        return generated_match(backbone, rows, max_new_tokens=settings.max_new_tokens)
+    return exact_match(
+        backbone,
+        rows,
+        tokens_per_batch=settings.tokens_per_batch,
+        max_new_tokens=settings.max_new_tokens,
+        margin=settings.margin,
+    )
+
+
+def generated_match(
+    backbone: Backbone, rows: Sequence[Row], *, max_new_tokens: int
+) -> tuple[list[Answer], Counts]:
+    """Generate every row's answer at batch one and compare it: the reference."""
+    prompts = [row.prompt_ids for row in rows]
+    texts = generate_answers(backbone, prompts, max_new_tokens=max_new_tokens)
+    answers = [decoded_answer(row, text, None) for row, text in zip(rows, texts, strict=True)]
+    return answers, Counts(undecided=len(rows))
+
+
+def exact_match(
+    backbone: Backbone,
+    rows: Sequence[Row],
+    *,
+    tokens_per_batch: int,
+    max_new_tokens: int,
+    margin: float | None = None,
+) -> tuple[list[Answer], Counts]:
+    """Score rows by one teacher-forced pass, and generate those that it leaves open.
+
+    Args:
+        backbone: the model; its mode is as before afterwards.
+        rows: with their gold answers.
+        tokens_per_batch: most tokens in a forward pass, padding included.
+        max_new_tokens: where generation stops.
+        margin: rows that relied on a smaller gap between the two best logits are generated; None
+            measures it on a few of the rows.
+
+    Returns:
+        One answer per row, in the order of the rows, and how they were decided.
+    """
+    if margin is None:
+        margin = measure_margin(backbone, rows)
+    answers: dict[int, Answer] = {}
+    undecided: dict[int, float] = {}
+    low_margin: dict[int, float] = {}
+    for i, best, leads in passes(backbone, rows, tokens_per_batch):
+        row = rows[i]
+        verdict = judge(
+            best,
+            row.answer_ids,
+            row.gold,
+            end_ids=backbone.end_ids,
+            max_new_tokens=max_new_tokens,
+            decode=lambda ids: decode(backbone, ids),
+        )
+        lead = min(leads[: verdict.positions])
+        if not lead >= margin:  # NaN leads nothing
+            low_margin[i] = lead
+        elif verdict.outcome == "undecided":
+            undecided[i] = lead
+        else:
+            answers[i] = Answer(row.task, row.row, verdict.outcome == "hit", "pass", None, lead)
+    hits = sum(answer.hit for answer in answers.values())
+    counts = Counts(hits, len(answers) - hits, len(undecided), len(low_margin))
+    # A close call is generated alone: a budget of one token puts every row in its own batch.
+    for left, budget in ((undecided, tokens_per_batch), (low_margin, 1)):
+        texts = settle(
+            backbone,
+            [rows[i] for i in left],
+            tokens_per_batch=budget,
+            max_new_tokens=max_new_tokens,
+            margin=margin,
+        )
+        for (i, lead), text in zip(left.items(), texts, strict=True):
+            answers[i] = decoded_answer(rows[i], text, lead)
+    return [answers[i] for i in range(len(rows))], counts
+
+
+def passes(
+    backbone: Backbone, rows: Sequence[Row], tokens_per_batch: int
+) -> Iterator[tuple[int, list[int], list[float]]]:
+    """Yield each row's place, its best tokens, and their leads over the second best."""
+    for chosen in packs(rows, tokens_per_batch):
+        batch = [rows[i] for i in chosen]
+        with inference(backbone):
+            top = answer_logits(backbone, batch).topk(2)
+        best = top.indices[:, 0].tolist()
+        gaps = (top.values[:, 0] - top.values[:, 1]).tolist()
+        first = 0
+        for i, row in zip(chosen, batch, strict=True):
+            end = first + len(row.answer_ids)
+            yield i, best[first:end], gaps[first:end]
+            first = end
+
+
+def answer_logits(backbone: Backbone, rows: Sequence[Row]) -> Tensor:
+    """Return (answer tokens of all rows one after the other, vocabulary) logits in float32."""
+    batch = collate(rows, backbone, share=1.0)
+    return target_logits(backbone, batch)[batch.labels >= 0].float()
+
+
+class Logits(LogitsProcessor):
+    """Records the logits of each step, and leaves them as they are."""
+
+    def __init__(self) -> None:
+        self.steps: list[Tensor] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        self.steps.append(scores.clone())
+        return scores
+
+
+def measure_margin(backbone: Backbone, rows: Sequence[Row]) -> float:
+    """Measure how far the padded pass and generation at batch one disagree about leads.
+
+    A few rows of all lengths go both ways. At every position that generation reached along the gold
+    answer, the leads of the best token over the next ones are compared. Where many small tasks are
+    scored, measure once on the rows of all and pass the margin on.
+
+    Returns:
+        SAFETY times the largest difference, in logits; at least STEPS times the precision's
+        rounding at the size of the logits, and SMALLEST_MARGIN.
+    """
+    if not rows:
+        return SMALLEST_MARGIN
+    by_length = sorted(range(len(rows)), key=lambda i: (len(rows[i].prompt_ids), i))
+    count = min(max(len(rows) // SAMPLED, SAMPLE[0]), SAMPLE[1])
+    places = {round(k * (len(rows) - 1) / (count - 1)) for k in range(count)}
+    sample = [rows[by_length[place]] for place in sorted(places)]
+    largest = 0.0
+    with inference(backbone):
+        logits = answer_logits(backbone, sample)
+        size = float(logits.amax(-1).abs().max())
+        by_row = logits.split([len(row.answer_ids) for row in sample])
+        for row, passed in zip(sample, by_row, strict=True):
+            seen = Logits()
+            generate_ids(backbone, [row.prompt_ids], len(row.answer_ids), watch=seen)
+            stepped = torch.cat(seen.steps)
+            along = stepped.argmax(-1).tolist()
+            agreed = 1 + common_start(along, row.answer_ids)
+            agreed = min(agreed, len(along), len(row.answer_ids))
+            largest = max(largest, lead_difference(passed[:agreed], stepped[:agreed]))
+    rounding = STEPS * size * torch.finfo(backbone.precision).eps
+    return max(SMALLEST_MARGIN, rounding, SAFETY * largest)
+
+
+def common_start(ids: Sequence[int], others: Sequence[int]) -> int:
+    """Return how many ids two sequences start with in common."""
+    differ = (i for i, (a, b) in enumerate(zip(ids, others, strict=False)) if a != b)
+    return next(differ, min(len(ids), len(others)))
+
+
+def lead_difference(passed: Tensor, stepped: Tensor) -> float:
+    """Return the largest difference between two paths in how far the best token leads others.
+
+    Args:
+        passed: (positions, vocabulary) logits of one path; its best tokens are the ones compared.
+        stepped: the same of the other.
+    """
+    top = passed.topk(min(CANDIDATES, passed.shape[-1]))
+    other = stepped.gather(-1, top.indices)
+    leads, others = top.values[:, :1] - top.values, other[:, :1] - other
+    return float((leads - others).abs().max())

@@ -1,0 +1,128 @@
+"""Greedy generation: the reference that every score is defined by, at batch one.
+
+`generate` fills whatever a passed generation config leaves open from the model's own, which may
+sample, search with beams or punish repetition. So the model's config itself is replaced for the
+call, and put back.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+from transformers.generation.configuration_utils import GenerationMode
+
+from amlora.engine.backbone import Backbone
+from amlora.engine.batch import padded
+from amlora.engine.encode import decode
+
+
+@contextmanager
+def inference(backbone: Backbone) -> Iterator[None]:
+    """Eval mode (put back afterwards), no gradients, autocast where the backbone asks for it."""
+    model = backbone.model
+    training = model.training
+    model.eval()
+    try:
+        with (
+            torch.inference_mode(),
+            torch.autocast(model.device.type, backbone.precision, enabled=backbone.autocast),
+        ):
+            yield
+    finally:
+        model.train(training)
+
+
+@contextmanager
+def greedy(backbone: Backbone, max_new_tokens: int) -> Iterator[None]:
+    """Make the model's own generation config a plain greedy one, and put the old one back."""
+    model = backbone.model
+    config = GenerationConfig(
+        do_sample=False,
+        num_beams=1,
+        repetition_penalty=1.0,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=sorted(backbone.end_ids),
+        pad_token_id=backbone.pad_id,
+        decoder_start_token_id=backbone.start_id,
+    )
+    assert config.get_generation_mode() is GenerationMode.GREEDY_SEARCH
+    old = model.generation_config
+    model.generation_config = config
+    try:
+        yield
+    finally:
+        model.generation_config = old
+
+
+def generate_ids(
+    backbone: Backbone,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    *,
+    watch: LogitsProcessor | None = None,
+    stop: StoppingCriteria | None = None,
+) -> list[list[int]]:
+    """Generate for prompts of one batch; call it inside `inference`.
+
+    Args:
+        backbone: the model.
+        prompts: token ids; they are padded to one length, on the left for decoder-only models.
+        max_new_tokens: where generation stops.
+        watch: sees the logits of each step, and must leave them as they are.
+        stop: ends rows early; pad tokens follow.
+
+    Returns:
+        For each prompt the new ids before its first end token.
+    """
+    model = backbone.model
+    left = backbone.family == "decoder-only"
+    ids = padded(prompts, backbone.pad_id, left=left).to(model.device)
+    mask = padded([(1,) * len(prompt) for prompt in prompts], 0, left=left).to(model.device)
+    with greedy(backbone, max_new_tokens):
+        # A mixin brings `generate`, which the type PreTrainedModel does not know.
+        out = model.generate(  # pyright: ignore
+            input_ids=ids,
+            attention_mask=mask,
+            logits_processor=LogitsProcessorList([watch] if watch else []),
+            stopping_criteria=StoppingCriteriaList([stop] if stop else []),
+        )
+    first = ids.shape[1] if left else 1
+    return [cut_at_end(row, backbone.end_ids) for row in out[:, first:].tolist()]
+
+
+def cut_at_end(ids: list[int], end_ids: frozenset[int]) -> list[int]:
+    """Return the ids before the first end token."""
+    stops = (i for i, token in enumerate(ids) if token in end_ids)
+    return ids[: next(stops, len(ids))]
+
+
+def generate_answers(
+    backbone: Backbone, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, batch: int = 1
+) -> list[str]:
+    """Generate an answer to each prompt, greedily.
+
+    Args:
+        backbone: the model; its mode and generation config are as before afterwards.
+        prompts: token ids, as `encode_prompt` makes them.
+        max_new_tokens: where generation stops.
+        batch: prompts at once. One is the reference; more is faster and may round otherwise.
+
+    Returns:
+        The texts in the order of the prompts.
+    """
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    texts = [""] * len(prompts)
+    with inference(backbone):
+        for at in range(0, len(order), batch):
+            chosen = order[at : at + batch]
+            made = generate_ids(backbone, [prompts[i] for i in chosen], max_new_tokens)
+            for i, new in zip(chosen, made, strict=True):
+                texts[i] = decode(backbone, new)
+    return texts

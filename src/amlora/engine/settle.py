@@ -1,0 +1,100 @@
+"""Generate answers only until their score is certain.
+
+Greedy generation of several rows at once; a row stops as soon as no continuation could match its
+gold answer. Rows in a batch are padded, so their logits differ from those at batch one by rounding:
+the smallest lead of the best token is watched, and a row with too small a lead is generated again
+alone, where nothing is padded and the path is the reference's own.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import LogitsProcessor, StoppingCriteria
+
+from amlora.engine.backbone import Backbone
+from amlora.engine.encode import Row, decode
+from amlora.engine.generate import cut_at_end, generate_ids, inference
+from amlora.engine.packs import packs
+from amlora.engine.verdict import leaves_gold
+
+
+class Leads(LogitsProcessor):
+    """Records how far the best token leads at each step; the logits are left as they are."""
+
+    def __init__(self) -> None:
+        self.steps: list[Tensor] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        top = scores.topk(2).values
+        self.steps.append(top[:, 0] - top[:, 1])
+        return scores
+
+
+class CertainMiss(StoppingCriteria):
+    """Stops a row once its text is no start of its gold answer."""
+
+    def __init__(self, backbone: Backbone, golds: Sequence[str]) -> None:
+        self.backbone = backbone
+        self.golds = golds
+        self.steps = 0
+        self.stopped: dict[int, int] = {}
+        """Steps after which a row was stopped, by its place."""
+
+    def __call__(self, input_ids: Tensor, scores: object) -> Tensor:
+        self.steps += 1
+        for i, new in enumerate(input_ids[:, -self.steps :].tolist()):
+            ids = cut_at_end(new, self.backbone.end_ids)
+            if i in self.stopped or len(ids) < self.steps:
+                continue
+            if leaves_gold(decode(self.backbone, ids), self.golds[i]):
+                self.stopped[i] = self.steps
+        done = [i in self.stopped for i in range(len(self.golds))]
+        return torch.tensor(done, device=input_ids.device)
+
+
+def settle(
+    backbone: Backbone,
+    rows: Sequence[Row],
+    *,
+    tokens_per_batch: int,
+    max_new_tokens: int,
+    margin: float,
+) -> list[str]:
+    """Generate each row's answer until it is a certain hit or miss.
+
+    Args:
+        backbone: the model; its mode is as before afterwards.
+        rows: with their gold answers.
+        tokens_per_batch: most prompt and answer tokens in a batch, padding included.
+        max_new_tokens: where generation stops.
+        margin: a row whose best token once leads by less in a batch is generated again alone.
+
+    Returns:
+        Texts in the order of the rows; `is_match` scores them as it would the whole answers.
+    """
+    texts = [""] * len(rows)
+    for chosen in packs(rows, tokens_per_batch):
+        batch = [rows[i] for i in chosen]
+        settled = settle_batch(backbone, batch, max_new_tokens)
+        for i, (text, lead) in zip(chosen, settled, strict=True):
+            alone = len(batch) == 1 or lead >= margin  # NaN leads nothing
+            texts[i] = text if alone else settle_batch(backbone, [rows[i]], max_new_tokens)[0][0]
+    return texts
+
+
+def settle_batch(
+    backbone: Backbone, rows: Sequence[Row], max_new_tokens: int
+) -> list[tuple[str, float]]:
+    """Return each row's text and the smallest lead of its best tokens, in logits."""
+    leads, miss = Leads(), CertainMiss(backbone, [row.gold for row in rows])
+    with inference(backbone):
+        prompts = [row.prompt_ids for row in rows]
+        made = generate_ids(backbone, prompts, max_new_tokens, watch=leads, stop=miss)
+    out: list[tuple[str, float]] = []
+    by_row = torch.stack(leads.steps, dim=1).tolist()
+    for i, ids in enumerate(made):
+        ids = ids[: miss.stopped.get(i, len(ids))]
+        steps = by_row[i][: len(ids) + (i not in miss.stopped)]  # the end token is a step too
+        out.append((decode(backbone, ids), min(steps)))
+    return out

@@ -1,0 +1,220 @@
+"""THE training loop: one stage of one method, on any number of processes, from any step.
+
+A plain loop. Batches and random numbers are pure functions of (seed, stage, step), so a run that
+was killed goes on from a checkpoint with the same numbers. Each micro-batch's loss is a sum over
+its targets divided by the step's target count over all micro-batches and processes, so gradients
+are added up, never averaged, and process counts agree.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from amlora.engine.batch import micro_batches, plan, seed_of
+from amlora.methods.base import Group, Method, Stage
+
+
+class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a stage is optimised: AdamW (Loshchilov & Hutter 2019) with the given rate."""
+
+    lr: float = 1e-3
+    """The peak learning rate of groups that have none of their own."""
+    batch: int = 8
+    """Rows in one optimiser step, over all micro-batches and processes."""
+    micro_batch: int = 8
+    """Rows in one forward pass of one process."""
+    epochs: float = 1.0
+    """Passes over a task's rows (section 7.3: one); ignored when `steps` is set."""
+    steps: int | None = None
+    """Optimiser steps of every stage."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """The rate after warm-up: constant (section 7.3), or falling to 0 at the stage's end."""
+    warmup: int = 0
+    """Steps over which the rate rises from 0."""
+    clip: float = 1.0
+    """The largest norm of the task loss's gradient; 0 for no clipping."""
+    weight_decay: float = 0.0
+    """AdamW's (section 7.3: 0)."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """AdamW's."""
+    bucketed: bool = True
+    """Batches of rows of similar length, in random order; the `paper` profile switches it off."""
+    checkpoint_every: int = 50
+    """Steps between checkpoints within a stage; 0 for stage ends only."""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        for name in ("lr", "batch", "micro_batch", "epochs"):
+            value = getattr(self, name)
+            if not (value > 0 and math.isfinite(value)):
+                raise ValueError(f"{name} must be above 0, got {value}.")
+        for name in ("warmup", "clip", "weight_decay", "checkpoint_every"):
+            value = getattr(self, name)
+            if not (value >= 0 and math.isfinite(value)):
+                raise ValueError(f"{name} must be at least 0, got {value}.")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps must be at least 1, got {self.steps}.")
+
+    def rate(self, step: int, steps: int) -> float:
+        """Return the factor on the peak rate at a step, 0 for the first, of a stage of `steps`."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        left = (steps - step) / max(1, steps - self.warmup)
+        if self.schedule == "linear":
+            return left
+        return (1 + math.cos(math.pi * (1 - left))) / 2 if self.schedule == "cosine" else 1.0
+
+
+@dataclass
+class Progress:
+    """Where a stage stands: what a checkpoint holds beside the method's own state."""
+
+    step: int = 0
+    """Steps done."""
+    losses: list[float] = field(default_factory=list)
+    """The task loss of every step done."""
+    tokens: int = 0
+    """Tokens read by all processes."""
+    moments: dict[str, Tensor] = field(default_factory=dict)
+    """The optimiser's state."""
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss became infinite or not a number; nothing was changed by that step."""
+
+    def __init__(self, stage: Stage, step: int, terms: dict[str, float], rows: list[str]) -> None:
+        shown = ", ".join(f"{name} {value}" for name, value in terms.items())
+        super().__init__(
+            f"the loss is not finite in task {stage.task!r} at step {step}: {shown};"
+            f" rows: {', '.join(rows)}."
+        )
+
+
+StepDone = Callable[[Progress, dict[str, float]], None]
+"""Called after every step with the progress and the step's loss terms."""
+
+
+def train_stage(
+    method: Method,
+    stage: Stage,
+    settings: TrainSettings,
+    accelerator: Accelerator,
+    progress: Progress,
+    done: StepDone,
+) -> None:
+    """Train one stage from `progress.step` to its end.
+
+    Args:
+        method: its `begin` was called, or its `resume`.
+        stage: the task.
+        settings: the optimisation.
+        accelerator: knows the processes; the model is on its device already.
+        progress: changed in place, step by step.
+        done: called after each step.
+
+    Raises:
+        NonFiniteLoss: before the optimiser moved.
+    """
+    backbone = method.backbone
+    rows = method.examples(stage)
+    steps = plan(
+        rows,
+        batch=settings.batch,
+        steps=stage.steps,
+        seed=method.seed,
+        stage=stage.index,
+        bucketed=settings.bucketed,
+    )
+    groups = method.parameters()
+    optimiser = make_optimiser(groups, settings)
+    load_moments(optimiser, progress.moments)
+    weights = [weight for group in groups for weight in group.parameters]
+    backbone.model.train()
+    for step in range(progress.step, stage.steps):
+        method.before_step(stage, step)
+        factor = settings.rate(step, stage.steps)
+        chosen = [rows[i] for i in steps[step]]
+        totals: dict[str, float] = {}
+        batches = micro_batches(
+            chosen,
+            backbone,
+            size=settings.micro_batch,
+            process=accelerator.process_index,
+            processes=accelerator.num_processes,
+        )
+        for index, batch in enumerate(batches):
+            place = (method.seed, stage.index, step, index, accelerator.process_index)
+            torch.manual_seed(seed_of(*place, "dropout"))
+            with backbone.arithmetic():
+                terms = method.loss(batch)
+            backward(terms, totals)
+        if accelerator.num_processes > 1:
+            add_up(weights, totals, accelerator)
+        norm = nn.utils.clip_grad_norm_(weights, settings.clip or math.inf)
+        backward(method.penalty(), totals)
+        if not (math.isfinite(sum(totals.values())) and torch.isfinite(norm)):
+            raise NonFiniteLoss(stage, step, totals, [f"{row.task}/{row.row}" for row in chosen])
+        for group, wanted in zip(optimiser.param_groups, groups, strict=True):
+            group["lr"] = factor * (settings.lr if wanted.lr is None else wanted.lr)
+        optimiser.step()
+        optimiser.zero_grad()
+        rates = {g.name: p["lr"] for g, p in zip(groups, optimiser.param_groups, strict=True)}
+        method.after_step(stage, step, rates)
+        progress.step = step + 1
+        progress.losses.append(totals["task"])
+        progress.tokens += sum(len(row.prompt_ids) + len(row.answer_ids) - 1 for row in chosen)
+        progress.moments = dict(moments(optimiser))
+        done(progress, totals)
+
+
+def make_optimiser(groups: list[Group], settings: TrainSettings) -> torch.optim.AdamW:
+    """Return AdamW over the groups; rates are set at every step."""
+    return torch.optim.AdamW(
+        [{"params": group.parameters} for group in groups],
+        lr=settings.lr,
+        betas=settings.betas,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+
+
+def backward(terms: dict[str, Tensor], totals: dict[str, float]) -> None:
+    """Add the gradients of some terms, and their values to the step's totals."""
+    if terms:
+        torch.stack([term.float() for term in terms.values()]).sum().backward()
+    for name, term in terms.items():
+        totals[name] = totals.get(name, 0.0) + term.item()
+
+
+def add_up(weights: list[nn.Parameter], totals: dict[str, float], accelerator: Accelerator) -> None:
+    """Add gradients and the task loss over all processes; a process without rows adds zeros."""
+    for weight in weights:
+        if weight.grad is None:
+            weight.grad = torch.zeros_like(weight)
+        weight.grad.copy_(accelerator.reduce(weight.grad, "sum"))
+    own = torch.tensor(totals.get("task", 0.0), dtype=torch.float64, device=weights[0].device)
+    totals["task"] = accelerator.reduce(own, "sum").item()
+
+
+def moments(optimiser: torch.optim.AdamW) -> Iterator[tuple[str, Tensor]]:
+    """Yield the optimiser's tensors as "<parameter's index>.<name>" (no copy)."""
+    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+    for index, weight in enumerate(weights):
+        for name, tensor in optimiser.state[weight].items():
+            yield f"{index}.{name}", tensor
+
+
+def load_moments(optimiser: torch.optim.AdamW, stored: dict[str, Tensor]) -> None:
+    """Put back what `moments` yielded."""
+    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+    for key, tensor in stored.items():
+        index, _, name = key.partition(".")
+        weight = weights[int(index)]
+        device = "cpu" if name == "step" and not optimiser.defaults["fused"] else weight.device
+        optimiser.state[weight][name] = tensor.to(device, copy=True)

@@ -1,0 +1,41 @@
+"""Continual-learning methods, one file each, and the table that names them."""
+
+import importlib
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from amlora.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from amlora.methods.base import Method
+
+METHODS: dict[str, str] = {
+    "am_lora": "amlora.methods.am_lora:AMLoRA",
+    "inc_lora": "amlora.methods.inc_lora:IncLoRA",
+    "mean_lora": "amlora.methods.mean_lora:MeanLoRA",
+    "seq_ft": "amlora.methods.seq_ft:SeqFT",
+    "sin_lora": "amlora.methods.sin_lora:SinLoRA",
+}
+"""Every method by name, as "module:Class"; other packages add theirs by the entry point group
+`amlora.methods`."""
+
+
+def method_names() -> list[str]:
+    """Return the names of all methods, those of other packages included."""
+    return sorted({*METHODS, *(point.name for point in entry_points(group="amlora.methods"))})
+
+
+def method_class(name: str) -> "type[Method]":
+    """Import a method.
+
+    Raises:
+        InputError: no method of that name.
+    """
+    if name in METHODS:
+        module, _, attribute = METHODS[name].partition(":")
+        return getattr(importlib.import_module(module), attribute)
+    for point in entry_points(group="amlora.methods"):
+        if point.name == name:
+            return point.load()
+    known = method_names()
+    raise InputError(f"unknown method {name!r}{nearest(name, known)}; methods: {', '.join(known)}.")

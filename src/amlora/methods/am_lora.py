@@ -1,0 +1,106 @@
+"""AM-LoRA: a new LoRA per task and an attention over all of them (equations 4 to 6).
+
+While a task is learned, its LoRA and the selectors are trained; earlier LoRAs are frozen. The paper
+trains all selectors with an L1 penalty ("AR + L1"); "new" and a sparsity of 0 give the other three
+rows of figure 5.
+"""
+
+import math
+from typing import Literal, cast
+
+import msgspec
+import torch
+from torch.nn import functional as F
+
+from amlora.engine.backbone import Backbone
+from amlora.methods.base import Group, Stage, Terms
+from amlora.methods.lora import LoRAMethod, LoRASettings
+from amlora.mixture.bank import Start, Trained
+
+
+class AMLoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The LoRAs, the selectors, and what the paper leaves open (docs/paper.md)."""
+
+    lora: LoRASettings = LoRASettings()
+    selectors: Trained = "all"
+    """Which selectors learn with a new task: "all" (AR), "new" (NR), or "none" (figure 5)."""
+    selector_lr: float | None = None
+    """The selectors' learning rate; None for that of the LoRAs."""
+    start: Start = "uniform"
+    """How a new selector starts; the paper does not say."""
+    sparsity: float | tuple[float, ...] = 1e-5
+    """lambda of equation 6, one number or one per task (section 7.3)."""
+    sparsity_form: Literal["loss", "proximal"] = "loss"
+    """In the loss, as the paper does; or a soft threshold of lr * lambda after each step, which
+    makes weights exactly 0."""
+    newcomer: Literal["paper", "ramp"] = "paper"
+    """"paper": a new LoRA takes its share at once. "ramp": it is shut out at first and let in over
+    the first half of its stage."""
+    gain: Literal["one", "loras"] = "one"
+    """Multiply the mixture by one (the paper) or by N + 1: uniform scores then give a plain sum."""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        values = self.sparsity if isinstance(self.sparsity, tuple) else (self.sparsity,)
+        for value in values:
+            if not (value >= 0 and math.isfinite(value)):
+                raise ValueError(f"sparsity must be at least 0, got {value}.")
+        if self.selector_lr is not None and self.selector_lr <= 0:
+            raise ValueError(f"selector_lr must be above 0, got {self.selector_lr}.")
+
+
+class AMLoRA(LoRAMethod):
+    """The method of the paper."""
+
+    combine = "attention"
+    Settings = AMLoRASettings
+
+    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
+        self.options = cast(AMLoRASettings, settings)
+        self.selectors = self.options.selectors
+        self.start = self.options.start
+        self.gain = self.options.gain == "loras"
+        self.strength = 0.0  # lambda of the current stage
+        super().__init__(backbone, settings, seed=seed, lora=self.options.lora)
+
+    def begin(self, stage: Stage) -> None:
+        """Add this task's LoRA and selector."""
+        super().begin(stage)
+        if self.options.newcomer == "ramp":
+            self.mixture.control.newcomer = -math.inf
+
+    def begin_changes_answers(self, stage: Stage) -> bool:
+        """A newcomer's logit of 0 enters the softmax before it has learned anything."""
+        return stage.index > 0 and self.options.newcomer == "paper"
+
+    def parameters(self) -> list[Group]:
+        """Return the newest LoRA, and the selectors at their own rate."""
+        groups = super().parameters()
+        if selectors := self.mixture.selector_parameters():
+            groups.append(Group("selector", selectors, self.options.selector_lr))
+        return groups
+
+    def penalty(self) -> Terms:
+        """Return the L1 term of equation 6."""
+        if self.options.sparsity_form == "loss" and self.strength and self.selectors != "none":
+            return {"sparsity": self.strength * self.mixture.sparsity()}
+        return {}
+
+    def before_step(self, stage: Stage, step: int) -> None:
+        """Set this stage's lambda, and let the newcomer in by exp(offset) growing from 0 to 1."""
+        values = self.options.sparsity
+        self.strength = values[stage.index] if isinstance(values, tuple) else values
+        if self.options.newcomer == "ramp":
+            self.mixture.control.newcomer = math.log(min(1.0, 2 * (step + 1) / stage.steps))
+
+    def after_step(self, stage: Stage, step: int, lr: dict[str, float]) -> None:
+        """Apply the proximal form of the L1 term: move each weight towards 0 by lr * lambda."""
+        if self.options.sparsity_form == "proximal" and "selector" in lr:
+            with torch.no_grad():
+                for selector in self.mixture.selector_parameters():
+                    selector.copy_(F.softshrink(selector, lr["selector"] * self.strength))
+
+    def end(self, stage: Stage) -> None:
+        """Freeze; from here on the newcomer is one of the others."""
+        super().end(stage)
+        self.mixture.control.newcomer = 0.0

@@ -1,0 +1,140 @@
+"""What a continual-learning method is: a handful of hooks, each with a default.
+
+The training loop (`engine/train.py`) calls them in this order, stage after stage:
+
+    begin(stage)                 make room for the new task: a new LoRA, a buffer, an anchor
+    examples(stage)              rows to train on, this task's by default
+    parameters()                 what the optimiser may move, in groups with their own rates
+    loss(batch)                  named terms, once per micro-batch; they are added up
+    penalty()                    named terms, once per step, outside gradient clipping
+    after_step(stage, step, lr)  after the optimiser moved
+    end(stage)                   freeze, fill a buffer, measure a Fisher
+
+A hook is given a `Stage` and never the stream, so no method can see later tasks' data.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import msgspec
+from torch import Tensor, nn
+
+from amlora.engine.backbone import Backbone
+from amlora.engine.batch import Batch, task_loss
+from amlora.engine.encode import Row
+
+Terms = dict[str, Tensor]
+"""Scalars by name; the loop adds them up and logs each."""
+Schedule = Literal["per_task", "joint", "isolated"]
+"""per_task: one model through all tasks. joint: one stage with all tasks' rows. isolated: every
+task starts from the pretrained model."""
+
+
+class NoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A method without settings."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One task as a method may see it: its training rows and nothing of later tasks."""
+
+    index: int
+    """0 for the first task."""
+    task: str
+    rows: Sequence[Row]
+    steps: int
+    """Optimiser steps of this stage."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that share a learning rate; without one they get `train.lr`."""
+
+    name: str
+    parameters: list[nn.Parameter]
+    lr: float | None = None
+
+
+@dataclass
+class State:
+    """What must survive a kill: tensors for safetensors, plain values for JSON."""
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+class Method:
+    """Train everything `parameters` returns on the current task; the rest is up to subclasses."""
+
+    schedule: ClassVar[Schedule] = "per_task"
+    needs_task_id: ClassVar[bool] = False
+    """Whether `route` must be told the task before an answer."""
+    trains_base: ClassVar[bool] = False
+    """Whether the pretrained weights move: they are then kept in float32."""
+    stores_examples: ClassVar[bool] = False
+    version: ClassVar[int] = 1
+    """Raised when the same settings would give other results: a part of every run's identity."""
+    Settings: ClassVar[type[msgspec.Struct]] = NoSettings
+
+    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
+        self.backbone = backbone
+        self.settings = settings
+        self.seed = seed
+
+    def begin(self, stage: Stage) -> None:
+        """Prepare for a new task; everything `parameters` needs must exist afterwards."""
+
+    def begin_changes_answers(self, stage: Stage) -> bool:
+        """Tell whether `begin` alone can change the model's answers on earlier tasks."""
+        return False
+
+    def examples(self, stage: Stage) -> Sequence[Row]:
+        """Return the rows to train on."""
+        return stage.rows
+
+    def parameters(self) -> list[Group]:
+        """Return what the optimiser may move."""
+        raise NotImplementedError(type(self).__name__)
+
+    def loss(self, batch: Batch) -> Terms:
+        """Return the terms of one micro-batch, each already weighted by `batch.share`."""
+        return {"task": task_loss(self.backbone, batch)}
+
+    def penalty(self) -> Terms:
+        """Return terms that do not depend on data."""
+        return {}
+
+    def before_step(self, stage: Stage, step: int) -> None:
+        """Do what depends on the step alone; called before its forward passes, also on resume."""
+
+    def after_step(self, stage: Stage, step: int, lr: dict[str, float]) -> None:
+        """Do what follows the optimiser's move.
+
+        Args:
+            stage: the current stage.
+            step: 0 for the first step.
+            lr: the rate each group was just moved with, by group name.
+        """
+
+    def end(self, stage: Stage) -> None:
+        """Close the task."""
+
+    def route(self, task: str | None) -> None:
+        """Prepare the model for answers on a task; None where no task id is given."""
+
+    def stored_parameters(self) -> int:
+        """Return how many numbers must be kept to answer all tasks learned so far."""
+        raise NotImplementedError(type(self).__name__)
+
+    def state(self) -> State:
+        """Return everything that changed since the pretrained model, trained or remembered."""
+        raise NotImplementedError(type(self).__name__)
+
+    def restore(self, state: State) -> None:
+        """Take back what `state` returned, between two stages."""
+        raise NotImplementedError(type(self).__name__)
+
+    def resume(self, state: State, stage: Stage) -> None:
+        """Take back what `state` returned within a stage; what `begin` made trainable is again."""
+        raise NotImplementedError(type(self).__name__)

@@ -1,0 +1,101 @@
+"""What all methods that keep LoRAs share: the mixture, its growth, its state."""
+
+import math
+from typing import ClassVar
+
+import msgspec
+
+from amlora.engine.backbone import Backbone
+from amlora.methods.base import Group, Method, Stage, State
+from amlora.mixture.bank import Start, Trained
+from amlora.mixture.inject import find_targets, inject
+from amlora.mixture.layer import Control
+from amlora.mixture.reference import Combine
+
+
+class LoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The LoRA of one task (Hu et al. 2021; section 4.3 of the paper)."""
+
+    rank: int = 8
+    """R in the paper (section 4.3)."""
+    alpha: float = 32.0
+    """The update is alpha / rank * B A x (section 4.3)."""
+    dropout: float = 0.1
+    """On x, one mask for all LoRAs of a layer (section 7.3)."""
+    targets: tuple[str, ...] = ()
+    """Projections to adapt: last name parts or shell patterns; empty for query and value."""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.rank < 1:
+            raise ValueError(f"rank must be at least 1, got {self.rank}.")
+        if not (self.alpha > 0 and math.isfinite(self.alpha)):
+            raise ValueError(f"alpha must be above 0, got {self.alpha}.")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}.")
+
+
+class OneLoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A method whose only choice is its LoRA."""
+
+    lora: LoRASettings = LoRASettings()
+
+
+class LoRAMethod(Method):
+    """A new LoRA for every task, the earlier ones frozen; subclasses say how they combine."""
+
+    combine: ClassVar[Combine] = "sum"
+    selectors: Trained = "none"
+    start: Start = "zeros"
+    gain: bool = False
+
+    def __init__(
+        self, backbone: Backbone, settings: msgspec.Struct, *, seed: int, lora: LoRASettings
+    ) -> None:
+        super().__init__(backbone, settings, seed=seed)
+        self.lora = lora
+        model = backbone.model
+        targets = find_targets(model, model.config.model_type, lora.targets)
+        control = Control(combine=self.combine, dropout=lora.dropout, gain=self.gain)
+        self.mixture = inject(model, targets, control)
+
+    def begin(self, stage: Stage) -> None:
+        """Add this task's LoRA, which changes nothing until it learns except by its share."""
+        self.mixture.grow(
+            stage.task,
+            rank=self.lora.rank,
+            alpha=self.lora.alpha,
+            start=self.start,
+            seed=self.seed,
+        )
+        self.mixture.train_newest(self.selectors)
+
+    def parameters(self) -> list[Group]:
+        """Return the newest LoRA's A and B of every layer."""
+        return [Group("lora", self.mixture.lora_parameters())]
+
+    def end(self, stage: Stage) -> None:
+        """Freeze."""
+        self.mixture.freeze()
+
+    def stored_parameters(self) -> int:
+        """Return the size of all LoRAs, and of the selectors where there is attention."""
+        wanted = ("a", "b", "w") if self.combine == "attention" else ("a", "b")
+        tensors = self.mixture.tensors().items()
+        return sum(t.numel() for name, t in tensors if name.rsplit(".", 1)[-1] in wanted)
+
+    def state(self) -> State:
+        """Return all LoRAs and selectors."""
+        ranks, alphas = self.mixture.shapes()
+        values = {"names": list(self.mixture.names), "ranks": ranks, "alphas": alphas}
+        return State(self.mixture.tensors(), values)
+
+    def restore(self, state: State) -> None:
+        """Take the LoRAs and selectors back, frozen."""
+        values = state.values
+        self.mixture.restore(values["names"], values["ranks"], values["alphas"], state.tensors)
+
+    def resume(self, state: State, stage: Stage) -> None:
+        """Take them back and make the newest LoRA trainable again."""
+        self.restore(state)
+        self.mixture.train_newest(self.selectors)

@@ -1,0 +1,181 @@
+"""The pass must decide every row as greedy generation at batch one and the match rule do."""
+
+import random
+from typing import Literal
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amlora.engine.answer import Counts, EvaluateSettings, accuracy
+from amlora.engine.backbone import ModelSettings, load_backbone
+from amlora.engine.encode import encode_rows
+from amlora.engine.exact import exact_match, generated_match, measure_margin, score_rows
+from amlora.engine.packs import packs
+from amlora.streams.task import Example, Task
+from tiny import learn
+
+LIMIT = 5
+OPTION_SETS = {
+    "plain": ("Good", "Bad"),
+    "prefixes": ("neg", "negative", "very", "very negative", "very negative indeed"),
+    "case and marks": ("TRUE", "Not so!", "U.S.A.", "a-b c", "(b)"),
+    "other scripts": ("ΣΟΦΟΣ", "Éa", "好的", "naïve"),
+}
+SETS = pytest.mark.parametrize("options", OPTION_SETS.values(), ids=OPTION_SETS.keys())
+
+
+def backbone_of(folder, precision: Literal["float32", "bfloat16"] = "float32", frozen=True):
+    settings = ModelSettings(name=str(folder), precision=precision, max_tokens=96)
+    return load_backbone(settings, frozen=frozen)
+
+
+def rows_of(backbone, options, count=8, seed=0):
+    draw = random.Random(seed)
+    words = ["good", "bad", "film", "market", "team", "the", "won", "fell", "é", "war"]
+    examples = tuple(
+        Example(
+            text=" ".join(draw.choices(words, k=draw.randrange(1, 12))),
+            label=options[i % len(options)],
+            row=f"test:{i}",
+        )
+        for i in range(count)
+    )
+    task = Task(name="t", instruction="", options=tuple(options), train=(), dev=(), test=examples)
+    return encode_rows(backbone, task, examples, prefix="off", form="full")
+
+
+def both(backbone, rows, **changed):
+    given = {"tokens_per_batch": 200, "max_new_tokens": LIMIT, **changed}
+    passed, counts = exact_match(backbone, rows, **given)
+    reference, _ = generated_match(backbone, rows, max_new_tokens=LIMIT)
+    assert [answer.row for answer in passed] == [row.row for row in rows]
+    return passed, reference, counts
+
+
+def hits(answers):
+    return [answer.hit for answer in answers]
+
+
+@SETS
+def test_decisions_equal_generation_before_and_after_training(any_folder, options):
+    backbone = backbone_of(any_folder)
+    rows = rows_of(backbone, options)
+    for steps in (0, 40):
+        learn(backbone, rows[:6], steps=steps)
+        passed, reference, counts = both(backbone, rows)
+        assert hits(passed) == hits(reference)
+        assert counts.rows == len(rows)
+    assert counts.hit > 0
+
+
+@settings(max_examples=4, deadline=None)
+@given(
+    options=st.lists(
+        st.text("abAB Σé好.-7", min_size=1, max_size=9).filter(str.strip), min_size=1, max_size=5
+    ),
+    steps=st.sampled_from([0, 20]),
+)
+def test_decisions_equal_generation_for_any_options(llama_folder, t5_folder, options, steps):
+    for folder in (llama_folder, t5_folder):
+        backbone = backbone_of(folder)
+        rows = rows_of(backbone, options, count=4)
+        learn(backbone, rows[:3], steps=steps, rate=1e-2)
+        passed, reference, _ = both(backbone, rows)
+        assert hits(passed) == hits(reference)
+
+
+@pytest.fixture(scope="module")
+def trained(any_folder):
+    backbone = backbone_of(any_folder)
+    rows = rows_of(backbone, OPTION_SETS["prefixes"])
+    learn(backbone, rows[:6], steps=50)
+    return backbone, rows
+
+
+def test_trained_rows_hardly_need_generation(trained):
+    backbone, rows = trained
+    _, counts = exact_match(backbone, rows, tokens_per_batch=200, max_new_tokens=LIMIT)
+    assert counts.hit >= 4
+    assert counts.decoded <= 0.2
+
+
+@pytest.mark.parametrize("tokens", [1, 70, 100_000])
+def test_how_rows_are_batched_decides_nothing(trained, tokens):
+    backbone, rows = trained
+    _, reference, _ = both(backbone, rows)
+    passed, _ = exact_match(backbone, rows, tokens_per_batch=tokens, max_new_tokens=LIMIT)
+    assert hits(passed) == hits(reference)
+
+
+def test_rows_under_the_margin_are_generated(trained):
+    backbone, rows = trained
+    answers, counts = exact_match(
+        backbone, rows, tokens_per_batch=200, max_new_tokens=LIMIT, margin=1e9
+    )
+    assert counts == Counts(low_margin=len(rows))
+    assert all(answer.how == "decoded" and answer.text is not None for answer in answers)
+
+
+def test_logits_that_are_no_numbers_are_never_trusted(any_folder):
+    backbone = backbone_of(any_folder)
+    rows = rows_of(backbone, ("Good", "Bad"), count=2)
+    with torch.no_grad():
+        next(backbone.model.parameters()).fill_(float("nan"))
+    _, counts = exact_match(backbone, rows, tokens_per_batch=200, max_new_tokens=2, margin=0.0)
+    assert counts == Counts(low_margin=2)
+
+
+def test_the_measured_margin_is_rounding_and_not_more(trained):
+    backbone, rows = trained
+    assert 0 < measure_margin(backbone, rows) < 1e-2
+
+
+def test_the_margin_is_never_under_the_rounding_of_the_precision(any_folder):
+    backbone = backbone_of(any_folder, "bfloat16")
+    rows = rows_of(backbone, ("Good", "Bad"), count=4)
+    assert measure_margin(backbone, rows) > 10 * measure_margin(backbone_of(any_folder), rows)
+
+
+def test_the_model_is_left_in_training_mode_if_it_was(trained):
+    backbone, rows = trained
+    backbone.model.train()
+    exact_match(backbone, rows[:3], tokens_per_batch=200, max_new_tokens=LIMIT)
+    assert backbone.model.training
+    backbone.model.eval()
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_bfloat16_gives_nearly_the_same_score(trained, any_folder, frozen):
+    ours, rows = trained
+    low = backbone_of(any_folder, "bfloat16", frozen)
+    low.model.load_state_dict(ours.model.state_dict())
+    passed, reference, _ = both(low, rows)
+    differing = sum(a != b for a, b in zip(hits(passed), hits(reference), strict=True))
+    assert differing <= 1
+    assert abs(accuracy(passed) - accuracy(both(ours, rows)[0])) <= 0.2
+
+
+def test_the_settings_choose_the_way(trained):
+    backbone, rows = trained
+    passed, counts = score_rows(backbone, rows, EvaluateSettings(max_new_tokens=LIMIT))
+    slow, all_generated = score_rows(
+        backbone, rows, EvaluateSettings(method="generate", max_new_tokens=LIMIT)
+    )
+    assert hits(passed) == hits(slow)
+    assert counts.hit and all_generated == Counts(undecided=len(rows))
+
+
+def test_packs_hold_every_row_once_and_keep_to_the_budget(trained):
+    _, rows = trained
+    made = packs(rows, 120)
+    assert sorted(i for pack in made for i in pack) == list(range(len(rows)))
+    for pack in made:
+        lengths = [len(rows[i].prompt_ids) + len(rows[i].answer_ids) for i in pack]
+        assert len(pack) == 1 or max(lengths) * len(pack) <= 120
+
+
+def test_no_rows_give_no_answers(trained):
+    backbone, _ = trained
+    assert exact_match(backbone, [], tokens_per_batch=9, max_new_tokens=9) == ([], Counts())

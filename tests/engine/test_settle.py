@@ -1,0 +1,67 @@
+"""Generation that stops when the score is certain must score as the whole answer does."""
+
+import pytest
+
+from amlora.engine.backbone import ModelSettings, load_backbone
+from amlora.engine.encode import Row, encode_pairs
+from amlora.engine.generate import generate_answers
+from amlora.engine.settle import settle
+from amlora.evaluate.score import is_match
+from amlora.streams.prompt import Prompt
+from tiny import learn
+
+LIMIT = 6
+TEXTS = ("a film", "the market fell", "war", "the team won the game", "x", "bad film good")
+GOLDS = ("Good", "Good day", "Bad", "very negative", "neg", "Good")
+
+
+@pytest.fixture(scope="module")
+def scored(any_folder):
+    """A half-trained model, rows, and their whole answers."""
+    backbone = load_backbone(
+        ModelSettings(name=str(any_folder), precision="float32", max_tokens=64)
+    )
+    pairs = encode_pairs(backbone, [Prompt("", text, "\nAnswer:") for text in TEXTS], GOLDS)
+    rows = [
+        Row("t", str(i), *ids, gold) for i, (ids, gold) in enumerate(zip(pairs, GOLDS, strict=True))
+    ]
+    learn(backbone, rows[:4], steps=40)
+    whole = generate_answers(backbone, [row.prompt_ids for row in rows], max_new_tokens=LIMIT)
+    return backbone, rows, whole
+
+
+@pytest.mark.parametrize("margin", [0.0, 1e9])
+@pytest.mark.parametrize("tokens", [1, 10_000])
+def test_texts_score_as_whole_answers_do(scored, tokens, margin):
+    backbone, rows, whole = scored
+    texts = settle(backbone, rows, tokens_per_batch=tokens, max_new_tokens=LIMIT, margin=margin)
+    golds = [row.gold for row in rows]
+    assert list(map(is_match, texts, golds)) == list(map(is_match, whole, golds))
+    assert any(map(is_match, whole, golds)) and not all(map(is_match, whole, golds))
+    assert all(answer.startswith(text) for answer, text in zip(whole, texts, strict=True))
+
+
+def test_a_certain_miss_is_not_generated_to_its_end(scored):
+    backbone, rows, whole = scored
+    hopeless = [
+        Row(row.task, row.row, row.prompt_ids, row.answer_ids, "qqq")
+        for row, answer in zip(rows, whole, strict=True)
+        if answer.strip()
+    ]
+    calls = []
+    hook = backbone.model.register_forward_pre_hook(lambda *_: calls.append(1))
+    settle(backbone, hopeless, tokens_per_batch=10_000, max_new_tokens=LIMIT, margin=0.0)
+    hook.remove()
+    assert len(calls) <= 3
+
+
+def test_a_close_call_in_a_batch_is_generated_alone(scored):
+    backbone, rows, _ = scored
+    read = "input_ids" if backbone.family == "decoder-only" else "decoder_input_ids"
+    sizes = []
+    hook = backbone.model.register_forward_pre_hook(
+        lambda _, args, given: sizes.append(len(given[read])), with_kwargs=True
+    )
+    settle(backbone, rows, tokens_per_batch=10_000, max_new_tokens=1, margin=1e9)
+    hook.remove()
+    assert sizes == [len(rows)] + [1] * len(rows)

@@ -1,0 +1,162 @@
+"""AM-LoRA's settings do what they say."""
+
+import math
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from amlora.engine.encode import Row
+from amlora.engine.train import Progress, TrainSettings, train_stage
+from amlora.errors import InputError
+from amlora.experiment.prepare import prepare
+from amlora.methods import method_class
+from amlora.methods.am_lora import AMLoRA, AMLoRASettings
+from amlora.methods.base import Method, Stage
+from trained import load_base
+
+
+def rows(task: str, answer: int, count: int = 8) -> list[Row]:
+    return [Row(task, str(i), (1, 40 + i, 60), (answer, 2), "x") for i in range(count)]
+
+
+STAGES = [Stage(0, "one", rows("one", 90), 4), Stage(1, "two", rows("two", 91), 4)]
+
+
+def make(folder, **options) -> AMLoRA:
+    return AMLoRA(load_base(folder), AMLoRASettings(**options), seed=0)
+
+
+def learn(method: Method, stage: Stage, *, micro_batch: int = 4) -> dict[str, float]:
+    """Learn a stage to its end; return the last step's terms."""
+    method.begin(stage)
+    last: dict[str, float] = {}
+    settings = TrainSettings(batch=4, lr=1e-2, micro_batch=micro_batch)
+    done = lambda progress, terms: last.update(terms)  # noqa: E731
+    train_stage(method, stage, settings, Accelerator(cpu=True), Progress(), done)
+    method.end(stage)
+    return last
+
+
+def selectors(method: AMLoRA) -> torch.Tensor:
+    return torch.cat([layer.bank.w.flatten() for layer in method.mixture.layers.values()])
+
+
+def test_all_selectors_learn_by_default(llama_folder):
+    method = make(llama_folder)
+    learn(method, STAGES[0])
+    before = {n: layer.bank.w[0].clone() for n, layer in method.mixture.layers.items()}
+    learn(method, STAGES[1])
+    after = method.mixture.layers
+    assert all(not torch.equal(old, after[n].bank.w[0]) for n, old in before.items())
+
+
+def test_new_only_leaves_earlier_selectors_bit_identical(llama_folder):
+    method = make(llama_folder, selectors="new")
+    learn(method, STAGES[0])
+    before = {n: layer.bank.w[0].clone() for n, layer in method.mixture.layers.items()}
+    learn(method, STAGES[1])
+    after = method.mixture.layers
+    assert all(torch.equal(old, after[n].bank.w[0]) for n, old in before.items())
+
+
+def test_the_l1_term_is_lambda_times_the_absolute_sum(llama_folder):
+    method = make(llama_folder, sparsity=0.25)
+    method.begin(STAGES[0])
+    method.before_step(STAGES[0], 0)
+    expected = 0.25 * selectors(method).abs().sum()
+    torch.testing.assert_close(method.penalty()["sparsity"], expected)
+
+
+def test_a_list_gives_each_task_its_own_lambda(llama_folder):
+    method = make(llama_folder, sparsity=(0.0, 0.5))
+    assert "sparsity" not in learn(method, STAGES[0])
+    assert learn(method, STAGES[1])["sparsity"] > 0
+
+
+def test_a_list_of_the_wrong_length_is_refused(llama_folder, task_settings):
+    with pytest.raises(InputError, match=r"has 2 tasks but method\.sparsity has 3 values"):
+        prepare(task_settings(llama_folder, {"name": "am_lora", "sparsity": [0.0, 0.1, 0.2]}))
+
+
+def test_the_l1_term_is_counted_once_per_step_whatever_the_micro_batches(llama_folder):
+    terms = []
+    for micro_batch in (4, 1):
+        method = make(llama_folder, sparsity=0.1, start="uniform")
+        terms.append(learn(method, STAGES[0], micro_batch=micro_batch)["sparsity"])
+    assert terms[0] == pytest.approx(terms[1], rel=1e-4)
+
+
+def test_the_proximal_form_makes_weights_exactly_zero(llama_folder):
+    method = make(llama_folder, sparsity=2.0, sparsity_form="proximal")
+    assert "sparsity" not in learn(method, STAGES[0])
+    assert (selectors(method) == 0).float().mean() > 0.5
+    in_the_loss = make(llama_folder, sparsity=2.0)
+    learn(in_the_loss, STAGES[0])
+    assert (selectors(in_the_loss) == 0).float().mean() < 0.01
+
+
+def test_a_ramped_newcomer_is_shut_out_at_first_and_let_in_half_way(llama_folder):
+    method = make(llama_folder, newcomer="ramp")
+    method.begin(STAGES[0])
+    control = method.mixture.control
+    assert control.newcomer == -math.inf
+    offsets = []
+    for step in range(4):
+        method.before_step(STAGES[0], step)
+        offsets.append(math.exp(control.newcomer))
+    assert offsets == pytest.approx([0.5, 1, 1, 1])
+    method.end(STAGES[0])
+    assert control.newcomer == 0
+
+
+def test_a_closed_newcomer_leaves_old_answers_unchanged_until_it_is_trained(llama_folder):
+    ids = torch.tensor([[1, 40, 60, 80]])
+    for newcomer, same in (("ramp", True), ("paper", False)):
+        method = make(llama_folder, newcomer=newcomer)
+        learn(method, STAGES[0])
+        model = method.backbone.model.eval()
+        with torch.inference_mode():
+            before = model(ids).logits
+            method.begin(STAGES[1])
+            after = model(ids).logits
+        assert torch.allclose(before, after, atol=1e-6) == same
+
+
+def test_the_selectors_have_their_own_learning_rate(llama_folder):
+    moved = {}
+    for rate in (None, 1e-5):
+        method = make(llama_folder, selector_lr=rate, start="zeros", sparsity=0.0)
+        learn(method, STAGES[0])
+        moved[rate] = selectors(method).abs().max()
+    assert moved[1e-5] < 1e-4 < moved[None]
+
+
+def test_gain_makes_untrained_zero_selectors_a_plain_sum(llama_folder):
+    ids = torch.tensor([[1, 40, 60, 80]])
+    answers = []
+    for method in (
+        make(llama_folder, gain="loras", start="zeros", selectors="none"),
+        method_class("inc_lora")(
+            load_base(llama_folder), method_class("inc_lora").Settings(), seed=0
+        ),
+    ):
+        learn(method, STAGES[0])
+        with torch.inference_mode():
+            answers.append(method.backbone.model.eval()(ids).logits)
+    torch.testing.assert_close(answers[0], answers[1], atol=1e-4, rtol=1e-4)
+
+
+def test_mean_lora_is_am_lora_with_zero_untrained_selectors(llama_folder):
+    ids = torch.tensor([[1, 40, 60, 80]])
+    answers = []
+    control = method_class("mean_lora")
+    for method in (
+        make(llama_folder, start="zeros", selectors="none"),
+        control(load_base(llama_folder), control.Settings(), seed=0),
+    ):
+        learn(method, STAGES[0])
+        learn(method, STAGES[1])
+        with torch.inference_mode():
+            answers.append(method.backbone.model.eval()(ids).logits)
+    torch.testing.assert_close(answers[0], answers[1], atol=1e-4, rtol=1e-4)
