@@ -1,0 +1,27 @@
+"""Teach a language model one task after another with an attentional mixture of LoRAs.
+
+`load` and `save` are the way in and out of a skills folder. Importing the package is light; what
+needs the model libraries imports them when it is first used.
+"""
+
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from amlora.skills.load import load, save
+
+    __version__: str
+
+__all__ = ["__version__", "load", "save"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return metadata.version("amlora")
+    if name in __all__:
+        return vars(import_module("amlora.skills.load"))[name]
+    raise AttributeError(f"module 'amlora' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""Runs: settings in, records out, and the folders that hold them."""

@@ -1,0 +1,137 @@
+"""What a run would do and need, without learning anything: `amlora run --dry-run`.
+
+Data, model and method are loaded and checked as for the run itself, and each stage's `begin` is
+called, so counts are exact; memory and disk are estimates.
+"""
+
+from typing import Any
+
+from amlora.engine.batch import length
+from amlora.engine.encode import Row
+from amlora.experiment.config import RunSettings, resolved
+from amlora.experiment.prepare import Prepared, prepare
+from amlora.experiment.record import task_entry
+from amlora.files import digest
+from amlora.methods.lora import LoRAMethod
+
+LINE_BYTES = 170  # of rows.jsonl, per scored row
+LAYER_VALUES = 17  # kept for the backward pass per layer, token and unit of width
+MOMENTS = 2  # AdamW keeps two numbers per trained one
+
+
+def plan(settings: RunSettings) -> dict[str, Any]:
+    """Return what a run would do, as plain values.
+
+    "settings": all of them, "auto" resolved. "run": the folder's name. "model", "tasks": as in the
+    record. "prompts": two training rows as the model sees them: text, token ids, and a mask that is
+    1 where the loss looks. "stages": steps, rows, tokens (of one pass over the rows), parameters
+    trained and stored. "estimate": bytes of memory and disk, by what they are for.
+
+    Raises:
+        InputError: whatever is wrong with settings, data or model, in one line.
+    """
+    made = prepare(settings)
+    found = made.settings
+    hash8 = digest(made.identity)[:8]
+    stages = planned_stages(made)
+    return {
+        "run": f"{found.name}-{found.method.name}-{hash8}-{found.seed}",
+        "settings": resolved(found),
+        "model": {**made.identity["model"], "precision": found.model.precision},
+        "device": str(made.backbone.model.device),
+        "warnings": made.warnings,
+        "tasks": [task_entry(task) for task in made.stream.tasks],
+        "prompts": [shown_row(made, row) for row in sample_rows(made)],
+        "stages": stages,
+        "estimate": {"memory": memory(made, stages), "disk": disk(made, stages)},
+    }
+
+
+def planned_stages(made: Prepared) -> list[dict[str, Any]]:
+    """Return what each stage trains; the methods' `begin` says how many parameters."""
+    planned = []
+    for stage in made.stages:
+        made.method.begin(stage)
+        groups = made.method.parameters()
+        planned.append(
+            {
+                "task": stage.task,
+                "steps": stage.steps,
+                "rows": len(stage.rows),
+                "tokens": sum(length(row) - 1 for row in stage.rows),
+                "trainable_parameters": sum(w.numel() for g in groups for w in g.parameters),
+                "stored_parameters": made.method.stored_parameters(),
+            }
+        )
+    return planned
+
+
+def sample_rows(made: Prepared) -> list[Row]:
+    """Return the first training row of the first task and of the last."""
+    first, last = made.stages[0].rows[0], made.stages[-1].rows[-1]
+    return [first, last]
+
+
+def shown_row(made: Prepared, row: Row) -> dict[str, Any]:
+    """Return a row as the model sees it: one sequence, or the encoder's and the decoder's."""
+    tokenizer = made.backbone.tokenizer
+    shown: dict[str, Any] = {
+        "task": row.task,
+        "row": row.row,
+        "text": tokenizer.decode(list(row.prompt_ids)),
+        "answer": tokenizer.decode(list(row.answer_ids)),
+        "gold": row.gold,
+    }
+    if made.backbone.family == "encoder-decoder":
+        ids = {"input_ids": list(row.prompt_ids), "target_ids": list(row.answer_ids)}
+        return {**shown, **ids, "loss_mask": [1] * len(row.answer_ids)}
+    ids = {"input_ids": [*row.prompt_ids, *row.answer_ids]}
+    return {**shown, **ids, "loss_mask": [0] * len(row.prompt_ids) + [1] * len(row.answer_ids)}
+
+
+def memory(made: Prepared, stages: list[dict[str, Any]]) -> dict[str, int]:
+    """Estimate the bytes that training needs at its peak.
+
+    Activations follow Korthikanti et al. 2022, equation 1, without its quadratic term (attention
+    kernels do not keep the scores): 34 bytes at two bytes a number are LAYER_VALUES numbers. With
+    checkpointing only each layer's input is kept, and one layer is recomputed at a time.
+    """
+    model, train = made.backbone.model, made.settings.train
+    config = model.config.get_text_config()
+    weights = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+    trained = max(stage["trainable_parameters"] for stage in stages)
+    longest = max(length(row) for stage in made.stages for row in stage.rows)
+    answer = max(len(row.answer_ids) for stage in made.stages for row in stage.rows)
+    tokens = min(train.micro_batch, train.batch) * longest
+    layers = config.num_hidden_layers
+    if made.backbone.family == "encoder-decoder":
+        layers += config.num_decoder_layers
+    kept = LAYER_VALUES * (1 if made.settings.model.checkpointing else layers)
+    kept += layers if made.settings.model.checkpointing else 0
+    number = made.backbone.precision.itemsize
+    logits = min(train.micro_batch, train.batch) * answer * config.vocab_size
+    needs = {
+        "weights": weights,
+        "gradients": 4 * trained,
+        "optimiser": 4 * MOMENTS * trained,
+        "activations": kept * config.hidden_size * tokens * number,
+        "logits": 3 * 4 * logits,  # as computed, in float32, and their gradient
+    }
+    return {**needs, "total": sum(needs.values())}
+
+
+def disk(made: Prepared, stages: list[dict[str, Any]]) -> dict[str, int]:
+    """Estimate the bytes that the run's folder holds, and the checkpoint's while it runs.
+
+    While a checkpoint is replaced the old one is there as well.
+    """
+    stored = stages[-1]["stored_parameters"]
+    trained = max(stage["trainable_parameters"] for stage in stages)
+    tasks = len(made.scored)
+    each = max(len(rows) for rows in made.scored)
+    needs = {
+        "checkpoint": 2 * 4 * (max(stored, trained) + MOMENTS * trained),
+        "skills": 4 * stored if isinstance(made.method, LoRAMethod) else 0,
+        "rows": LINE_BYTES * each * tasks * (len(made.stages) + 1),
+    }
+    return {**needs, "total": sum(needs.values())}

@@ -1,0 +1,134 @@
+"""Turn settings into what a run works with: tasks, model, method, encoded rows, stages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from amlora.engine.backbone import Backbone, load_backbone, weights_fingerprint
+from amlora.engine.batch import steps_of
+from amlora.engine.encode import Row, encode_rows
+from amlora.errors import InputError
+from amlora.experiment.config import RunSettings, resolved
+from amlora.files import digest
+from amlora.methods import method_class
+from amlora.methods.base import Method, Stage
+from amlora.mixture.inject import find_targets
+from amlora.streams.load import load_stream
+from amlora.streams.task import Task, TaskStream
+
+
+@dataclass
+class Prepared:
+    """A run before its first step.
+
+    Attributes:
+        settings: with "auto" values resolved.
+        stream: the tasks.
+        warnings: what the data's checks had to say, a line each.
+        backbone: the pretrained model; `method` may have wrapped some of its layers.
+        method: ready for its first `begin`.
+        stages: what is trained, in order.
+        scored: encoded rows that are scored, by task.
+        identity: everything that decides the result.
+    """
+
+    settings: RunSettings
+    stream: TaskStream
+    warnings: list[str]
+    backbone: Backbone
+    method: Method
+    stages: list[Stage]
+    scored: list[list[Row]]
+    identity: dict[str, Any]
+
+
+def prepare(settings: RunSettings) -> Prepared:
+    """Load and check everything a run needs.
+
+    Raises:
+        InputError: whatever is wrong with settings, data or model, in one line.
+    """
+    chosen = method_class(settings.method.name)
+    stream, warnings = load_stream(settings.stream)
+    check_per_task(settings, stream)
+    backbone = load_backbone(settings.model, frozen=not chosen.trains_base)
+    settings = with_resolved(settings, backbone)
+    targets = find_targets(backbone.model, backbone.model.config.model_type)
+    fingerprint = weights_fingerprint(backbone.model, [f"{name}.weight" for name in targets])
+    model = {
+        "name": backbone.name,
+        "family": backbone.family,
+        "type": backbone.model.config.model_type,
+        "revision": backbone.revision,
+        "fingerprint": fingerprint,
+        "parameters": sum(weight.numel() for weight in backbone.model.parameters()),
+    }
+    plain = resolved(settings)
+    identity = {
+        "name": settings.name,
+        "seed": settings.seed,
+        "method": settings.method.name,
+        "method_version": chosen.version,
+        "settings": plain,
+        "settings_digest": digest(plain),
+        "stream_digest": stream.digest(),
+        "model": model,
+    }
+    wanted = settings.stream
+    train = [
+        encode_rows(backbone, task, task.train, prefix=wanted.prefix, form=wanted.form)
+        for task in stream.tasks
+    ]
+    split = settings.evaluate.split
+    scored = [
+        encode_rows(
+            backbone,
+            task,
+            task.test if split == "test" else task.dev,
+            prefix=wanted.prefix,
+            form=wanted.form,
+        )
+        for task in stream.tasks
+    ]
+    method = chosen(backbone, settings.method.settings, seed=settings.seed)
+    stages = plan_stages(settings, stream.tasks, train, joint=chosen.schedule == "joint")
+    return Prepared(settings, stream, warnings, backbone, method, stages, scored, identity)
+
+
+def with_resolved(settings: RunSettings, backbone: Backbone) -> RunSettings:
+    """Replace "auto" by what it became, so that a run's name says what was computed."""
+    precision = str(backbone.precision).removeprefix("torch.")
+    model = msgspec.structs.replace(settings.model, precision=precision)
+    return msgspec.structs.replace(settings, model=model)
+
+
+def plan_stages(
+    settings: RunSettings, tasks: Sequence[Task], rows: Sequence[Sequence[Row]], *, joint: bool
+) -> list[Stage]:
+    """Return one stage per task, or one with all rows for a joint method."""
+    train = settings.train
+
+    def steps(count: int) -> int:
+        return steps_of(count, train.batch, train.epochs, train.steps)
+
+    if joint:
+        together = [row for task_rows in rows for row in task_rows]
+        # A joint method is given as many steps as all stages of a sequential one together.
+        total = sum(steps(len(task_rows)) for task_rows in rows)
+        return [Stage(0, "all tasks", together, total)]
+    pairs = enumerate(zip(tasks, rows, strict=True))
+    return [Stage(i, task.name, task_rows, steps(len(task_rows))) for i, (task, task_rows) in pairs]
+
+
+def check_per_task(settings: RunSettings, stream: TaskStream) -> None:
+    """Check settings that are given one per task."""
+    chosen = msgspec.to_builtins(settings.method.settings)
+    for key, value in chosen.items():
+        per_task = isinstance(value, list | tuple) and key == "sparsity"
+        if per_task and len(value) != len(stream.tasks):
+            raise InputError(
+                f"stream {stream.name!r} has {len(stream.tasks)} tasks but method.{key} has"
+                f" {len(value)} values; give one number, or one per task."
+            )

@@ -1,0 +1,96 @@
+"""Where a result comes from: versions, git commit, device, threads; no host or user names."""
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("amlora", "torch", "transformers", "accelerate", "safetensors", "msgspec", "tokenizers")
+OPTIONAL = ("peft", "datasets", "gguf", "scipy", "matplotlib", "jinja2")
+GIT_SECONDS = 10  # a `git status` that takes longer is treated as "not known"
+
+
+def provenance(folder: Path | None = None) -> dict[str, Any]:
+    """Return {"versions", "git", "device"}; `folder` (the current one) is asked for its commit."""
+    return {
+        "versions": versions(),
+        "git": git_state(folder or Path.cwd()),
+        "device": device_facts(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the version of Python and of every installed package that can change a result."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES + OPTIONAL:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_state(folder: Path) -> dict[str, Any]:
+    """Return {"commit": 40 digits, "dirty": bool} of the repository that holds a folder.
+
+    Both are None where there is no repository, no commit yet, or no git. Untracked files do not
+    make it dirty.
+    """
+    commit = git(folder, "rev-parse", "--verify", "HEAD")
+    changes = git(folder, "status", "--porcelain", "--untracked-files=no")
+    if commit is None or changes is None:
+        return {"commit": None, "dirty": None}
+    return {"commit": commit, "dirty": bool(changes)}
+
+
+def git(folder: Path, *arguments: str) -> str | None:
+    """Return what a git command prints, or None when it fails."""
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=GIT_SECONDS, env=environment
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def device_facts() -> dict[str, Any]:
+    """Return the kind of machine: accelerators by name and memory (bytes), threads, platform."""
+    import torch
+
+    cards = []
+    for index in range(torch.cuda.device_count()):
+        card = torch.cuda.get_device_properties(index)
+        cards.append({"name": card.name, "memory_bytes": card.total_memory})
+    return {
+        "platform": f"{platform.system()} {platform.machine()}",
+        "kernel": platform.release(),
+        "cpu": cpu_name(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_bytes": memory_bytes(),
+        "cuda": torch.version.cuda,
+        "accelerators": cards,
+    }
+
+
+def cpu_name() -> str:
+    """Return the processor's model name where the system tells it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def memory_bytes() -> int | None:
+    """Return the machine's memory, or None where the system does not tell it."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return None

@@ -1,0 +1,68 @@
+"""What a run leaves behind: `record.json`, the same bits for the same run, and its row files.
+
+`record.json` holds results and what decides them, and nothing that differs between two equal runs;
+times and versions are in `measured.json`. Its format is described in docs/format.md.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from amlora.evaluate.metrics import summary
+from amlora.streams.task import Task, TaskStream
+
+FORMAT = 1
+RECORD = "record.json"
+"""The record's file; its presence says that a run is finished."""
+
+
+def task_entry(task: Task) -> dict[str, Any]:
+    """Return what a record says of a task."""
+    return {
+        "name": task.name,
+        "category": task.category,
+        "options": list(task.options),
+        "majority": task.majority(),
+        "digest": task.digest(),
+        "train": len(task.train),
+        "dev": len(task.dev),
+        "test": len(task.test),
+    }
+
+
+def build_record(
+    *,
+    identity: Mapping[str, Any],
+    stream: TaskStream,
+    progress: Mapping[str, Any],
+    rows_digest: str | None = None,
+    attention_digest: str | None = None,
+) -> dict[str, Any]:
+    """Put a record together.
+
+    Args:
+        identity: what decides the result; see `prepare.identity`.
+        stream: the tasks.
+        progress: matrices and counts so far; see `run.fresh_progress`.
+        rows_digest, attention_digest: sha256 of the files beside the record; None while it runs.
+    """
+    sizes = [len(task.test) for task in stream.tasks]
+    return {
+        "format": FORMAT,
+        **identity,
+        "tasks": [task_entry(task) for task in stream.tasks],
+        "R": progress["R"],
+        "entered": progress["entered"],
+        "stages": progress["stages"],
+        "metrics": summary(progress["R"], sizes),
+        "evaluation": progress["evaluation"],
+        "rows_digest": rows_digest,
+        "attention_digest": attention_digest,
+    }
+
+
+def tenths(values: Sequence[float]) -> list[float]:
+    """Return the mean of each tenth of a list, of each value where there are fewer than ten."""
+    parts = min(10, len(values))
+    edges = [len(values) * i // parts for i in range(parts + 1)] if parts else []
+    return [sum(values[a:b]) / (b - a) for a, b in pairwise(edges)]

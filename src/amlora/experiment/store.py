@@ -1,0 +1,181 @@
+"""The run folders on disk: list them, find one by name, read a record after checking it.
+
+Nothing altered is read: the record's settings and the rows it speaks of carry digests, and a
+mismatch is an InputError that names the file.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from amlora.errors import InputError, nearest
+from amlora.experiment.toml import read_toml
+from amlora.files import digest, read_json, sha256_file
+
+FORMAT = 1
+CONFIG, RECORD, ROWS = "config.toml", "record.json", "rows.jsonl"
+MEASURED, ATTENTION = "measured.json", "attention.json"
+NEEDED = (
+    *("name", "seed", "method", "settings", "settings_digest", "model", "tasks", "R", "stages"),
+    *("metrics", "rows_digest"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """One line of `amlora ls`."""
+
+    folder: Path
+    name: str = ""
+    method: str = ""
+    seed: int | None = None
+    finished: bool = False
+    average: float | None = None  # 0..1, over tasks, after the last stage
+    forgetting: float | None = None  # 0..1
+    when: str | None = None  # ISO time at which it finished
+    problem: str = ""  # why the folder cannot be read; "" when it can
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder is a run's."""
+    return (folder / CONFIG).is_file() or (folder / RECORD).is_file()
+
+
+def run_folders(runs: Path) -> list[Path]:
+    """Return the run folders directly inside a folder, by name.
+
+    Raises:
+        InputError: no such folder.
+    """
+    if not runs.is_dir():
+        raise InputError(f"{runs}: no such folder of runs.")
+    return sorted(folder for folder in runs.iterdir() if is_run(folder))
+
+
+def list_runs(runs: Path) -> list[Summary]:
+    """Return a line for every run in a folder; a damaged one says so and does not stop the list."""
+    return [summary(folder) for folder in run_folders(runs)]
+
+
+def summary(folder: Path) -> Summary:
+    """Return one run's line."""
+    try:
+        if not finished(folder):
+            settings = read_toml(folder / CONFIG)
+            method = settings.get("method")
+            return Summary(
+                folder=folder,
+                name=str(settings.get("name", "")),
+                method=str(method.get("name", "")) if isinstance(method, dict) else "",
+                seed=settings.get("seed"),
+            )
+        record = read_record(folder)
+        measured = read_measured(folder)
+    except InputError as error:
+        return Summary(folder=folder, problem=str(error))
+    return Summary(
+        folder=folder,
+        name=record["name"],
+        method=record["method"],
+        seed=record["seed"],
+        finished=True,
+        average=record["metrics"].get("average"),
+        forgetting=record["metrics"].get("forgetting"),
+        when=measured.get("finished"),
+    )
+
+
+def finished(folder: Path) -> bool:
+    """Return whether a run has its record, which is written last."""
+    return (folder / RECORD).is_file()
+
+
+def find_run(wanted: str, runs: Path) -> Path:
+    """Find one run by its folder's path, its name inside `runs`, or the start of that name.
+
+    Raises:
+        InputError: none or several fit.
+    """
+    if is_run(Path(wanted)):
+        return Path(wanted)
+    if Path(wanted).is_dir():
+        raise InputError(f"{wanted}: not a run folder; it has neither {CONFIG} nor {RECORD}.")
+    folders = {folder.name: folder for folder in run_folders(runs)}
+    wanted = wanted.rstrip("/")
+    if wanted in folders:
+        return folders[wanted]
+    fitting = [name for name in folders if name.startswith(wanted)]
+    if len(fitting) == 1:
+        return folders[fitting[0]]
+    if fitting:
+        raise InputError(f"{wanted}: {len(fitting)} runs in {runs} begin so: {first(fitting)}.")
+    close = nearest(wanted, folders) or f"; there are: {first(list(folders)) or 'none'}."
+    raise InputError(f"{wanted}: no such run in {runs}{close}")
+
+
+def find_runs(wanted: Sequence[str], runs: Path) -> list[Path]:
+    """Find several runs, each as `find_run` does; a folder of runs stands for all of them.
+
+    Raises:
+        InputError: one is not found, or nothing is.
+    """
+    found: list[Path] = []
+    for item in wanted:
+        folder = Path(item)
+        if folder.is_dir() and not is_run(folder) and run_folders(folder):
+            found.extend(run_folders(folder))
+        else:
+            found.append(find_run(item, runs))
+    unique = list({folder.resolve(): folder for folder in found}.values())
+    if not unique:
+        raise InputError(f"{runs}: no runs.")
+    return unique
+
+
+def first(names: Sequence[str], most: int = 4) -> str:
+    """Return a few names for an error line."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Read a run's record after checking it against its own digests.
+
+    Raises:
+        InputError: not a run, not finished, of another format, or altered; the file is named.
+    """
+    path = folder / RECORD
+    if not is_run(folder):
+        raise InputError(f"{folder}: not a run folder; it has neither {CONFIG} nor {RECORD}.")
+    if not finished(folder):
+        raise InputError(f"{folder}: not finished; the command that started it resumes it.")
+    record = read_json(path)
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise InputError(f"{path}: not a record of format {FORMAT}.")
+    if missing := [key for key in NEEDED if key not in record]:
+        raise InputError(f"{path}: altered or damaged; it lacks {missing[0]!r}.")
+    if digest(record["settings"]) != record["settings_digest"]:
+        raise InputError(f"{path}: altered; its settings do not have the digest that it states.")
+    check_file(folder / ROWS, record["rows_digest"])
+    if record.get("attention_digest"):
+        check_file(folder / ATTENTION, record["attention_digest"])
+    return record
+
+
+def check_file(path: Path, expected: str) -> None:
+    """Refuse a file of a run whose bytes are not those that the record speaks of."""
+    if not path.is_file():
+        raise InputError(f"{path}: missing; the run's record speaks of it.")
+    if sha256_file(path) != expected:
+        raise InputError(f"{path}: altered; its sha256 is not the one in {RECORD}.")
+
+
+def read_measured(folder: Path) -> Mapping[str, Any]:
+    """Read a run's times, memory, versions and device; empty when the file is not there."""
+    path = folder / MEASURED
+    if not path.is_file():
+        return {}
+    measured = read_json(path)
+    if not isinstance(measured, dict):
+        raise InputError(f"{path}: expected a JSON object.")
+    return measured

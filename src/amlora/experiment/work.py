@@ -1,0 +1,317 @@
+"""The state of one run: where it stands, what it wrote, what is left to do."""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+
+from amlora import files
+from amlora.engine import checkpoint
+from amlora.engine.answer import Answer, Counts
+from amlora.engine.attend import attention
+from amlora.engine.checkpoint import Checkpoint, Phase
+from amlora.engine.exact import measure_margin, score_rows
+from amlora.engine.settings import EvaluateSettings
+from amlora.engine.train import NonFiniteLoss, Progress, train_stage
+from amlora.experiment import progress as display
+from amlora.experiment.config import to_toml
+from amlora.experiment.measure import environment, measured
+from amlora.experiment.prepare import Prepared
+from amlora.experiment.record import RECORD, build_record, tenths
+from amlora.experiment.skills import keep_skills
+from amlora.experiment.stop import Interrupted, Stop
+from amlora.methods.lora import LoRAMethod
+
+MARGIN_ROWS = 8
+"""Rows on which one evaluation measures its margin."""
+
+
+class Work:
+    """The state of one run in this process."""
+
+    def __init__(
+        self,
+        made: Prepared,
+        folder: Path,
+        accelerator: Accelerator,
+        told: display.Progress,
+        started: float,
+    ) -> None:
+        self.made, self.folder, self.accelerator, self.told = made, folder, accelerator, told
+        self.method, self.backbone, self.stages = made.method, made.backbone, made.stages
+        self.every = made.settings.train.checkpoint_every
+        self.environment = environment(accelerator)
+        self.so_far: dict[str, Any] = fresh_progress(self.environment)
+        self.stop = Stop()
+        self.clock = started
+        self.spent("load")
+
+    def spent(self, phase: str) -> None:
+        """Book the time since the last call on a phase."""
+        now = time.perf_counter()
+        seconds = self.so_far["seconds"]
+        seconds[phase] = seconds.get(phase, 0.0) + now - self.clock
+        self.clock = now
+
+    def all(self) -> None:
+        """Go from wherever the run stands to its end."""
+        with self.stop.listening(self.told.note):
+            first, phase, progress = self.pick_up()
+            if first == 0 and phase == "begin" and not self.so_far["R"]:
+                self.score("before", -1, range(len(self.made.scored)))
+                self.keep(0, "begin", Progress())
+            for stage in self.stages[first:]:
+                if phase == "begin":
+                    self.method.begin(stage)
+                    self.spent("begin")
+                    self.score_newcomer(stage.index)
+                    progress = Progress()
+                    self.keep(stage.index, "train", progress)
+                self.learn(stage.index, progress)
+                phase = "begin"
+                self.method.end(stage)
+                self.score("learned", stage.index, self.wanted(stage.index))
+                self.close_stage(stage.index, progress)
+                self.keep(stage.index + 1, "begin", Progress())
+            self.finish()
+
+    def pick_up(self) -> tuple[int, Phase, Progress]:
+        """Take a checkpoint's state, if there is one; return the stage, its phase and progress."""
+        if self.accelerator.is_main_process:
+            files.sweep(self.folder)
+            files.write_text(self.folder / "config.toml", to_toml(self.made.settings))
+        self.accelerator.wait_for_everyone()
+        found = checkpoint.load(self.folder / "checkpoint")
+        if found is None:
+            return 0, "begin", Progress()
+        if found.environment != self.environment:
+            self.told.warn(
+                f"{self.folder}: goes on under other versions or threads than it was begun with;"
+                " its record may differ in the last bits, and measured.json says so."
+            )
+        self.so_far = found.progress
+        if self.environment not in self.so_far["environments"]:
+            self.so_far["environments"].append(self.environment)
+        progress = Progress(**self.so_far.pop("stage"), moments=found.moments)
+        if found.phase == "train":
+            self.method.resume(found.state, self.stages[found.stage])
+        elif found.stage:
+            self.method.restore(found.state)
+        self.told.note(f"{self.folder}: goes on at task {found.stage + 1}, step {progress.step}.")
+        self.clock = time.perf_counter()
+        return found.stage, found.phase, progress
+
+    def wanted(self, index: int) -> range:
+        """Return the tasks to score after a stage: earlier ones, this one and the next, or all."""
+        tasks = len(self.made.scored)
+        if len(self.stages) < tasks or self.made.settings.evaluate.scope == "all":
+            return range(tasks)
+        return range(min(tasks, index + 2))
+
+    def score_newcomer(self, index: int) -> None:
+        """Score earlier tasks when a newcomer has entered and not yet learned."""
+        if self.method.begin_changes_answers(self.stages[index]):
+            self.score("entered", index, range(index))
+
+    def score(self, phase: str, index: int, tasks: range) -> None:
+        """Score some tasks and add a row to R, or to `entered`."""
+        row: list[float | None] = [None] * len(self.made.scored)
+        counts = Counts()
+        lines: list[dict[str, Any]] = []
+        total = sum(len(self.made.scored[j]) for j in tasks)
+        done = 0
+        evaluate = self.with_margin(tasks)
+        for j in tasks:
+            rows = self.made.scored[j]
+            task = self.made.stream.tasks[j].name
+            self.method.route(task if self.method.needs_task_id else None)
+            answers, counted = self.answers(j, evaluate)
+            counts += counted
+            row[j] = sum(answer.hit for answer in answers) / len(answers)
+            lines += [
+                answer_line(phase, index, answer, gold.gold)
+                for answer, gold in zip(answers, rows, strict=True)
+            ]
+            done += len(rows)
+            self.told.evaluated(done, total, task)
+            if self.stop.asked:
+                raise Interrupted(self.folder)
+        self.so_far["entered" if phase == "entered" else "R"].append(row)
+        self.so_far["evaluation"].append({"after": index, "phase": phase, **asdict(counts)})
+        self.keep_rows(lines)
+        self.spent("evaluate")
+        self.so_far["scored_rows"] += total
+
+    def with_margin(self, tasks: range) -> EvaluateSettings:
+        """Measure, on rows of all tasks together, how close two logits may come to be trusted.
+
+        In bfloat16 no logit is closer to the model's own than another path's, so the pass is as
+        good as generation, and nothing is generated again for a close call.
+        """
+        settings = self.made.settings.evaluate
+        if settings.margin is not None or settings.method == "generate":
+            return settings
+        if self.backbone.precision != torch.float32:
+            return msgspec.structs.replace(settings, margin=0.0)
+        each = max(1, MARGIN_ROWS // len(tasks))
+        sample = [row for j in tasks for row in self.made.scored[j][:each]]
+        return msgspec.structs.replace(settings, margin=measure_margin(self.backbone, sample))
+
+    def answers(self, task: int, evaluate: EvaluateSettings) -> tuple[list[Answer], Counts]:
+        """Score one task's rows, each process its share."""
+        accelerator, rows = self.accelerator, self.made.scored[task]
+        mine = rows[accelerator.process_index :: accelerator.num_processes]
+        found, counts = score_rows(self.backbone, mine, evaluate)
+        if accelerator.num_processes == 1:
+            return found, counts
+        gathered: list[Answer] = gather_object(found)
+        order = {(answer.task, answer.row): answer for answer in gathered}
+        return [order[row.task, row.row] for row in rows], sum(gather_object([counts]), Counts())
+
+    def learn(self, index: int, progress: Progress) -> None:
+        """Train a stage from where it stands."""
+        stage = self.stages[index]
+        self.told.stage_started(index + 1, len(self.stages), stage.task, stage.steps)
+        begun, before = time.perf_counter(), progress.tokens
+
+        def done(state: Progress, terms: dict[str, float]) -> None:
+            speed = (state.tokens - before) / (time.perf_counter() - begun)
+            self.told.step(state.step, stage.steps, terms, speed)
+            self.log(stage.index, state, terms)
+            regular = self.every and state.step % self.every == 0 and state.step < stage.steps
+            if regular or self.stop.asked:
+                self.spent("train")
+                self.keep(index, "train", state)
+                self.spent("save")
+            if self.stop.asked:
+                raise Interrupted(self.folder)
+
+        try:
+            train_stage(
+                self.method, stage, self.made.settings.train, self.accelerator, progress, done
+            )
+        except NonFiniteLoss:
+            self.keep(index, "train", progress)
+            raise
+        self.spent("train")
+
+    def log(self, index: int, state: Progress, terms: dict[str, float]) -> None:
+        """Write a step to the log and the trackers."""
+        if self.accelerator.is_main_process:
+            event = {"event": "step", "stage": index, "step": state.step, "terms": terms}
+            files.append_line(self.folder / "log.jsonl", files.line(event))
+        overall = state.step + sum(stage.steps for stage in self.stages[:index])
+        self.accelerator.log({f"loss/{name}": value for name, value in terms.items()}, step=overall)
+
+    def close_stage(self, index: int, progress: Progress) -> None:
+        """Book what a finished stage did."""
+        stage = self.stages[index]
+        self.so_far["stages"].append(
+            {
+                "task": stage.task,
+                "steps": progress.step,
+                "rows": len(stage.rows),
+                "tokens": progress.tokens,
+                "trainable_parameters": self.so_far["trainable"],
+                "stored_parameters": self.method.stored_parameters(),
+                "losses": tenths(progress.losses),
+            }
+        )
+        self.told.stage_finished(
+            build_record(identity=self.made.identity, stream=self.made.stream, progress=self.so_far)
+        )
+
+    def keep(self, stage: int, phase: Phase, progress: Progress) -> None:
+        """Write a checkpoint."""
+        if phase == "train":
+            groups = self.method.parameters()
+            self.so_far["trainable"] = sum(w.numel() for g in groups for w in g.parameters)
+        if self.accelerator.is_main_process:
+            within = {
+                "step": progress.step,
+                "losses": progress.losses,
+                "tokens": progress.tokens,
+            }
+            saved = Checkpoint(
+                stage=stage,
+                phase=phase,
+                state=self.method.state(),
+                moments=progress.moments,
+                progress={**self.so_far, "stage": within},
+                environment=self.environment,
+            )
+            checkpoint.save(self.folder / "checkpoint", saved)
+
+    def keep_rows(self, lines: list[dict[str, Any]]) -> None:
+        """Write one evaluation's rows to a file of their own, named by its place in the run."""
+        if self.accelerator.is_main_process:
+            rows = self.folder / "checkpoint" / f"rows-{len(self.so_far['evaluation']):04}.jsonl"
+            rows.parent.mkdir(exist_ok=True)
+            files.write_text(rows, "".join(files.line(line) + "\n" for line in lines))
+
+    def finish(self) -> None:
+        """Write all results; the record comes last and says that the run is finished."""
+        if not self.accelerator.is_main_process:
+            return
+        method, folder = self.method, self.folder
+        count = len(self.so_far["evaluation"])
+        parts = [folder / "checkpoint" / f"rows-{i:04}.jsonl" for i in range(1, count + 1)]
+        rows = b"".join(part.read_bytes() for part in parts)
+        files.write_bytes(folder / "rows.jsonl", rows)
+        digest = None
+        if isinstance(method, LoRAMethod):
+            names = [task.name for task in self.made.stream.tasks]
+            found = attention(
+                self.backbone,
+                method.mixture,
+                list(zip(names, self.made.scored, strict=True)),
+                rows_per_task=self.made.settings.evaluate.attention_rows,
+            )
+            files.write_json(folder / "attention.json", found)
+            digest = files.sha256_file(folder / "attention.json")
+        record = build_record(
+            identity=self.made.identity,
+            stream=self.made.stream,
+            progress=self.so_far,
+            rows_digest=files.sha256_bytes(rows),
+            attention_digest=digest,
+        )
+        if isinstance(method, LoRAMethod):
+            keep_skills(folder / "skills", self.made, method.mixture, record)
+        self.spent("save")
+        files.write_json(folder / "measured.json", measured(self.so_far, self.accelerator))
+        files.write_json(folder / RECORD, record)
+        files.clear(folder / "checkpoint")
+
+
+def fresh_progress(environment: dict[str, Any]) -> dict[str, Any]:
+    """Return the plain values of a run that has not begun."""
+    return {
+        "R": [],
+        "entered": [],
+        "stages": [],
+        "evaluation": [],
+        "seconds": {},
+        "scored_rows": 0,
+        "trainable": 0,
+        "environments": [environment],
+    }
+
+
+def answer_line(phase: str, after: int, answer: Answer, gold: str) -> dict[str, Any]:
+    """Return one row of rows.jsonl."""
+    return {
+        "phase": phase,
+        "after": after,
+        "task": answer.task,
+        "row": answer.row,
+        "hit": answer.hit,
+        "how": answer.how,
+        "answer": answer.text,
+        "gold": gold,
+    }

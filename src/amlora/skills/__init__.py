@@ -1,0 +1,1 @@
+"""The practitioner's side: load, use and save what a model has learned."""

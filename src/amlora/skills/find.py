@@ -1,0 +1,59 @@
+"""Find a skills folder: as named, inside a run's folder, or on the hub."""
+
+import re
+from pathlib import Path
+
+from amlora import files
+from amlora.errors import InputError
+from amlora.mixture.manifest import CURRENT
+
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w./-]+)?")
+PATTERNS = ["CURRENT", "tasks/*", "versions/*"]
+
+
+def find_skills(folder: str | Path) -> Path:
+    """Return the folder that holds CURRENT.
+
+    Args:
+        folder: a skills folder, a run's folder with `skills` in it, or the id of a hub repository
+            of either layout, with "@revision" behind it for a commit, tag or branch.
+
+    Raises:
+        InputError: there is nothing of that kind.
+    """
+    path = Path(folder).expanduser()
+    if not path.exists() and isinstance(folder, str) and HUB_ID.fullmatch(folder):
+        path = download(folder)
+    for candidate in (path, path / "skills"):
+        if (candidate / CURRENT).exists():
+            return candidate
+    if not path.exists():
+        raise InputError(f"{folder}: no such folder.")
+    raise InputError(f"{folder}: no skills here: neither {CURRENT} nor skills/{CURRENT} is there.")
+
+
+def download(name: str) -> Path:
+    """Fetch a hub repository's skills into the cache and return the folder.
+
+    They are fetched as plain files: the hub's own cache is made of links, which are refused.
+
+    Raises:
+        InputError: no such repository or revision, or no connection.
+    """
+    from huggingface_hub import snapshot_download
+
+    repository, _, revision = name.partition("@")
+    local = files.cache_folder() / "skills" / name.replace("/", "--")
+    try:
+        snapshot_download(
+            repository,
+            revision=revision or None,
+            local_dir=local,
+            allow_patterns=[*PATTERNS, *(f"skills/{pattern}" for pattern in PATTERNS)],
+        )
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{name}: neither a folder nor skills to fetch from the hub: {reason}"
+        ) from error
+    return local

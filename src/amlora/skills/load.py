@@ -1,0 +1,192 @@
+"""Load a model with its skills, and save them: `amlora.load` and `amlora.save`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from amlora.engine.backbone import Backbone, load_backbone, weights_fingerprint
+from amlora.engine.settings import ModelSettings
+from amlora.errors import InputError
+from amlora.mixture.base import plain_weights
+from amlora.mixture.io import load_skills, read_cards, read_scores, save_skills
+from amlora.mixture.manifest import Base, TaskCard, verify
+from amlora.mixture.mixture import Mixture
+from amlora.skills.find import find_skills
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bfloat16"]
+ATTRIBUTE = "amlora"
+"""Where a model keeps its `Skills`."""
+
+
+@dataclass
+class Skills:
+    """What a model has learned; a loaded model keeps it as `model.amlora`."""
+
+    mixture: Mixture
+    base: Base
+    tasks: tuple[TaskCard, ...]
+    """In the order learned."""
+    scores: Mapping[str, Any]
+    """Plain values, as in `scores.json`."""
+
+
+def load(
+    folder: str | Path,
+    *,
+    base: str | Path | None = None,
+    version: str | None = None,
+    device: Device | None = None,
+    precision: Precision = "auto",
+    trust_remote_code: bool = False,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a base model with its skills in place.
+
+    Every file is checked against its hash before it is used, and the base model against its
+    fingerprint. The model answers without a task id; `model.generate` and pipelines work as usual.
+    `model.amlora` holds the mixture, the tasks' cards and the scores.
+
+    `model.save_pretrained` and `model.push_to_hub` are refused on the loaded model: the adapted
+    layers' weights have other names there, so what they write would load with those layers random.
+    `amlora.save` writes the skills; the base model is unchanged and stays where it is.
+
+    Args:
+        folder: a skills folder, a run's folder, or a hub id ("name/repository", "@revision" may
+            follow) of the same layout.
+        base: where the base model is, if not where the folder says: a folder or a hub id.
+        version: an older version, as in "0002"; None for the one in use.
+        device: None for a GPU where there is one.
+        precision: of the arithmetic; "auto" is bfloat16 where the device has it. Answers repeat bit
+            for bit in "float32" on the CPU.
+        trust_remote_code: run Python code that comes with the base model.
+
+    Returns:
+        The model in eval mode and its tokenizer.
+
+    Raises:
+        InputError: the folder holds no skills, a file is damaged, or the base model is missing or
+            another one.
+    """
+    backbone, _ = open_skills(
+        folder,
+        base=base,
+        version=version,
+        device=device,
+        precision=precision,
+        trust_remote_code=trust_remote_code,
+    )
+    return backbone.model, backbone.tokenizer
+
+
+def save(model: nn.Module, folder: str | Path, *, scores: Mapping[str, Any] | None = None) -> str:
+    """Save a model's skills as a new version of a skills folder and make it the one in use.
+
+    Args:
+        model: came from `load`, or was given its skills by `attach`.
+        folder: the skills folder; made if missing. Saving what it holds already writes nothing.
+        scores: to store with them, plain values; None for those that were loaded.
+
+    Returns:
+        The version, as in "0002".
+
+    Raises:
+        InputError: the model holds no skills, or the folder is damaged or written by another
+            process.
+    """
+    skills = skills_of(model)
+    return save_skills(
+        Path(folder).expanduser(),
+        skills.mixture,
+        base=skills.base,
+        tasks=skills.tasks,
+        scores=skills.scores if scores is None else scores,
+    )
+
+
+def open_skills(
+    folder: str | Path,
+    *,
+    base: str | Path | None = None,
+    version: str | None = None,
+    device: Device | None = None,
+    precision: Precision = "auto",
+    trust_remote_code: bool = False,
+) -> tuple[Backbone, Skills]:
+    """Do what `load` does, and return what evaluation and prediction need besides the model.
+
+    Raises:
+        InputError: see `load`.
+    """
+    path = find_skills(folder)
+    manifest = verify(path, version)
+    known = manifest.base
+    settings = ModelSettings(
+        name=known.name if base is None else str(base),
+        gguf_file=known.gguf_file if base is None else "",
+        revision=known.revision if base is None else "",
+        precision=precision,
+        max_tokens=known.max_tokens,
+        device=device or "auto",
+        trust_remote_code=trust_remote_code,
+    )
+    try:
+        backbone = load_backbone(settings)
+    except InputError as error:
+        raise InputError(f"{path}: its base model: {error} Another place: base=...") from error
+    mixture = load_skills(path, backbone.model, manifest, fingerprint=weights_fingerprint)
+    # The base as the folder names it, also where this machine has it elsewhere.
+    skills = Skills(mixture, known, read_cards(path, manifest), read_scores(path, manifest))
+    attach(backbone.model, skills)
+    return backbone, skills
+
+
+def attach(model: nn.Module, skills: Skills) -> None:
+    """Let a model know its skills, so that `save` can write them.
+
+    Args:
+        model: the mixture is in it, trained or loaded.
+        skills: for a trained one `Skills(mixture, base_of(backbone, mixture), tasks, scores)`.
+    """
+    vars(model)[ATTRIBUTE] = skills
+    vars(model)["save_pretrained"] = refuse_save_pretrained
+
+
+def base_of(backbone: Backbone, mixture: Mixture) -> Base:
+    """Describe the model under a mixture."""
+    return Base(
+        name=backbone.name,
+        revision=backbone.revision,
+        family=backbone.family,
+        model_type=backbone.model.config.model_type,
+        fingerprint=weights_fingerprint(*plain_weights(mixture)),
+        gguf_file=backbone.settings.gguf_file,
+        max_tokens=backbone.settings.max_tokens,
+    )
+
+
+def skills_of(model: nn.Module) -> Skills:
+    """Return what a model has learned.
+
+    Raises:
+        InputError: it holds no skills.
+    """
+    skills = vars(model).get(ATTRIBUTE)
+    if not isinstance(skills, Skills):
+        raise InputError(f"{type(model).__name__}: holds no skills; load them with amlora.load.")
+    return skills
+
+
+def refuse_save_pretrained(*_: object, **__: object) -> NoReturn:
+    """Stand for `save_pretrained` on a model with skills.
+
+    Raises:
+        InputError: always.
+    """
+    raise InputError(
+        "save_pretrained: would write a model that does not load again; amlora.save(model, folder)"
+        " writes the skills, and the base model is unchanged."
+    )

@@ -1,0 +1,288 @@
+"""Settings: read, checked, overridden, written back."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from amlora.errors import InputError
+from amlora.experiment.config import (
+    load_settings,
+    resolved,
+    settings_digest,
+    settings_from,
+    to_toml,
+)
+
+TASKS = (
+    '[[stream.tasks]]\nname = "a"\nsource = "data/a"\n[[stream.tasks]]\nname = "b"\nsource = "b"\n'
+)
+SMALL = f"""
+[method]
+name = "am_lora"
+[stream]
+{TASKS}
+"""
+
+
+def small(**tables: object) -> dict:
+    """Return the least settings as a dict, with some tables replaced."""
+    return {
+        "name": "small",
+        "method": {"name": "am_lora"},
+        "stream": {"name": "quickstart"},
+        **tables,
+    }
+
+
+def written(folder: Path, text: str = SMALL, name: str = "first.toml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def complaint(raw: object) -> str:
+    """Return the one line with which settings are refused."""
+    with pytest.raises(InputError) as caught:
+        settings_from(raw)  # pyright: ignore[reportArgumentType]
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_a_file_without_a_name_is_named_after_itself(tmp_path):
+    assert load_settings(written(tmp_path)).name == "first"
+
+
+def test_what_is_not_given_has_its_default(tmp_path):
+    settings = load_settings(written(tmp_path))
+    assert (settings.seed, settings.train.batch, settings.model.name) == (0, 8, "smollm2-135m")
+
+
+def test_resolved_settings_hold_every_field_and_the_method_begins_with_its_name():
+    plain = resolved(settings_from(small()))
+    assert list(plain) == ["name", "seed", "model", "method", "stream", "train", "evaluate"]
+    assert next(iter(plain["method"])) == "name"
+    assert plain["method"]["lora"] == {"rank": 8, "alpha": 32.0, "dropout": 0.1, "targets": []}
+    assert plain["train"]["steps"] is None
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {},
+        {"model": {"name": "folder", "dropout": "none"}},
+        {"method": {"name": "am_lora", "sparsity": [1e-5, 0.001], "selector_lr": 0.01}},
+        {"stream": {"tasks": [{"name": "a", "source": 'a\\b "q"', "options": ["x", "ü"]}]}},
+        {"train": {"steps": 3, "betas": [0.8, 0.95]}},
+    ],
+)
+def test_written_settings_are_read_back_equal(tmp_path, tables):
+    settings = settings_from(small(**tables))
+    again = load_settings(written(tmp_path, to_toml(settings)))
+    assert again == settings
+    assert settings_digest(again) == settings_digest(settings)
+
+
+def test_none_can_be_written_where_the_default_is_another_value(tmp_path):
+    settings = load_settings(written(tmp_path), ["model.dropout=none"])
+    assert settings.model.dropout is None
+
+
+def test_the_digest_changes_with_a_setting_and_not_with_the_order_of_the_file():
+    first = settings_from(small(train={"lr": 1e-3, "batch": 4}))
+    same = settings_from(small(train={"batch": 4, "lr": 1e-3}))
+    other = settings_from(small(train={"batch": 5, "lr": 1e-3}))
+    assert settings_digest(first) == settings_digest(same) != settings_digest(other)
+
+
+@pytest.mark.parametrize(
+    ("tables", "line"),
+    [
+        ({"trian": {}}, "unknown setting 'trian'; did you mean 'train'?"),
+        ({"train": {"lrr": 1}}, "unknown setting 'train.lrr'; did you mean 'lr'?"),
+        (
+            {"method": {"name": "am_lora", "lora": {"rnk": 4}}},
+            "unknown setting 'method.lora.rnk'; did you mean 'rank'?",
+        ),
+        (
+            {"stream": {"tasks": [{"name": "a", "source": "a"}, {"name": "b", "optons": ["x"]}]}},
+            "unknown setting 'stream.tasks[1].optons'; did you mean 'options'?",
+        ),
+        ({"train": {"batch": "many"}}, "train.batch: expected an integer, got 'many'."),
+        ({"train": {"batch": 8.0}}, "train.batch: expected an integer, got 8.0."),
+        ({"train": {"batch": True}}, "train.batch: expected an integer, got true."),
+        ({"train": {"bucketed": 1}}, "train.bucketed: expected true or false, got 1."),
+        ({"train": {"lr": "fast"}}, "train.lr: expected a number, got 'fast'."),
+        ({"train": {"lr": float("nan")}}, "train.lr: expected a number, got nan."),
+        ({"train": 3}, "train: expected a table, got 3."),
+        ({"train": {"betas": [0.9]}}, "train.betas: expected a list of 2, got 1 elements."),
+        (
+            {"train": {"steps": "all"}},
+            "train.steps: expected an integer or \"none\", got 'all'.",
+        ),
+        (
+            {"train": {"schedule": "cosin"}},
+            "train.schedule: 'cosin' is not one of 'constant', 'cosine', 'linear'; "
+            "did you mean 'cosine'?",
+        ),
+        ({"train": {"lr": -1.0}}, "train.lr must be above 0, got -1.0."),
+        (
+            {"method": {"name": "am_lora", "lora": {"rank": 0}}},
+            "method.lora.rank must be at least 1, got 0.",
+        ),
+        (
+            {"method": {"name": "am_lora", "sparsity": [1e-5, "x"]}},
+            "method.sparsity[1]: expected a number, got 'x'.",
+        ),
+        (
+            {"method": {"name": "am_lora", "sparsity": "x"}},
+            "method.sparsity: expected a number or a list (each a number), got 'x'.",
+        ),
+        (
+            {"method": {"name": "sin_lora", "selector_lr": 0.1}},
+            "method.selector_lr: sin_lora has no such setting; am_lora has.",
+        ),
+        (
+            {"method": {"name": "am-lora"}},
+            "method.name: unknown method 'am-lora'; did you mean 'am_lora'?",
+        ),
+        ({"method": "am_lora"}, "method: expected a table with a name, got 'am_lora'."),
+        ({"seed": -1}, "seed: expected 0 to 4294967295, got -1."),
+        ({"seed": "0"}, "seed: expected an integer, got '0'."),
+        ({"name": 3}, "name: expected a string, got 3."),
+        (
+            {"stream": {"tasks": "a"}},
+            "stream.tasks: expected a list (each a table), got 'a'.",
+        ),
+        (
+            {"stream": {"tasks": [{"source": "a"}]}},
+            "stream.tasks[0].name is missing; give a string.",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_dotted_path(tables, line):
+    assert complaint(small(**tables)) == line
+
+
+def test_a_name_that_cannot_name_a_folder_is_refused():
+    assert complaint(small(name="../x")).startswith("name: '../x' cannot name a folder;")
+
+
+@pytest.mark.parametrize("missing", ["name", "method", "stream"])
+def test_what_a_run_needs_is_named_when_missing(missing):
+    raw = small()
+    del raw[missing]
+    assert complaint(raw).startswith(f"{missing} is missing;")
+
+
+def test_a_list_instead_of_settings_is_refused():
+    assert complaint([1]) == "settings: expected a table, got a list."
+
+
+def test_a_structs_own_check_keeps_the_path_that_it_names_itself():
+    raw = small(stream={"name": "quickstart", "train_per_task": 0})
+    assert complaint(raw).startswith("stream.train_per_task: ")
+
+
+def test_settings_made_of_structs_are_checked_as_well():
+    good = settings_from(small())
+    # A struct checks no types when it is made.
+    bad = msgspec.structs.replace(good.model, trust_remote_code="x")
+    assert complaint(small(model=bad)) == (
+        "model.trust_remote_code: expected true or false, got 'x'."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("a = 1\nb =\n", "line 2: not TOML: Invalid value"),
+        ("a = 1\na = 2\n", "line 2: not TOML: Cannot overwrite a value"),
+        ("[x\n", "line 1: not TOML: Expected ']'"),
+        ('a = "open', "line 1: not TOML: Unterminated string"),
+    ],
+)
+def test_a_file_that_is_not_toml_is_named_with_the_line(tmp_path, text, where):
+    path = written(tmp_path, text)
+    with pytest.raises(InputError) as caught:
+        load_settings(path)
+    assert str(caught.value).startswith(f"{path}: {where}")
+
+
+def test_a_file_that_is_not_utf_8_is_named(tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_bytes(b"a = '\xff'")
+    with pytest.raises(InputError, match=r"x\.toml: not UTF-8 at byte 5"):
+        load_settings(path)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"x\.toml: no such file"):
+        load_settings(tmp_path / "x.toml")
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "value"),
+    [
+        ("train.lr=1e-4", "train.lr", 1e-4),
+        ("train.lr = 2", "train.lr", 2.0),
+        ("train.bucketed=false", "train.bucketed", False),
+        ("model.name=org/model", "model.name", "org/model"),
+        ('model.name="quoted"', "model.name", "quoted"),
+        ("model.revision=1234567", "model.revision", "1234567"),
+        ("stream.data_root=", "stream.data_root", ""),
+        ("train.steps=none", "train.steps", None),
+        ("method.lora.targets=['q', 'v']", "method.lora.targets", ["q", "v"]),
+        ("method.sparsity=[0.1, 0.2]", "method.sparsity", [0.1, 0.2]),
+        ("stream.tasks[1].label=gold", "stream.tasks.1.label", "gold"),
+        ("name=2024", "name", "2024"),
+        ("model.name=a=b", "model.name", "a=b"),
+        ("model.name=x # y", "model.name", "x # y"),
+    ],
+)
+def test_an_override_is_toml_or_else_text(tmp_path, override, path, value):
+    found: Any = resolved(load_settings(written(tmp_path), [override]))
+    for step in path.split("."):
+        found = found[int(step)] if isinstance(found, list) else found[step]
+    assert found == value
+
+
+def test_the_last_override_wins(tmp_path):
+    assert load_settings(written(tmp_path), ["seed=1", "seed=2"]).seed == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("train.lr", "--set train.lr: expected dotted.path=value, such as train.lr=1e-4."),
+        ("=3", "--set =3: expected dotted.path=value, such as train.lr=1e-4."),
+        ("train..lr=3", "--set train..lr=3: expected dotted.path=value, such as train.lr=1e-4."),
+        ("train.lrr=3", "unknown setting 'train.lrr'; did you mean 'lr'?"),
+        ("seed.x=3", "seed: expected an integer, got a table."),
+        (
+            "stream.tasks[5].name=x",
+            "--set stream.tasks[5].name=x: stream.tasks has 2 elements, no [5].",
+        ),
+        ("method.name.x=1", "--set method.name.x=1: method.name is a value, not a table."),
+    ],
+)
+def test_a_wrong_override_is_one_line(tmp_path, override, line):
+    with pytest.raises(InputError) as caught:
+        load_settings(written(tmp_path), [override])
+    assert str(caught.value) == line
+
+
+def test_a_method_on_the_command_line_replaces_the_whole_table(tmp_path):
+    text = SMALL.replace('"am_lora"\n', '"am_lora"\nselector_lr = 0.1\n')
+    settings = load_settings(written(tmp_path, text), method="sin_lora")
+    assert settings.method.name == "sin_lora"
+
+
+def test_overrides_apply_to_the_method_on_the_command_line(tmp_path):
+    settings = load_settings(written(tmp_path), ["method.lora.rank=2"], method="sin_lora")
+    assert resolved(settings)["method"] == {
+        "name": "sin_lora",
+        "lora": {"rank": 2, "alpha": 32.0, "dropout": 0.1, "targets": []},
+    }
