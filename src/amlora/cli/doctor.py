@@ -1,0 +1,136 @@
+"""`amlora doctor`: is everything here that a run needs? Fetches nothing."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from amlora.cli.output import Json, print_json, print_pairs
+from amlora.report.format import size
+
+EXTRAS = {
+    "gguf": "quickstart: the built-in model",
+    "jinja2": "report: HTML reports",
+    "matplotlib": "report: figures",
+    "scipy": "stats: intervals and tests",
+    "peft": "peft: import and export of single LoRAs",
+    "datasets": "data: Parquet and hub data sets",
+}
+HUB_SECONDS = 5.0  # how long the hub may take to answer
+
+
+def doctor(
+    model: Annotated[
+        str, typer.Option("--model", help="Check this base model: built in, a folder, or a hub id.")
+    ] = "smollm2-135m",
+    as_json: Json = False,
+) -> None:
+    """Check versions, device, memory, cache and model; exit status 1 if something is wrong."""
+    facts = examine(model)
+    if as_json:
+        print_json(facts)
+    else:
+        print_facts(facts)
+    if facts["problems"]:
+        raise typer.Exit(1)
+
+
+def examine(model: str) -> dict[str, Any]:
+    """Return all facts, with the list of what is wrong under "problems"."""
+    from amlora.experiment.provenance import device_facts, versions
+    from amlora.files import cache_folder
+
+    problems: list[str] = []
+    found, device = versions(), device_facts()
+    cache = cache_folder()
+    existing = next(path for path in (cache, *cache.absolute().parents) if path.exists())
+    problems += broken_devices(len(device["accelerators"]))
+    state, reachable = model_state(model)
+    if not reachable:
+        problems.append(f"model {model}: {state}")
+    return {
+        "versions": found,
+        "absent": {name: what for name, what in EXTRAS.items() if name not in found},
+        "device": device,
+        "cache": {
+            "folder": str(cache),
+            "bytes": sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()),
+            "free_bytes": shutil.disk_usage(existing).free,
+        },
+        "model": {"name": model, "state": state, "reachable": reachable},
+        "problems": problems,
+    }
+
+
+def broken_devices(cards: int) -> list[str]:
+    """Multiply a small matrix on every device; return what fails."""
+    import torch
+
+    problems = []
+    for device in ("cpu", *(f"cuda:{index}" for index in range(cards))):
+        ones = torch.ones(8, 8)
+        try:
+            total = (ones.to(device) @ ones.to(device)).sum().item()
+        except RuntimeError as error:
+            problems.append(f"{device}: {str(error).partition(chr(10))[0]}")
+            continue
+        if total != 512:
+            problems.append(f"{device}: a matrix product came out wrong")
+    return problems
+
+
+def model_state(name: str) -> tuple[str, bool]:
+    """Say where a model is, and whether it can be had."""
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    from amlora.engine.builtin import BUILT_IN
+    from amlora.files import cache_folder
+
+    if name in BUILT_IN:
+        if any((cache_folder() / "models").glob(f"{name}-*")):
+            return "built in, in the cache", True
+        return "built in, not in the cache yet: the first run fetches it", True
+    path = Path(name).expanduser()
+    if path.is_dir() or path.suffix == ".gguf":
+        whole = path.is_file() or (path / "config.json").is_file() or any(path.glob("*.gguf"))
+        return ("a folder or file", True) if whole else ("no model there", False)
+    try:
+        if isinstance(try_to_load_from_cache(name, "config.json"), str):
+            return "on the hub, in its cache", True
+        HfApi().model_info(name, timeout=HUB_SECONDS)
+    except (HFValidationError, RepositoryNotFoundError):
+        return "neither built in, nor a folder, nor on the hub", False
+    except OSError as error:
+        return (
+            f"not in the hub's cache, and the hub does not answer ({type(error).__name__})",
+            False,
+        )
+    return "on the hub, not in its cache yet", True
+
+
+def print_facts(facts: dict[str, Any]) -> None:
+    """Print the facts for a person."""
+    device, cache = facts["device"], facts["cache"]
+    print("versions")
+    print_pairs(list(facts["versions"].items()), indent=2)
+    for name, what in facts["absent"].items():
+        print(f"  {name} is not installed ({what})")
+    print("\ndevice")
+    pairs: list[tuple[str, object]] = [
+        ("platform", device["platform"]),
+        ("processor", f"{device['cpu']}, {device['threads']} of {device['cpus']} threads"),
+        ("memory", size(device["memory_bytes"])),
+    ]
+    pairs += [(card["name"], size(card["memory_bytes"])) for card in device["accelerators"]]
+    print_pairs(pairs, indent=2)
+    print("\nfiles")
+    kept = f"{cache['folder']}: {size(cache['bytes'])} used, {size(cache['free_bytes'])} free"
+    print_pairs(
+        [("cache", kept), ("model", f"{facts['model']['name']}: {facts['model']['state']}")], 2
+    )
+    for problem in facts["problems"]:
+        print(f"problem: {problem}")
+    if not facts["problems"]:
+        print("\nEverything that a run needs is here.")

@@ -1,0 +1,74 @@
+"""`amlora run --dry-run`: a plan for people, or as JSON."""
+
+from typing import Any
+
+from amlora.cli.output import columns, print_json, print_pairs
+from amlora.experiment.config import RunSettings
+from amlora.experiment.plan import plan
+from amlora.report.format import count, percent, size
+
+
+def print_plan(settings: RunSettings, as_json: bool) -> None:
+    """Print what the run would do and need."""
+    planned = plan(settings)
+    if as_json:
+        return print_json(planned)
+    from amlora.experiment.toml import write_toml
+
+    print(f"run {planned['run']} on {planned['device']}\n")
+    for warning in planned["warnings"]:
+        print(f"warning: {warning}")
+    print(write_toml(planned["settings"]))
+    print(columns(task_rows(planned["tasks"]), numbers=True))
+    print()
+    print(columns(stage_rows(planned["stages"]), numbers=True))
+    for prompt in planned["prompts"]:
+        print_prompt(prompt)
+    for what, needs in planned["estimate"].items():
+        print(f"\n{what}, estimated")
+        print_pairs([(name, size(number)) for name, number in needs.items()], indent=2)
+
+
+def task_rows(tasks: list[dict[str, Any]]) -> list[list[str]]:
+    """Return a table of the tasks."""
+    header = ["task", "options", "train", "dev", "test", "majority, %"]
+    body = [
+        [
+            task["name"],
+            str(len(task["options"]) or "free text"),
+            *(str(task[split]) for split in ("train", "dev", "test")),
+            percent(task["majority"]),
+        ]
+        for task in tasks
+    ]
+    return [header, *body]
+
+
+def stage_rows(stages: list[dict[str, Any]]) -> list[list[str]]:
+    """Return a table of the stages."""
+    header = ["stage", "steps", "rows", "tokens", "trained", "stored"]
+    numbers = ("tokens", "trainable_parameters", "stored_parameters")
+    body = [
+        [
+            stage["task"],
+            str(stage["steps"]),
+            str(stage["rows"]),
+            *(count(stage[key]) for key in numbers),
+        ]
+        for stage in stages
+    ]
+    return [header, *body]
+
+
+def print_prompt(prompt: dict[str, Any]) -> None:
+    """Print one row as the model sees it; the loss looks at the ids after the bar only."""
+    print(f"\n{prompt['task']}, row {prompt['row']}")
+    for line in f"{prompt['text']}|{prompt['answer']}".splitlines():
+        print(f"  {line}")
+    ids, mask = prompt["input_ids"], prompt["loss_mask"]
+    if "target_ids" in prompt:
+        before, after = ids, prompt["target_ids"]
+    else:
+        start = mask.index(1)
+        before, after = ids[:start], ids[start:]
+    print(f"  {' '.join(map(str, before))} | {' '.join(map(str, after))}")

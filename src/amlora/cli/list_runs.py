@@ -1,0 +1,43 @@
+"""`amlora ls`: the runs in a folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from amlora.cli.output import Json, columns, print_json
+from amlora.report.format import MISSING, percent
+
+HEADER = ("RUN", "METHOD", "SEED", "STATE", "AVERAGE", "FORGETTING", "FINISHED")
+
+
+def ls(
+    runs: Annotated[Path, typer.Argument(help="The folder of runs.")] = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """List runs: method, seed, state, average accuracy and forgetting (points)."""
+    from dataclasses import asdict
+
+    from amlora.experiment.store import list_runs
+
+    found = list_runs(runs)
+    if as_json:
+        return print_json([asdict(run) for run in found])
+    rows: list[tuple[str, ...]] = []
+    for run in found:
+        state = "damaged" if run.problem else "finished" if run.finished else "unfinished"
+        rows.append(
+            (
+                run.folder.name,
+                run.method or MISSING,
+                MISSING if run.seed is None else str(run.seed),
+                state,
+                percent(run.average),
+                percent(run.forgetting),
+                (run.when or MISSING)[:16],
+            )
+        )
+    print(columns([HEADER, *rows]))
+    for run in found:
+        if run.problem:
+            print(f"damaged: {run.problem}")

@@ -1,0 +1,199 @@
+"""`amlora predict`: answer texts with what a run, or a skills folder, has learned."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from amlora.cli.output import Json, print_json
+from amlora.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from amlora.mixture.manifest import TaskCard
+    from amlora.streams.prompt import Prompt
+
+STANDARD_INPUT = "-"
+
+
+def predict(
+    skills: Annotated[
+        str, typer.Argument(metavar="SKILLS", help="A run, a skills folder, or one on the hub.")
+    ],
+    text: Annotated[str | None, typer.Argument(help="The text to answer.")] = None,
+    file: Annotated[
+        str | None,
+        typer.Option(
+            "--file", help="Texts, one a line (.jsonl: objects with `text`); - reads stdin."
+        ),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="Whose instruction and options go round the text.")
+    ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Send the text as it is.")] = False,
+    choose: Annotated[
+        bool, typer.Option("--choose", help="Take the likeliest option instead of generating.")
+    ] = False,
+    base: Annotated[
+        str | None, typer.Option("--base", help="Where the base model is, if it was moved.")
+    ] = None,
+    batch: Annotated[
+        int, typer.Option("--batch", min=1, help="Texts at once; more is faster, rounds otherwise.")
+    ] = 1,
+    max_new_tokens: Annotated[
+        int, typer.Option("--max-new-tokens", min=1, help="Where an answer is cut.")
+    ] = 50,
+    runs: Annotated[Path, typer.Option("--runs", help="Where runs are looked up by name.")] = Path(
+        "runs"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Answer texts. The mixture needs no task id; --task only chooses the words round the text."""
+    texts = read_texts(text, file)
+    if raw and task is not None:
+        raise InputError("--raw and --task exclude each other.")
+    if raw and choose:
+        raise InputError("--choose: --raw has no options to choose from.")
+    folder = locate(skills, runs)
+
+    from amlora.mixture.io import read_cards
+    from amlora.mixture.manifest import verify
+    from amlora.skills.find import find_skills
+
+    found = find_skills(folder)
+    # Looked up before the model is loaded, so that a wrong name costs no time.
+    card = None if raw else pick_task(read_cards(found, verify(found)), task, skills)
+    if choose and card is not None and not card.options:
+        raise InputError(f"--choose: task {card.name!r} has no options; its answers are free text.")
+
+    answers = answer(
+        found,
+        texts,
+        card,
+        choose=choose,
+        base=base,
+        batch=batch,
+        max_new_tokens=max_new_tokens,
+    )
+    if as_json:
+        return print_json(answers)
+    for each in answers:
+        print(each["answer"])
+
+
+def locate(name: str, runs: Path) -> str | Path:
+    """Return a path or hub id as it is, and a run's name, or the start of one, as its folder."""
+    if Path(name).exists() or "/" in name or not runs.is_dir():
+        return name
+    from amlora.experiment.store import find_run
+
+    return find_run(name, runs)
+
+
+def read_texts(text: str | None, file: str | None) -> list[str]:
+    """Return the texts that were given, one way or the other.
+
+    Raises:
+        InputError: none, both, or a line that is not what its file should hold.
+    """
+    if (text is None) == (file is None):
+        raise InputError("give either TEXT or --file.")
+    if text is not None:
+        return [text]
+    assert file is not None
+    try:
+        data = sys.stdin.buffer.read() if file == STANDARD_INPUT else Path(file).read_bytes()
+        lines = data.decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: not UTF-8 at byte {error.start}.") from None
+    except OSError as error:
+        raise InputError(f"{file}: {(error.strerror or str(error)).lower()}.") from None
+    texts = [
+        text_of(line, f"{file}: line {number}") if file.endswith(".jsonl") else line
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
+    if not texts:
+        raise InputError(f"{file}: no texts.")
+    return texts
+
+
+def text_of(line: str, where: str) -> str:
+    """Return the text of one line of a JSONL file.
+
+    Raises:
+        InputError: not an object with a string `text`.
+    """
+    import json
+
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where}: not JSON: {error.msg}.") from None
+    if not isinstance(value, dict) or not isinstance(value.get("text"), str):
+        raise InputError(f'{where}: expected an object with a string "text".')
+    return value["text"]
+
+
+def pick_task(cards: Sequence["TaskCard"], task: str | None, skills: str) -> "TaskCard":
+    """Return the task whose words go round the texts; with one task it need not be named.
+
+    Raises:
+        InputError: no such task, or none named where there are several.
+    """
+    names = {card.name: card for card in cards}
+    if task in names:
+        return names[task]
+    if task is None and len(cards) == 1:
+        return cards[0]
+    known = ", ".join(names)
+    if task is None:
+        raise InputError(f"--task: {skills} learned {known}; name one, or send the text --raw.")
+    raise InputError(
+        f"--task: {skills} has no task {task!r}{nearest(task, names) or f'; {known}.'}"
+    )
+
+
+def answer(
+    skills: Path,
+    texts: Sequence[str],
+    card: "TaskCard | None",
+    *,
+    choose: bool,
+    base: str | None,
+    batch: int,
+    max_new_tokens: int,
+) -> list[dict[str, Any]]:
+    """Load the model with its skills and answer the texts; without a card they are sent as is."""
+    from amlora.engine.choose import option_scores
+    from amlora.engine.encode import encode_prompt
+    from amlora.engine.generate import generate_answers
+    from amlora.engine.settings import EvaluateSettings
+    from amlora.skills.load import open_skills
+
+    backbone, _ = open_skills(skills, base=base)
+    prompts = [prompt_for(card, text) for text in texts]
+    answers: list[dict[str, Any]] = [
+        {"task": None if card is None else card.name, "text": text} for text in texts
+    ]
+    if choose and card is not None:
+        most = EvaluateSettings().tokens_per_batch
+        scores = option_scores(backbone, prompts, card.options, tokens_per_batch=most).softmax(-1)
+        for each, row in zip(answers, scores.tolist(), strict=True):
+            each["answer"] = card.options[row.index(max(row))]
+            each["shares"] = dict(zip(card.options, row, strict=True))
+        return answers
+    ids = [encode_prompt(backbone, prompt) for prompt in prompts]
+    found = generate_answers(backbone, ids, max_new_tokens=max_new_tokens, batch=batch)
+    for each, said in zip(answers, found, strict=True):
+        each["answer"] = said.strip()
+    return answers
+
+
+def prompt_for(card: "TaskCard | None", text: str) -> "Prompt":
+    """Put a text into a task's words, or leave it alone."""
+    from amlora.skills.prompt import prompt_of
+    from amlora.streams.prompt import Prompt
+
+    return Prompt("", text, "") if card is None else prompt_of(card, text)

@@ -1,0 +1,204 @@
+"""How a run's progress looks: bars on a terminal, plain lines elsewhere (or with NO_COLOR).
+
+Everything goes to standard error; standard output is left for results. Both displays implement
+`amlora.experiment.progress.Progress`.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from amlora.cli.output import matrix
+from amlora.report.format import seconds
+
+if TYPE_CHECKING:
+    from amlora.experiment.progress import Progress
+
+BAR = 16  # characters, so that everything fits in 80
+EVERY = 10.0  # seconds between two plain lines of the same stage
+
+
+class Display(Protocol):
+    """A progress that is switched on and off with `with`."""
+
+    def __enter__(self) -> "Progress": ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def display(*, verbose: bool) -> Display:
+    """Choose the display for this terminal; `verbose` means a plain line for every step."""
+    plain = verbose or not sys.stderr.isatty() or "NO_COLOR" in os.environ
+    if plain or os.environ.get("TERM") == "dumb":
+        return PlainLines(every=0.0 if verbose else EVERY)
+    return Bars()
+
+
+def figures(terms: Mapping[str, float], tokens_per_second: float, *, each: bool) -> str:
+    """Show the loss (the terms' sum; with `each` also every term) and the speed."""
+    loss = f"loss {sum(terms.values()):.4g}"
+    if each and len(terms) > 1:
+        loss += f" ({', '.join(f'{name} {value:.3g}' for name, value in terms.items())})"
+    return f"{loss}, {tokens_per_second:.0f} tokens/s"
+
+
+class PlainLines:
+    """One line per event, for files and pipes; at most one step every `every` seconds."""
+
+    def __init__(self, *, every: float) -> None:
+        self.every = every
+        self.stage = ""  # "[2/4] imdb"
+        self.begun = 0.0  # when this stage's first step in this process ended
+        self.first = 0  # that step
+        self.said = 0.0  # when the last line was printed
+        self.printing = False
+        self.waiting: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        sys.stderr.flush()
+
+    def say(self, text: str) -> None:
+        """Print a line; one that a signal's handler says amid another waits for that to end."""
+        self.waiting.append(text)
+        if self.printing:
+            return
+        self.printing = True
+        try:
+            while self.waiting:
+                print(self.waiting.pop(0), file=sys.stderr, flush=True)
+        finally:
+            self.printing = False
+        self.said = time.monotonic()
+
+    def due(self) -> bool:
+        """Return whether enough time has passed for another line."""
+        return time.monotonic() - self.said >= self.every
+
+    def stage_started(self, index: int, count: int, task: str, steps: int) -> None:
+        """Name the stage."""
+        self.stage = f"[{index}/{count}] {task}"
+        self.first = 0
+        self.say(f"{self.stage}: {steps} steps")
+
+    def step(
+        self, step: int, steps: int, terms: Mapping[str, float], tokens_per_second: float
+    ) -> None:
+        """Print the step when a line is due, and the last one always."""
+        now = time.monotonic()
+        if not self.first:
+            self.first, self.begun = step, now
+        if self.due() or step == steps:
+            done = step - self.first
+            left = (now - self.begun) / done * (steps - step) if done else None
+            ending = "" if left is None or step == steps else f", {seconds(left)} left"
+            said = figures(terms, tokens_per_second, each=True)
+            self.say(f"{self.stage}: step {step}/{steps}, {said}{ending}")
+
+    def evaluated(self, done: int, total: int, what: str) -> None:
+        """Print how far the evaluation is when a line is due."""
+        if self.due():
+            self.say(f"{self.stage or 'before learning'}: scored {done}/{total} rows ({what})")
+
+    def stage_finished(self, record: Mapping[str, Any]) -> None:
+        """Print the accuracy matrix so far."""
+        self.say(matrix(record))
+
+    def note(self, text: str) -> None:
+        """Print a line."""
+        self.say(text)
+
+    def warn(self, text: str) -> None:
+        """Print a line marked as a warning."""
+        self.say(f"warning: {text}")
+
+
+class Bars:
+    """A bar for the steps of a stage and one for the rows scored, redrawn in place."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        self.console = Console(stderr=True, highlight=False)
+        self.bars = RichProgress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=BAR),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}", markup=False),
+            console=self.console,
+            transient=True,
+        )
+        self.training = self.bars.add_task("", total=1, visible=False, figures="")
+        self.scoring = self.bars.add_task("", total=1, visible=False, figures="")
+
+    def __enter__(self) -> Self:
+        self.bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bars.stop()
+
+    def stage_started(self, index: int, count: int, task: str, steps: int) -> None:
+        """Start the stage's bar."""
+        self.bars.update(self.scoring, visible=False)
+        self.bars.reset(
+            self.training,
+            total=steps,
+            description=f"[{index}/{count}] {task}",
+            visible=True,
+            figures="",
+        )
+
+    def step(
+        self, step: int, steps: int, terms: Mapping[str, float], tokens_per_second: float
+    ) -> None:
+        """Move the stage's bar."""
+        said = figures(terms, tokens_per_second, each=False)
+        self.bars.update(self.training, completed=step, total=steps, figures=said)
+
+    def evaluated(self, done: int, total: int, what: str) -> None:
+        """Move the bar of the rows scored; a new count starts it anew."""
+        if done <= self.bars.tasks[self.scoring].completed:
+            self.bars.reset(self.scoring)
+        self.bars.update(
+            self.scoring, completed=done, total=total, description=f"scoring {what}", visible=True
+        )
+
+    def stage_finished(self, record: Mapping[str, Any]) -> None:
+        """Put the bars away and print the accuracy matrix so far."""
+        self.bars.update(self.training, visible=False)
+        self.bars.update(self.scoring, visible=False)
+        from amlora.report.text import matrix_table
+
+        self.console.print(matrix_table(record))
+
+    def note(self, text: str) -> None:
+        """Print a line above the bars."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Print a warning above the bars."""
+        self.console.print(f"warning: {text}", markup=False, style="yellow", soft_wrap=True)

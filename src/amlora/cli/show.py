@@ -1,0 +1,73 @@
+"""`amlora show`: one run's result."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from amlora.cli.output import Json, matrix, print_json, print_pairs
+from amlora.report.format import MISSING, count, percent, points, seconds, size
+
+SIGNED = ("bwt", "fwt")
+METRICS = ("average", "micro_average", "forgetting", "bwt", "fwt", "learning_accuracy")
+
+
+def show(
+    wanted: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's folder, name, or the name's start.")
+    ],
+    runs: Annotated[Path, typer.Option("--runs", help="Where runs are looked up by name.")] = Path(
+        "runs"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Show a finished run: accuracy matrix, metrics, stages, settings, where it was made."""
+    from amlora.experiment.store import find_run, read_measured, read_record
+    from amlora.experiment.toml import write_toml
+
+    folder = find_run(wanted, runs)
+    record, measured = read_record(folder), read_measured(folder)
+    if as_json:
+        return print_json({"folder": str(folder), "record": record, "measured": measured})
+    print(f"{folder}\n{record['method']} on {record['model']['name']}, seed {record['seed']}\n")
+    print(f"{matrix(record)}\n")
+    print_pairs([(name, shown(name, record["metrics"].get(name))) for name in METRICS])
+    print("\nstages")
+    print_pairs([(stage["task"], stage_line(stage)) for stage in record["stages"]], indent=2)
+    if measured:
+        print("\nmeasured")
+        print_pairs(measured_pairs(measured), indent=2)
+    print(f"\nsettings\n{write_toml(record['settings'])}", end="")
+
+
+def shown(name: str, value: float | None) -> str:
+    """Show a metric in points; differences with their sign."""
+    return points(value) if name in SIGNED else percent(value)
+
+
+def stage_line(stage: Mapping[str, Any]) -> str:
+    """Say what a stage did."""
+    return (
+        f"{stage['steps']} steps, {stage['rows']} rows, {count(stage['trainable_parameters'])}"
+        f" parameters trained, {count(stage['stored_parameters'])} stored"
+    )
+
+
+def measured_pairs(measured: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Choose from measured.json what a person wants to see."""
+    versions = measured.get("versions", {})
+    git = measured.get("git") or {}
+    commit = git.get("commit")
+    changed = " (with changes)" if git.get("dirty") else ""
+    device = measured.get("device", {})
+    cards = [card["name"] for card in device.get("accelerators", [])]
+    return [
+        ("finished", measured.get("finished") or MISSING),
+        ("time", seconds(measured.get("seconds", {}).get("total"))),
+        ("tokens per second", count(measured.get("tokens_per_second"))),
+        ("peak memory", size(measured.get("peak_memory_bytes"))),
+        ("versions", ", ".join(f"{name} {number}" for name, number in versions.items())),
+        ("git", f"{commit[:12]}{changed}" if commit else MISSING),
+        ("device", f"{', '.join(cards) or device.get('cpu')}, {device.get('threads')} threads"),
+    ]

@@ -1,0 +1,245 @@
+"""From a settings file to answers, on a tiny model: run, ls, show, report, predict."""
+
+import io
+import json
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+
+from amlora.cli.main import main
+from small_run import small_settings, write_tasks
+
+
+def amlora(*words: object) -> tuple[int, str, str]:
+    """Run the command line in this process; return exit status, output and errors."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as left:
+        main([str(word) for word in words])
+    assert isinstance(left.value.code, int)
+    return left.value.code, out.getvalue(), err.getvalue()
+
+
+class Place:
+    """A settings file, a folder of runs, and one finished run in it."""
+
+    def __init__(self, folder: Path, model: Path) -> None:
+        self.folder = folder
+        write_tasks(folder / "data")
+        self.config = folder / "small.toml"
+        self.config.write_text(small_settings(folder / "data", model))
+        self.runs = folder / "runs"
+        self.status, out, self.said = amlora("run", self.config, "--runs", self.runs)
+        self.run = Path(out.strip())
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, llama_folder) -> Place:
+    return Place(tmp_path_factory.mktemp("place"), llama_folder)
+
+
+def test_a_run_prints_its_folder_and_tells_each_stage(place):
+    assert place.status == 0, place.said
+    assert place.run.parent == place.runs
+    assert place.run.name.startswith("small-am_lora-")
+    assert "[1/2] feel: 3 steps" in place.said
+    assert "[2/2] topic: step 3/3, loss " in place.said
+
+
+def test_a_finished_run_is_not_done_again(place):
+    before = (place.run / "record.json").stat().st_mtime_ns
+    status, out, err = amlora("run", place.config, "--runs", place.runs)
+    assert (status, Path(out.strip())) == (0, place.run)
+    assert "finished already" in err and "step" not in err
+    assert (place.run / "record.json").stat().st_mtime_ns == before
+
+
+def test_quiet_says_nothing_but_the_folder(place):
+    status, out, err = amlora("run", place.config, "--runs", place.runs, "-q")
+    assert (status, Path(out.strip()), err) == (0, place.run, "")
+
+
+def test_the_dry_run_names_the_folder_that_the_run_then_has(place):
+    status, out, _ = amlora("run", place.config, "--dry-run", "--json")
+    assert status == 0
+    assert json.loads(out)["run"] == place.run.name
+
+
+def test_the_dry_run_shows_prompts_steps_and_needs(place):
+    status, out, _ = amlora("run", place.config, "--dry-run")
+    assert status == 0
+    for part in ("What is the sentiment?", "memory, estimated", "majority, %", "[train]"):
+        assert part in out
+
+
+def test_ls_shows_the_run(place):
+    status, out, _ = amlora("ls", place.runs)
+    assert status == 0
+    header, row = out.splitlines()
+    assert header.split()[0] == "RUN"
+    assert row.split()[:4] == [place.run.name, "am_lora", "1", "finished"]
+
+
+def test_ls_as_json_has_fractions_and_the_folder(place):
+    (run,) = json.loads(amlora("ls", place.runs, "--json")[1])
+    assert run["folder"] == str(place.run)
+    assert 0 <= run["average"] <= 1
+
+
+def test_show_has_matrix_metrics_stages_and_settings(place):
+    status, out, _ = amlora("show", "small", "--runs", place.runs)
+    assert status == 0
+    for part in ("feel", "topic", "average", "forgetting", "3 steps, 8 rows", "[method.lora]"):
+        assert part in out
+
+
+def test_show_as_json_is_the_record_and_what_was_measured(place):
+    shown = json.loads(amlora("show", place.run, "--json")[1])
+    assert shown["record"] == json.loads((place.run / "record.json").read_text())
+    assert shown["measured"]["versions"]["torch"]
+
+
+def test_altered_rows_are_refused_by_show_and_report_and_marked_by_ls(place, tmp_path):
+    copy = shutil.copytree(place.run, tmp_path / "runs" / place.run.name)
+    with (copy / "rows.jsonl").open("a") as rows:
+        rows.write("{}\n")
+    line = f"amlora: {copy}/rows.jsonl: altered; its sha256 is not the one in record.json.\n"
+    assert amlora("show", copy)[::2] == (2, line)
+    assert amlora("report", copy, "--out", tmp_path / "x.html")[::2] == (2, line)
+    assert not (tmp_path / "x.html").exists()
+    status, out, _ = amlora("ls", tmp_path / "runs")
+    assert status == 0
+    assert "damaged" in out.splitlines()[1]
+
+
+def test_report_writes_one_page_and_never_over_another(place, tmp_path):
+    page = tmp_path / "page.html"
+    assert amlora("report", place.run, "--out", page)[:2] == (0, f"{page}\n")
+    assert "<html" in page.read_text()
+    status, _, err = amlora("report", place.run, "--out", page)
+    assert (status, err) == (2, f"amlora: {page}: is there already; --force overwrites it.\n")
+    assert amlora("report", place.runs, "--out", page, "--force")[0] == 0
+
+
+def test_predict_answers_one_text(place):
+    words = ("--task", "feel", "--max-new-tokens", 3, "--json")
+    status, out, err = amlora("predict", place.run, "a good film", *words)
+    assert status == 0, err
+    (answer,) = json.loads(out)
+    assert answer["task"] == "feel" and answer["text"] == "a good film"
+    assert isinstance(answer["answer"], str)
+
+
+def test_predict_finds_a_run_by_the_start_of_its_name(place):
+    words = ("--raw", "--max-new-tokens", 2, "--runs", place.runs, "--json")
+    status, out, err = amlora("predict", "small", "a good film", *words)
+    assert status == 0, err
+    assert json.loads(out)[0]["task"] is None
+
+
+def test_predict_chooses_among_the_tasks_options(place, tmp_path):
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text('{"text": "the team won"}\n{"text": "the market fell"}\n')
+    words = ("--file", texts, "--task", "topic", "--choose", "--json")
+    status, out, err = amlora("predict", place.run, *words)
+    assert status == 0, err
+    for answer in json.loads(out):
+        assert set(answer["shares"]) == {"Business", "Sports"}
+        assert sum(answer["shares"].values()) == pytest.approx(1, abs=1e-5)
+        assert answer["shares"][answer["answer"]] == max(answer["shares"].values())
+
+
+def test_predict_reads_lines_from_a_file(place, tmp_path):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("the team won\n\nthe market fell\n")
+    words = ("--file", texts, "--task", "topic", "--choose")
+    status, out, _ = amlora("predict", place.run, *words)
+    assert status == 0
+    assert len(out.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("text", "--task: {run} learned feel, topic; name one, or send the text --raw."),
+        ("text --task fel", "--task: {run} has no task 'fel'; did you mean 'feel'?"),
+        ("text --task feel --raw", "--raw and --task exclude each other."),
+        ("text --raw --choose", "--choose: --raw has no options to choose from."),
+        ("--task feel", "give either TEXT or --file."),
+        ("text --file x --task feel", "give either TEXT or --file."),
+        ("--file absent.txt --task feel", "absent.txt: no such file"),
+        ("--file bad.jsonl --task feel", "bad.jsonl: line 2: expected an object with a string"),
+        ("--file empty.txt --task feel", "empty.txt: no texts."),
+        ("text --task feel --batch 0", "Invalid value for '--batch':"),
+    ],
+)
+def test_wrong_input_to_predict_is_one_line(place, tmp_path, monkeypatch, words, line):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{"txt": "b"}\n')
+    (tmp_path / "empty.txt").write_text("\n")
+    status, out, err = amlora("predict", place.run, *words.split())
+    assert (status, out) == (2, "")
+    assert err.startswith(f"amlora: {line.format(run=place.run)}")
+    assert err.count("\n") == 1
+
+
+def test_predict_without_skills_is_one_line(place, tmp_path):
+    status, _, err = amlora("predict", tmp_path, "text", "--raw")
+    assert status == 2
+    assert err.startswith(f"amlora: {tmp_path}: no skills here")
+
+
+def test_force_does_a_run_again(place, tmp_path):
+    words = ("run", place.config, "--runs", tmp_path, "--method", "sin_lora", "-q")
+    first = Path(amlora(*words)[1].strip()) / "record.json"
+    before = first.stat().st_mtime_ns
+    assert amlora(*words, "--force")[0] == 0
+    assert first.stat().st_mtime_ns > before
+
+
+def test_an_unknown_place_for_the_model_is_one_line(place):
+    status, _, err = amlora("run", place.config, "--set", "model.name=./absent")
+    assert (status, err) == (2, "amlora: model.name: there is no folder or GGUF file './absent'.\n")
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_goes_on(place, tmp_path):
+    words = ["run", str(place.config), "--runs", str(tmp_path), "--set", "train.steps=60", "-v"]
+    command = [sys.executable, "-c", "from amlora.cli.main import main; main()", *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "step 2/60" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait() == 130
+    said = rest.splitlines()
+    assert said[-1] == f"amlora: interrupted; to go on: {shlex.join(['amlora', *words])}"
+    assert "Traceback" not in rest
+    assert "unfinished" in amlora("ls", tmp_path)[1]
+    status, _, err = amlora(*words)
+    assert status == 0
+    assert "goes on at task 1" in err and "feel: step 1/60" not in err
+    assert "unfinished" not in amlora("ls", tmp_path)[1]
+
+
+def test_methods_and_doctor_and_config_print_json(place):
+    names = [method["name"] for method in json.loads(amlora("methods", "--json")[1])]
+    assert {"am_lora", "sin_lora"} <= set(names)
+    model = json.loads(place.run.joinpath("record.json").read_text())["model"]["name"]
+    status, out, _ = amlora("doctor", "--model", model, "--json")
+    assert (status, json.loads(out)["problems"]) == (0, [])
+    assert json.loads(amlora("config", "list", "--json")[1])[0]["name"]
+    checked = json.loads(amlora("config", "check", place.config, "--json")[1])
+    assert checked["train"]["steps"] == 3
+
+
+def test_doctor_says_what_is_wrong_and_exits_with_1(tmp_path):
+    status, out, _ = amlora("doctor", "--model", tmp_path)
+    assert status == 1
+    assert f"problem: model {tmp_path}: no model there" in out

@@ -1,0 +1,160 @@
+"""The command line as a whole: help, versions, wrong input of every kind, interrupts."""
+
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from amlora.cli import main as command
+
+COMMANDS = ("config", "doctor", "ls", "methods", "predict", "report", "run", "show", "version")
+
+
+def amlora(capsys, *words: str) -> tuple[int, str, str]:
+    """Run the command line in this process; return exit status, output and errors."""
+    with pytest.raises(SystemExit) as left:
+        command.main(words)
+    out, err = capsys.readouterr()
+    assert isinstance(left.value.code, int)
+    return left.value.code, out, err
+
+
+def test_help_names_every_command(capsys):
+    status, out, _ = amlora(capsys, "--help")
+    assert status == 0
+    assert all(f"\n  {name} " in out for name in COMMANDS)
+
+
+def test_without_a_command_the_help_is_shown(capsys):
+    assert amlora(capsys)[:2] == amlora(capsys, "--help")[:2]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_a_purpose(capsys, name):
+    status, out, _ = amlora(capsys, name, "--help")
+    assert status == 0
+    assert out.splitlines()[2].strip()
+
+
+@pytest.mark.parametrize("word", ["version", "--version"])
+def test_the_version_is_the_installed_one(capsys, word):
+    assert amlora(capsys, word) == (0, f"{metadata.version('amlora')}\n", "")
+
+
+def test_help_imports_nothing_heavy():
+    """The time itself is a benchmark's; what makes it long is tested here."""
+    code = (
+        "import sys; from amlora.cli.main import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'accelerate', 'rich', 'msgspec', 'huggingface_hub'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+GOOD = """
+[method]
+name = "am_lora"
+[stream]
+[[stream.tasks]]
+name = "a"
+source = "absent"
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """A current folder with settings files, good and bad, and the folder of an unfinished run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "good.toml").write_text(GOOD)
+    (tmp_path / "broken.toml").write_text("[method\n")
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
+    (tmp_path / "typo.toml").write_text(GOOD.replace("[method]", "[method]\nsparcity = 1e-5"))
+    run = tmp_path / "runs" / "half-am_lora-12345678-0"
+    run.mkdir(parents=True)
+    (run / "config.toml").write_text(GOOD)
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "page.html").write_text("mine")
+    (tmp_path / "quickstart.toml").write_text("mine")
+    return tmp_path
+
+
+WRONG = [
+    ("runn", "No such command 'runn'. Did you mean 'run'?"),
+    ("run", "Missing argument 'CONFIG'."),
+    ("run good.toml --metod x", "No such option: --metod (Possible options: --method"),
+    ("run good.toml extra", "Got unexpected extra argument(s) (extra)"),
+    ("run good.toml --set", "Option '--set' requires an argument."),
+    ("run absent.toml", "absent.toml: no such settings file; shipped: "),
+    ("run quickstat", "quickstat: no such settings file; did you mean 'quickstart'?"),
+    ("run plain", "plain: a folder, not a settings file."),
+    ("run broken.toml", "broken.toml: line 1: not TOML: Expected ']'"),
+    ("run bytes.toml", "bytes.toml: not UTF-8 at byte 0."),
+    ("run typo.toml", "unknown setting 'method.sparcity'; did you mean 'sparsity'?"),
+    ("run good.toml --method amlora", "method.name: unknown method 'amlora'; did you mean"),
+    ("run good.toml --set train.lr", "--set train.lr: expected dotted.path=value"),
+    ("run good.toml --set train.lr=fast", "train.lr: expected a number, got 'fast'."),
+    ("run good.toml --set train.lrr=1", "unknown setting 'train.lrr'; did you mean 'lr'?"),
+    ("run good.toml --set train.batch=0", "train.batch must be above 0, got 0."),
+    ("run good.toml --set method.lora.rank=-1", "method.lora.rank must be at least 1, got -1."),
+    ("run good.toml --set name=a/b", "name: 'a/b' cannot name a folder;"),
+    ("run good.toml --set stream.order=7", "stream"),
+    ("run good.toml -q -v", "--quiet and --verbose exclude each other."),
+    ("run good.toml --json", "--json: give --dry-run as well;"),
+    ("run good.toml --track tensorbord", "--track: unknown tracker 'tensorbord'; did you mean"),
+    ("run good.toml --dry-run --track wandb", "--track and --dry-run exclude each other."),
+    ("run good.toml --runs page.html", "page.html: a file, not a folder of runs."),
+    ("run good.toml", "stream.tasks[0]"),
+    ("run good.toml --dry-run", "stream.tasks[0]"),
+    ("config shw", "No such command 'shw'. Did you mean 'show'?"),
+    ("config show quikstart", "quikstart: no such settings file; did you mean 'quickstart'?"),
+    ("config check typo.toml", "unknown setting 'method.sparcity'"),
+    ("config copy absent", "absent: no such settings file; shipped:"),
+    ("config copy quickstart", "quickstart.toml: is there already; --force overwrites it."),
+    ("config copy quickstart no/such.toml", "no: no such folder."),
+    ("ls absent", "absent: no such folder of runs."),
+    ("show hlaf", "hlaf: no such run in runs; there are: half-am_lora-12345678-0."),
+    ("show half", "runs/half-am_lora-12345678-0: not finished;"),
+    ("show plain", "plain: not a run folder;"),
+    ("show x --runs absent", "absent: no such folder of runs."),
+    ("report half", "runs/half-am_lora-12345678-0: not finished;"),
+    ("report half --out page.html", "page.html: is there already; --force overwrites it."),
+    ("report half --out plain", "plain: a folder, not a file to write."),
+    ("report half --out no/page.html", "no: no such folder."),
+    (f"report half --out {'x' * 300}.html", f"{'x' * 300}.html: file name too long."),
+    ("report", "Missing argument 'RUNS...'."),
+    ("methods am_lra", "unknown method 'am_lra'; did you mean 'am_lora'?"),
+]
+
+
+@pytest.mark.parametrize(("words", "line"), WRONG, ids=[words for words, _ in WRONG])
+def test_wrong_input_is_one_line_and_status_2_and_writes_nothing(capsys, here, words, line):
+    before = {path: path.stat().st_mtime_ns for path in here.rglob("*")}
+    status, out, err = amlora(capsys, *words.split())
+    assert {path: path.stat().st_mtime_ns for path in here.rglob("*")} == before
+    assert (status, out) == (2, "")
+    assert err.startswith(f"amlora: {line}")
+    assert err.count("\n") == 1
+
+
+def test_an_interrupted_run_tells_the_command_that_goes_on():
+    words = ["run", "my file.toml", "--force", "--set", "train.lr=1e-4"]
+    assert command.interrupted(words) == (
+        "amlora: interrupted; to go on: amlora run 'my file.toml' --set train.lr=1e-4"
+    )
+
+
+def test_other_interrupted_commands_have_nothing_to_go_on_with():
+    assert command.interrupted(["ls"]) == "amlora: interrupted."
+
+
+def test_output_to_a_closed_pipe_leaves_no_traceback():
+    code = "from amlora.cli.main import main; main(['methods'])"
+    shell = f'{sys.executable} -c "{code}" | true'
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
