@@ -1,0 +1,199 @@
+"""The documentation says what the code does: pages, links, settings, examples."""
+
+import ast
+import importlib
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from amlora.evaluate.metrics import summary
+from amlora.experiment.config import resolved, settings_from
+from amlora.experiment.store import NEEDED
+from amlora.methods import METHODS, method_class
+from amlora.methods.base import Method
+from amlora.streams import catalogue
+from amlora.streams.prompt import build_prompt
+from amlora.streams.quickstart import PARTS
+from amlora.streams.task import Task
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+
+
+def label(value: object) -> str:
+    return str(value.relative_to(ROOT)) if isinstance(value, Path) else ""
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def nav_pages(nav: list[Any]) -> Iterator[str]:
+    for entry in nav:
+        for value in entry.values():
+            if isinstance(value, str):
+                yield value
+            else:
+                yield from nav_pages(value)
+
+
+def blocks(language: str) -> list[tuple[Path, str]]:
+    """Return every code block of a language in any page, without its indentation."""
+    found: list[tuple[Path, str]] = []
+    for page in PAGES:
+        for indent, kind, code in BLOCK.findall(text_of(page)):
+            if kind == language:
+                found.append((page, re.sub(f"^{indent}", "", code, flags=re.MULTILINE)))
+    return found
+
+
+def plain_settings(method: str) -> dict[str, Any]:
+    """Return a method's settings and their defaults by dotted path."""
+    settings = resolved(
+        settings_from({"name": "x", "method": {"name": method}, "stream": {"name": "quickstart"}})
+    )["method"]
+
+    def flat(table: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+        for key, value in table.items():
+            if isinstance(value, dict):
+                yield from flat(value, f"{path}.{key}")
+            else:
+                yield f"{path}.{key}", value
+
+    return dict(flat({key: value for key, value in settings.items() if key != "name"}, "method"))
+
+
+def shown(value: Any) -> str:
+    """Write a default as the pages do: as TOML, None as "none"."""
+    if value is None:
+        return '"none"'
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def test_the_navigation_and_the_folder_hold_the_same_pages():
+    nav = yaml.safe_load(text_of(ROOT / "mkdocs.yml"))["nav"]
+    pages = [page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")]
+    assert sorted(nav_pages(nav)) == sorted(pages)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=label)
+def test_links_lead_somewhere(page: Path):
+    targets = [link.partition("#")[0] for link in LINK.findall(text_of(page)) if "://" not in link]
+    assert [target for target in targets if target and not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=label)
+def test_paths_of_the_repository_exist(page: Path):
+    paths = re.findall(r"`((?:src|tests|docs|benchmarks|configs)/[\w./-]+)`", text_of(page))
+    commands = re.findall(r"\bconfigs/[\w.-]+\.toml", text_of(page))
+    assert [path for path in paths + commands if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_a_page_with_its_settings_and_their_defaults(method: str):
+    page = text_of(DOCS / "methods" / f"{method}.md")
+    rows = dict(re.findall(r"^\| `(method\.[\w.]+)` \| `([^`]*)` \|", page, re.MULTILINE))
+    assert rows == {path: shown(value) for path, value in plain_settings(method).items()}
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "methods").glob("*.md")), ids=label)
+def test_a_method_page_has_the_same_sections_as_the_others(page: Path):
+    assert re.findall(r"^## (.*)$", text_of(page), re.MULTILINE) == [
+        "Equation",
+        "Trained, stored, growth",
+        "Settings",
+        "Traps",
+    ]
+
+
+@pytest.mark.parametrize("order", catalogue.order_names())
+def test_the_lambda_lists_name_each_task_of_their_order(order: str):
+    row = re.search(rf"^\| {order} \| (.*) \|$", text_of(DOCS / "paper.md"), re.MULTILINE)
+    assert row is not None
+    names, values = zip(*(pair.split(" ") for pair in row.group(1).split(", ")), strict=True)
+    assert names == catalogue.orders()[order]
+    assert all(0 <= float(value) <= 0.3 for value in values)
+
+
+def test_the_papers_settings_have_the_lambdas_of_their_order():
+    [code] = [code for page, code in blocks("toml") if page.name == "paper.md"]
+    settings = tomllib.loads(code)
+    order = settings["stream"]["order"]
+    row = re.search(rf"^\| {order} \| (.*) \|$", text_of(DOCS / "paper.md"), re.MULTILINE)
+    assert row is not None
+    listed = [float(pair.split(" ")[1]) for pair in row[1].split(", ")]
+    assert settings["method"]["sparsity"] == listed
+
+
+@pytest.mark.parametrize("page, code", blocks("toml"), ids=label)
+def test_toml_examples_are_right(page: Path, code: str):
+    table = tomllib.loads(code)
+    if "project" in table:
+        return
+    minimal = {"name": "x", "method": {"name": "am_lora"}, "stream": {"name": "quickstart"}}
+    assert settings_from({**minimal, **table})
+
+
+@pytest.mark.parametrize("page, code", blocks("python"), ids=label)
+def test_python_examples_use_what_is_there(page: Path, code: str):
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            module = importlib.import_module(node.module)
+            assert all(alias.name in vars(module) for alias in node.names)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "amlora":
+            assert node.attr in dir(importlib.import_module("amlora"))
+
+
+def test_the_readme_asks_as_the_quick_start_was_taught():
+    [code] = [code for page, code in blocks("python") if page.name == "README.md"]
+    [prompt] = re.findall(r"prompt = (\(.*?\n\))", code, re.DOTALL)
+    [sms] = [part for part in PARTS if part.name == "sms"]
+    task = Task(
+        name=sms.name,
+        instruction=sms.instruction,
+        options=sms.options,
+        train=(),
+        dev=(),
+        test=(),
+    )
+    text = "You have won a prize! Call now to claim it."
+    assert ast.literal_eval(prompt) == build_prompt(task, text).full
+
+
+def test_the_example_method_is_one():
+    [code] = [code for page, code in blocks("python") if page.name == "own-method.md"]
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(code, "own-method.md", "exec"), names)
+    assert issubclass(names["NewestLoRA"], Method)
+
+
+def test_the_page_about_methods_lists_every_hook():
+    page = text_of(DOCS / "howto" / "own-method.md")
+    hooks = {name for name, value in vars(Method).items() if callable(value) and name[0] != "_"}
+    hooks -= {"Settings", "begin_changes_answers"}
+    assert {name for name in hooks if f"`{name}(" not in page} == set()
+
+
+def test_the_format_page_names_every_key_of_a_record():
+    page = text_of(DOCS / "format.md")
+    assert [key for key in NEEDED if f"`{key}`" not in page] == []
+    assert [key for key in summary([[0.0], [1.0]], [1]) if f"`{key}`" not in page] == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_setting_of_a_method_is_explained_in_its_source(method: str):
+    struct = method_class(method).Settings
+    source = Path(importlib.import_module(struct.__module__).__file__ or "").read_text("utf-8")
+    for field in msgspec.structs.fields(struct):
+        assert re.search(rf'^    {field.name}: .*\n    """', source, re.MULTILINE) or (
+            field.name == "lora"
+        )
