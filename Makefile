@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 QUICKSTART := configs/quickstart.toml
+# Tiny models gain nothing from threads, so each core runs tests of its own.
+PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -20,10 +22,10 @@ demo: .venv/.demo  ## learn four tasks with two methods, then report and predict
 	  $(BIN)/amlora predict "$$skills" --task sms "You have won a prize! Call now to claim it."
 
 test: lint  ## lint, then the tests that take seconds
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: lint  ## lint, then every test
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m ""
+	$(PYTEST) -m ""
 
 lint: .venv/.test  ## style, format and types
 	$(BIN)/ruff check
