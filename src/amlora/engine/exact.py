@@ -13,10 +13,10 @@ from transformers import LogitsProcessor
 
 from amlora.engine.answer import Answer, Counts, decoded_answer
 from amlora.engine.backbone import Backbone
-from amlora.engine.batch import collate, target_logits
 from amlora.engine.encode import Row, decode
 from amlora.engine.generate import generate_answers, generate_ids, inference
 from amlora.engine.packs import packs
+from amlora.engine.prefix import Prefix, shared_prefix
 from amlora.engine.settings import EvaluateSettings
 from amlora.engine.settle import settle
 from amlora.engine.verdict import judge
@@ -117,10 +117,13 @@ def passes(
     backbone: Backbone, rows: Sequence[Row], tokens_per_batch: int
 ) -> Iterator[tuple[int, list[int], list[float]]]:
     """Yield each row's place, its best tokens, and their leads over the second best."""
+    with inference(backbone):
+        prefix = shared_prefix(backbone, rows)
+    rows = [prefix.cut(row) for row in rows]
     for chosen in packs(rows, tokens_per_batch):
         batch = [rows[i] for i in chosen]
         with inference(backbone):
-            top = answer_logits(backbone, batch).topk(2)
+            top = answer_logits(backbone, batch, prefix).topk(2)
         best = top.indices[:, 0].tolist()
         gaps = (top.values[:, 0] - top.values[:, 1]).tolist()
         first = 0
@@ -130,10 +133,10 @@ def passes(
             first = end
 
 
-def answer_logits(backbone: Backbone, rows: Sequence[Row]) -> Tensor:
-    """Return (answer tokens of all rows one after the other, vocabulary) logits in float32."""
-    batch = collate(rows, backbone, share=1.0)
-    return target_logits(backbone, batch)[batch.labels >= 0].float()
+def answer_logits(backbone: Backbone, rows: Sequence[Row], prefix: Prefix) -> Tensor:
+    """Return (answer tokens of all cut rows in turn, vocabulary) logits in float32."""
+    batch, logits = prefix.logits(backbone, rows)
+    return logits[batch.labels >= 0].float()
 
 
 class Logits(LogitsProcessor):
@@ -166,7 +169,8 @@ def measure_margin(backbone: Backbone, rows: Sequence[Row]) -> float:
     sample = [rows[by_length[place]] for place in sorted(places)]
     largest = 0.0
     with inference(backbone):
-        logits = answer_logits(backbone, sample)
+        prefix = shared_prefix(backbone, sample)
+        logits = answer_logits(backbone, [prefix.cut(row) for row in sample], prefix)
         size = float(logits.amax(-1).abs().max())
         by_row = logits.split([len(row.answer_ids) for row in sample])
         for row, passed in zip(sample, by_row, strict=True):

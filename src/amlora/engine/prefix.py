@@ -1,0 +1,96 @@
+"""The start that all prompts of a task share, run once and kept as a key-value cache.
+
+A task's instruction and options stand before every text. A decoder-only model's keys and values
+there depend on nothing behind them, so one row's serve all rows, and only the rest is run for each.
+Rounding may differ from a run over the whole prompt, as it may between any two batches; the margin
+of `exact.py` covers both.
+"""
+
+import copy
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from amlora.engine.backbone import Backbone
+from amlora.engine.batch import Batch, collate, target_logits
+from amlora.engine.encode import Row
+
+SHORTEST = 8
+"""Shared tokens from which a cache is worth its copies."""
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Shared tokens, and what the model keeps of them for one row."""
+
+    length: int
+    cache: DynamicCache | None
+    """None where nothing is shared."""
+
+    def cut(self, row: Row) -> Row:
+        """Return a row without the shared tokens."""
+        return replace(row, prompt_ids=row.prompt_ids[self.length :])
+
+    def logits(self, backbone: Backbone, rows: Sequence[Row]) -> tuple[Batch, Tensor]:
+        """Run cut rows behind the prefix.
+
+        Returns:
+            The batch, and (rows, longest answer, vocabulary) logits aligned with its labels.
+        """
+        batch = collate(rows, backbone, share=1.0)
+        if self.cache is None:
+            return batch, target_logits(backbone, batch)
+        cache = copy.deepcopy(self.cache)
+        cache.batch_repeat_interleave(len(rows))
+        mask = batch.inputs["attention_mask"]
+        before = mask.new_ones(len(rows), self.length)
+        inputs = {
+            **batch.inputs,
+            "attention_mask": torch.cat([before, mask], dim=1),
+            "position_ids": batch.inputs["position_ids"] + self.length,
+        }
+        kept = batch.labels.shape[1]
+        out = backbone.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=kept)
+        return batch, out.logits
+
+
+NOTHING = Prefix(0, None)
+
+
+def shared_prefix(backbone: Backbone, rows: Sequence[Row]) -> Prefix:
+    """Find and run what all rows' prompts start with; call it inside `inference`.
+
+    Nothing is shared in encoder-decoder models, which read a prompt in both directions, and in
+    models whose cache is not one of plain keys and values (sliding windows, recurrent states).
+    """
+    length = common(rows) if backbone.family == "decoder-only" else 0
+    if length < SHORTEST or len(rows) < 2 or not takes_positions(backbone):
+        return NOTHING
+    ids = torch.tensor([rows[0].prompt_ids[:length]], device=backbone.model.device)
+    cache = backbone.model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+    plain = isinstance(cache, DynamicCache)
+    if not plain or any(type(layer) is not DynamicLayer for layer in cache.layers):
+        return NOTHING
+    return Prefix(length, cache)
+
+
+def takes_positions(backbone: Backbone) -> bool:
+    """Tell whether the model's forward takes positions and how many logits to keep."""
+    names = inspect.signature(backbone.model.forward).parameters
+    return {"position_ids", "logits_to_keep", "past_key_values"} <= set(names)
+
+
+def common(rows: Sequence[Row]) -> int:
+    """Return how many tokens all prompts start with, leaving each at least one of its own."""
+    if not rows:
+        return 0
+    first, last = min(row.prompt_ids for row in rows), max(row.prompt_ids for row in rows)
+    shortest = min(len(row.prompt_ids) for row in rows) - 1
+    pairs = zip(first, last, strict=False)
+    same = next((i for i, (one, other) in enumerate(pairs) if one != other), len(first))
+    return min(same, shortest)
