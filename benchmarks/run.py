@@ -14,7 +14,7 @@ from row import Row
 
 from amlora import files
 
-BENCHMARKS = ("layer",)
+BENCHMARKS = ("layer", "step", "scoring", "start")
 RESULTS = Path(__file__).parent / "results"
 
 

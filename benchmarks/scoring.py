@@ -1,0 +1,152 @@
+"""Exact match on the quick-start model: against bare prefill, generation, and no shared prefix."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from accelerate import Accelerator
+from row import Row
+from timing import pair
+from words import made_up
+
+from amlora.engine import prefix
+from amlora.engine.backbone import Backbone, load_backbone
+from amlora.engine.batch import collate, target_logits
+from amlora.engine.encode import Row as Encoded
+from amlora.engine.encode import encode_rows
+from amlora.engine.exact import exact_match, generated_match
+from amlora.engine.generate import inference
+from amlora.engine.packs import packs
+from amlora.engine.settings import ModelSettings
+from amlora.engine.train import Progress, TrainSettings, train_stage
+from amlora.methods.base import Stage
+from amlora.methods.sin_lora import SinLoRA
+from amlora.streams.load import load_stream
+from amlora.streams.settings import StreamSettings
+
+TOKENS = 4096
+NEW = 50
+TASK = "questions"
+DBPEDIA = (70, (40, 90))
+"""Tokens of DBpedia's instruction and options, and of its texts, in this model's tokens."""
+
+
+def rows(*, quick: bool) -> Iterator[Row]:
+    """Compare on untrained rows, then train, then compare again."""
+    count, pairs = (16, 2) if quick else (60, 5)
+    backbone = load_backbone(ModelSettings(max_tokens=192))
+    stream, _ = load_stream(StreamSettings(name="quickstart", test_per_task=count))
+    task = next(task for task in stream.tasks if task.name == TASK)
+    scored = encode_rows(backbone, task, task.test, prefix="off", form="full")
+    yield against_generation(backbone, scored[: count // 4], "untrained", bar=5.0, pairs=pairs)
+    trained = encode_rows(backbone, task, task.train, prefix="off", form="full")
+    learn(backbone, trained)
+    yield against_generation(backbone, scored, "trained", bar=1.2, pairs=pairs)
+    yield against_prefill(backbone, scored, pairs)
+    instruction, text = DBPEDIA
+    long = made_up(backbone, rows=count, instruction=instruction, text=text)
+    yield against_no_prefix(backbone, long, pairs)
+    yield padding(long)
+
+
+def learn(backbone: Backbone, trained: list[Encoded]) -> None:
+    """Teach the task, so that answers are short."""
+    method = SinLoRA(backbone, SinLoRA.Settings(), seed=0)
+    stage = Stage(0, TASK, trained, 24)
+    method.begin(stage)
+    settings = TrainSettings(lr=1e-3, bucketed=False)
+    train_stage(method, stage, settings, Accelerator(cpu=True), Progress(), lambda *_: None)
+    method.end(stage)
+
+
+def score(backbone: Backbone, scored: list[Encoded]) -> list[bool]:
+    """Return which rows are hits, decided as in a run under bfloat16."""
+    answers, _ = exact_match(
+        backbone, scored, tokens_per_batch=TOKENS, max_new_tokens=NEW, margin=0.0
+    )
+    return [answer.hit for answer in answers]
+
+
+def against_generation(
+    backbone: Backbone, scored: list[Encoded], state: str, *, bar: float, pairs: int
+) -> Row:
+    """Time generation at batch one against the pass, and count differing decisions."""
+    answers, _ = generated_match(backbone, scored, max_new_tokens=NEW)
+    pairs_of = zip(score(backbone, scored), answers, strict=True)
+    differ = sum(ours != answer.hit for ours, answer in pairs_of)
+    timed = pair(
+        lambda: generated_match(backbone, scored, max_new_tokens=NEW),
+        lambda: score(backbone, scored),
+        pairs=max(1, pairs // 2),
+        warm=1,
+    )
+    return Row(
+        name=f"generation / scoring, {state} rows",
+        ratio=timed.ratio,
+        bar=bar,
+        direction="at least",
+        detail=f"{len(scored)} rows of {TASK}, {len(scored) / timed.second:.1f} rows/s,"
+        f" {differ} decisions differ",
+    )
+
+
+def against_prefill(backbone: Backbone, scored: list[Encoded], pairs: int) -> Row:
+    """Time a bare forward pass over the same rows, in the same batches, against scoring."""
+
+    def prefill() -> None:
+        with inference(backbone):
+            for chosen in packs(scored, TOKENS):
+                target_logits(backbone, collate([scored[i] for i in chosen], backbone, share=1.0))
+
+    timed = pair(prefill, lambda: score(backbone, scored), pairs=pairs, warm=1)
+    return Row(
+        name="prefill / scoring, trained rows",
+        ratio=timed.ratio,
+        bar=0.9,
+        direction="at least",
+        detail=f"{len(scored) / timed.second:.1f} rows/s scored, {len(scored) / timed.first:.1f}"
+        " rows/s prefilled without a shared prefix",
+    )
+
+
+def against_no_prefix(backbone: Backbone, long: list[Encoded], pairs: int) -> Row:
+    """Time scoring with the shared instruction run once, and for every row."""
+
+    def without() -> list[bool]:
+        with no_prefix():
+            return score(backbone, long)
+
+    timed = pair(without, lambda: score(backbone, long), pairs=pairs, warm=1)
+    own = sum(len(row.prompt_ids) for row in long) / len(long)
+    return Row(
+        name="scoring without / with a shared prefix",
+        ratio=timed.ratio,
+        bar=1.5,
+        direction="at least",
+        floor=own / (own - DBPEDIA[0]),
+        detail=f"{DBPEDIA[0]} shared tokens of {own:.0f}, as in DBpedia",
+    )
+
+
+@contextmanager
+def no_prefix() -> Iterator[None]:
+    """Share nothing inside."""
+    shortest = prefix.SHORTEST
+    prefix.SHORTEST = 1 << 30
+    try:
+        yield
+    finally:
+        prefix.SHORTEST = shortest
+
+
+def padding(long: list[Encoded]) -> Row:
+    """Count padding tokens in the batches that score."""
+    real = sum(len(row.prompt_ids) for row in long)
+    padded = sum(
+        len(chosen) * max(len(long[i].prompt_ids) for i in chosen) for chosen in packs(long, TOKENS)
+    )
+    return Row(
+        name="padding of scored tokens",
+        ratio=1 - real / padded,
+        bar=0.1,
+        detail="share of positions that are padding",
+    )
