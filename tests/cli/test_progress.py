@@ -6,7 +6,7 @@ import sys
 from amlora.cli.progress import Bars, PlainLines, display
 
 RECORD = {
-    "tasks": [{"name": "film", "test": 4}, {"name": "news", "test": 4}],
+    "tasks": [{"name": "film", "scored": 4}, {"name": "news", "scored": 4}],
     "stages": [{"task": "film"}],
     "R": [[0.25, 0.0], [0.75, 0.25]],
 }

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from amlora.engine.checkpoint import COMMIT, Checkpoint, load, save
+from amlora import files
+from amlora.engine.checkpoint import COMMIT, Checkpoint, load, read_rows, save, write_rows
 from amlora.errors import InputError
 from amlora.methods.base import State
 
@@ -14,7 +15,11 @@ def made(step: int) -> Checkpoint:
         phase="train",
         state=State({"layer.a": torch.full((2, 3), float(step))}, {"names": ["one"]}),
         moments={"0.exp_avg": torch.ones(3) * step, "0.step": torch.tensor(float(step))},
-        progress={"R": [[0.5, None]], "stage": {"step": step, "losses": [0.1], "tokens": 7}},
+        progress={
+            "R": [[0.5, None]],
+            "rows": [],
+            "stage": {"step": step, "losses": [0.1], "tokens": 7},
+        },
         environment={"torch": "2", "threads": 2},
     )
 
@@ -53,6 +58,24 @@ def test_an_altered_file_is_named_and_refused(tmp_path, name):
     path.write_bytes(bytes(data))
     with pytest.raises(InputError, match=path.name):
         load(tmp_path)
+
+
+def test_a_checkpoint_of_another_format_is_refused(tmp_path):
+    save(tmp_path, made(5))
+    value = files.read_sealed(tmp_path / COMMIT)
+    del value["digest"]
+    files.write_sealed(tmp_path / COMMIT, {**value, "format": 2})
+    with pytest.raises(InputError, match="not a checkpoint of format 1"):
+        load(tmp_path)
+
+
+def test_rows_are_kept_in_their_order_and_checked(tmp_path):
+    hashes = [write_rows(tmp_path, number, f"{number}\n") for number in (1, 2)]
+    assert read_rows(tmp_path, hashes) == b"1\n2\n"
+    with pytest.raises(InputError, match="rows-0001.jsonl: altered"):
+        read_rows(tmp_path, hashes[::-1])
+    with pytest.raises(InputError, match="rows-0003.jsonl: no such file"):
+        read_rows(tmp_path, [*hashes, hashes[0]])
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from amlora import files
 from amlora.evaluate.metrics import summary
 
 TASKS = ("sms", "topic", "film", "kind")
@@ -72,6 +73,7 @@ def record_of(
                 "train": 160,
                 "dev": 40,
                 "test": 60,
+                "scored": 60,
             }
             for task in tasks
         ],
@@ -162,7 +164,7 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
         config: str = 'name = "example"\n',
     ) -> Path:
         folder = tmp_path_factory.mktemp("run")
-        (folder / "record.json").write_text(json.dumps(record))
+        files.write_sealed(folder / "record.json", record)
         if attention is not None:
             (folder / "attention.json").write_text(json.dumps(attention))
         if measured is not None:

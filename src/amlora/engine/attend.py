@@ -39,7 +39,7 @@ def attention(
     backbone.model.eval()
     sides = {name: input_side(name) for name in mixture.layers}
     found: dict[str, Any] = {
-        "modules": list(mixture.layers),
+        "modules": [],
         "loras": ["none", *mixture.names],
         "tasks": [name for name, _ in tasks],
         "mean": [],
@@ -58,7 +58,9 @@ def attention(
                     recorder.masks = {"decoder": mask}
                 with backbone.arithmetic():
                     backbone.model(**made.inputs, use_cache=False)
-        tallies = [recorder.tallies[name] for name in mixture.layers]
+        # A layer that no text passes through, as in a vision tower, has no tally.
+        found["modules"] = [name for name in mixture.layers if name in recorder.tallies]
+        tallies = [recorder.tallies[name] for name in found["modules"]]
         found["mean"].append([tally.mean() for tally in tallies])
         found["top90"].append([tally.decided / tally.tokens for tally in tallies])
         found["effective"].append([tally.effective / tally.tokens for tally in tallies])

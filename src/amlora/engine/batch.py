@@ -38,10 +38,6 @@ class Batch:
     labels: Tensor
     share: float
 
-    def tokens(self) -> int:
-        """Return how many tokens the model reads, padding not counted."""
-        return sum(len(row.prompt_ids) + len(row.answer_ids) - 1 for row in self.rows)
-
 
 def seed_of(*parts: object) -> int:
     """Return a 63-bit seed decided by its arguments."""

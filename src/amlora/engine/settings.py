@@ -51,7 +51,7 @@ class EvaluateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Where generation stops."""
     margin: float | None = None
     """Rows whose two best logits are closer than this are generated; none: measured before every
-    evaluation in float32, and 0 in bfloat16, where both ways round as much."""
+    evaluation in float32; in bfloat16, where both ways round as much, only ties are."""
     split: Literal["test", "dev"] = "test"
     """Which rows are scored; dev for choosing settings."""
     scope: Literal["needed", "all"] = "needed"
@@ -63,6 +63,8 @@ class EvaluateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     def __post_init__(self) -> None:
         if self.tokens_per_batch < 1:
             raise ValueError(f"tokens_per_batch must be at least 1, got {self.tokens_per_batch}")
+        if self.attention_rows < 1:
+            raise ValueError(f"attention_rows must be at least 1, got {self.attention_rows}")
         if self.max_new_tokens < 1:
             raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
         if self.margin is not None and not self.margin >= 0:

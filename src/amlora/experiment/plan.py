@@ -9,9 +9,8 @@ from typing import Any
 from amlora.engine.batch import length
 from amlora.engine.encode import Row
 from amlora.experiment.config import RunSettings, resolved
-from amlora.experiment.prepare import Prepared, prepare
+from amlora.experiment.prepare import Prepared, prepare, run_name
 from amlora.experiment.record import task_entry
-from amlora.files import digest
 from amlora.methods.lora import LoRAMethod
 
 LINE_BYTES = 170  # of rows.jsonl, per scored row
@@ -32,15 +31,14 @@ def plan(settings: RunSettings) -> dict[str, Any]:
     """
     made = prepare(settings)
     found = made.settings
-    hash8 = digest(made.identity)[:8]
     stages = planned_stages(made)
     return {
-        "run": f"{found.name}-{found.method.name}-{hash8}-{found.seed}",
+        "run": run_name(made.identity),
         "settings": resolved(found),
         "model": {**made.identity["model"], "precision": found.model.precision},
         "device": str(made.backbone.model.device),
         "warnings": made.warnings,
-        "tasks": [task_entry(task) for task in made.stream.tasks],
+        "tasks": [task_entry(task, found.evaluate.split) for task in made.stream.tasks],
         "prompts": [shown_row(made, row) for row in sample_rows(made)],
         "stages": stages,
         "estimate": {"memory": memory(made, stages), "disk": disk(made, stages)},

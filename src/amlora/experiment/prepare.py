@@ -1,6 +1,7 @@
 """Turn settings into what a run works with: tasks, model, method, encoded rows, stages."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,6 @@ from amlora.experiment.config import RunSettings, resolved
 from amlora.files import digest
 from amlora.methods import method_class
 from amlora.methods.base import Method, Stage
-from amlora.mixture.inject import find_targets
 from amlora.streams.load import load_stream
 from amlora.streams.task import Task, TaskStream
 
@@ -55,14 +55,12 @@ def prepare(settings: RunSettings) -> Prepared:
     check_per_task(settings, stream)
     backbone = load_backbone(settings.model, frozen=not chosen.trains_base)
     settings = with_resolved(settings, backbone)
-    targets = find_targets(backbone.model, backbone.model.config.model_type)
-    fingerprint = weights_fingerprint(backbone.model, [f"{name}.weight" for name in targets])
     model = {
         "name": backbone.name,
         "family": backbone.family,
         "type": backbone.model.config.model_type,
         "revision": backbone.revision,
-        "fingerprint": fingerprint,
+        "fingerprint": weights_fingerprint(backbone.model, backbone.model.state_dict()),
         "parameters": sum(weight.numel() for weight in backbone.model.parameters()),
     }
     plain = resolved(settings)
@@ -92,6 +90,8 @@ def prepare(settings: RunSettings) -> Prepared:
         )
         for task in stream.tasks
     ]
+    check_room(backbone, [*train, *scored], settings)
+    identity["tokens_digest"] = tokens_digest([*train, *scored], backbone)
     method = chosen(backbone, settings.method.settings, seed=settings.seed)
     stages = plan_stages(settings, stream.tasks, train, joint=chosen.schedule == "joint")
     return Prepared(settings, stream, warnings, backbone, method, stages, scored, identity)
@@ -99,9 +99,53 @@ def prepare(settings: RunSettings) -> Prepared:
 
 def with_resolved(settings: RunSettings, backbone: Backbone) -> RunSettings:
     """Replace "auto" by what it became, so that a run's name says what was computed."""
-    precision = str(backbone.precision).removeprefix("torch.")
-    model = msgspec.structs.replace(settings.model, precision=precision)
+    model = msgspec.structs.replace(
+        settings.model,
+        precision=str(backbone.precision).removeprefix("torch."),
+        attention=backbone.model.config._attn_implementation or "eager",
+        device=backbone.model.device.type,
+    )
     return msgspec.structs.replace(settings, model=model)
+
+
+def run_name(identity: Mapping[str, Any]) -> str:
+    """Return <name>-<method>-<hash8>-<seed>, the hash over everything that decides the result.
+
+    Where files lie does not: data and weights are in it by their own digests.
+    """
+    settings = copy.deepcopy(identity["settings"])
+    settings["model"]["name"] = settings["stream"]["data_root"] = ""
+    for task in settings["stream"]["tasks"]:
+        task |= dict.fromkeys(("source", "train", "dev", "test"), "")
+    model = {**identity["model"], "name": ""}
+    decisive = {**identity, "settings": settings, "settings_digest": "", "model": model}
+    hash8 = digest(decisive)[:8]
+    return f"{identity['name']}-{identity['method']}-{hash8}-{identity['seed']}"
+
+
+def tokens_digest(rows: Sequence[Sequence[Row]], backbone: Backbone) -> str:
+    """Return the hash of what the model reads and writes: every row's ids, and the end tokens."""
+    ids = [[row.prompt_ids, row.answer_ids] for task_rows in rows for row in task_rows]
+    return digest([ids, sorted(backbone.end_ids)])
+
+
+def check_room(backbone: Backbone, rows: Sequence[Sequence[Row]], settings: RunSettings) -> None:
+    """Refuse rows that leave an answer no room among the model's positions.
+
+    Raises:
+        InputError: naming the limit.
+    """
+    limit = vars(backbone.model.config.get_text_config()).get("max_position_embeddings")
+    if backbone.family == "encoder-decoder" or limit is None:
+        return
+    new = settings.evaluate.max_new_tokens
+    for row in (row for task_rows in rows for row in task_rows):
+        needed = len(row.prompt_ids) + max(len(row.answer_ids), new)
+        if needed > limit:
+            raise InputError(
+                f"model.max_tokens is {settings.model.max_tokens}: row {row.row} of {row.task} and"
+                f" an answer of up to {new} tokens need {needed} positions; the model has {limit}."
+            )
 
 
 def plan_stages(

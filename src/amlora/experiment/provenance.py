@@ -13,10 +13,10 @@ GIT_SECONDS = 10  # a `git status` that takes longer is treated as "not known"
 
 
 def provenance(folder: Path | None = None) -> dict[str, Any]:
-    """Return {"versions", "git", "device"}; `folder` (the current one) is asked for its commit."""
+    """Return {"versions", "git", "device"}; `folder` (amlora's own) is asked for its commit."""
     return {
         "versions": versions(),
-        "git": git_state(folder or Path.cwd()),
+        "git": git_state(folder or Path(__file__).parent),
         "device": device_facts(),
     }
 

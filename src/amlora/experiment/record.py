@@ -9,20 +9,22 @@ from itertools import pairwise
 from typing import Any
 
 from amlora.evaluate.metrics import summary
-from amlora.streams.task import Task, TaskStream
+from amlora.streams.task import Task, TaskStream, majority
 
 FORMAT = 1
 RECORD = "record.json"
 """The record's file; its presence says that a run is finished."""
 
 
-def task_entry(task: Task) -> dict[str, Any]:
-    """Return what a record says of a task."""
+def task_entry(task: Task, split: str) -> dict[str, Any]:
+    """Return what a record says of a task; `split` is the one whose rows are scored."""
+    scored = task.test if split == "test" else task.dev
     return {
         "name": task.name,
         "category": task.category,
         "options": list(task.options),
-        "majority": task.majority(),
+        "majority": majority(scored),
+        "scored": len(scored),
         "digest": task.digest(),
         "train": len(task.train),
         "dev": len(task.dev),
@@ -46,11 +48,13 @@ def build_record(
         progress: matrices and counts so far; see `run.fresh_progress`.
         rows_digest, attention_digest: sha256 of the files beside the record; None while it runs.
     """
-    sizes = [len(task.test) for task in stream.tasks]
+    split = identity["settings"]["evaluate"]["split"]
+    tasks = [task_entry(task, split) for task in stream.tasks]
+    sizes = [task["scored"] for task in tasks]
     return {
         "format": FORMAT,
         **identity,
-        "tasks": [task_entry(task) for task in stream.tasks],
+        "tasks": tasks,
         "R": progress["R"],
         "entered": progress["entered"],
         "stages": progress["stages"],

@@ -26,9 +26,8 @@ from amlora.engine.encode import Row
 
 Terms = dict[str, Tensor]
 """Scalars by name; the loop adds them up and logs each."""
-Schedule = Literal["per_task", "joint", "isolated"]
-"""per_task: one model through all tasks. joint: one stage with all tasks' rows. isolated: every
-task starts from the pretrained model."""
+Schedule = Literal["per_task", "joint"]
+"""per_task: one model through all tasks. joint: one stage with all tasks' rows."""
 
 
 class NoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,7 +71,6 @@ class Method:
     """Whether `route` must be told the task before an answer."""
     trains_base: ClassVar[bool] = False
     """Whether the pretrained weights move: they are then kept in float32."""
-    stores_examples: ClassVar[bool] = False
     version: ClassVar[int] = 1
     """Raised when the same settings would give other results: a part of every run's identity."""
     Settings: ClassVar[type[msgspec.Struct]] = NoSettings

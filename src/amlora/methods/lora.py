@@ -62,13 +62,17 @@ class LoRAMethod(Method):
     def begin(self, stage: Stage) -> None:
         """Add this task's LoRA, which changes nothing until it learns except by its share."""
         self.mixture.grow(
-            stage.task,
+            self.lora_name(stage),
             rank=self.lora.rank,
             alpha=self.lora.alpha,
             start=self.start,
             seed=self.seed,
         )
         self.mixture.train_newest(self.selectors)
+
+    def lora_name(self, stage: Stage) -> str:
+        """Return what a stage's new LoRA is called."""
+        return stage.task
 
     def parameters(self) -> list[Group]:
         """Return the newest LoRA's A and B of every layer."""

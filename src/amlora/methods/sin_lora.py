@@ -12,3 +12,7 @@ class SinLoRA(IncLoRA):
         if stage.index == 0:
             super().begin(stage)
         self.mixture.train_newest(self.selectors)
+
+    def lora_name(self, stage: Stage) -> str:
+        """Belong to no task."""
+        return "all tasks"

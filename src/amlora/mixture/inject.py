@@ -50,6 +50,9 @@ GUESSES = (("q_proj", "v_proj"), ("q", "v"), ("query", "value"), ("wq", "wv"), (
 FUSED = frozenset({"query_key_value", "qkv_proj", "c_attn"})
 """Modules that hold q, k and v: adapting one adapts the key projection too."""
 
+TOWERS = frozenset({"vision_tower", "vision_model", "audio_tower", "visual"})
+"""Parts of multimodal models that no text passes through."""
+
 
 def linear_sizes(module: nn.Module) -> tuple[int, int] | None:
     """Return (D_in, D_out) of a linear-like module, or None for anything else.
@@ -86,6 +89,7 @@ def find_targets(model: nn.Module, model_type: str, patterns: Sequence[str] = ()
                 f"{nearest(unused[0], endings)}; candidates: {', '.join(endings)}."
             )
         return [name for name in linears if any(matches(name, p) for p in patterns)]
+    linears = [name for name in linears if not TOWERS & set(name.split("."))]
     known = QUERY_AND_VALUE.get(model_type)
     for pair in (known,) if known else GUESSES:
         found = [name for name in linears if name.rsplit(".", 1)[-1] in pair]

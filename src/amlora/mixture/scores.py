@@ -48,7 +48,8 @@ class Recorder:
             combine: how the scores arose.
         """
         mask = self.masks[self.sides[name]].to(torch.bool)
-        if mask.shape != shape:
+        # Some models flatten rows and tokens before a layer.
+        if mask.numel() != shape.numel():
             raise ValueError(f"{name}: input is {tuple(shape)}, the mask {tuple(mask.shape)}.")
         tokens = int(mask.sum())
         if combine == "attention":

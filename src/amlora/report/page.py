@@ -191,7 +191,7 @@ def view(label: str, run: Run, place: int) -> RunView:
     """Gather what the page shows of one run."""
     record = run.record
     names = [task.name for task in record.tasks]
-    sizes = [task.test for task in record.tasks]
+    sizes = [task.scored for task in record.tasks]
     entered = entered_lines(names, sizes, record.R, record.entered, entered_stages(record))
     values = {
         "average": record.metrics.average,

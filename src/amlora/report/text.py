@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def record_lines(record: Mapping[str, Any]) -> tuple[list[str], list[Line]]:
     """Task names and labelled rows of a record, also of one whose run is still going."""
     names = [task["name"] for task in record["tasks"]]
-    sizes = [task["test"] for task in record["tasks"]]
+    sizes = [task["scored"] for task in record["tasks"]]
     joint = is_joint(names, [stage["task"] for stage in record["stages"]])
     return names, accuracy_lines(names, sizes, record["R"], joint=joint)
 

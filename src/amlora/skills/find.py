@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from amlora import files
-from amlora.errors import InputError
+from amlora.errors import InputError, nearest
 from amlora.mixture.manifest import CURRENT
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w./-]+)?")
@@ -22,6 +22,9 @@ def find_skills(folder: str | Path) -> Path:
         InputError: there is nothing of that kind.
     """
     path = Path(folder).expanduser()
+    if not path.exists() and path.parent.is_dir() and path.parent != Path():
+        names = [near.name for near in path.parent.iterdir() if near.is_dir()]
+        raise InputError(f"{folder}: no such folder{nearest(path.name, names) or '.'}")
     if not path.exists() and isinstance(folder, str) and HUB_ID.fullmatch(folder):
         path = download(folder)
     for candidate in (path, path / "skills"):

@@ -170,36 +170,24 @@ def choose_options(
 
 def draw_task(task: Task, settings: StreamSettings) -> Task:
     """Draw the rows that the settings ask for, each split in its seeded order."""
-    by_label, seed = bool(task.options), settings.sample_seed
-    return replace(
-        task,
-        train=tuple(
+    limits = {
+        "train": (settings.train_per_class, settings.train_per_task),
+        "dev": (settings.dev_per_class, settings.dev_per_task),
+        "test": (settings.test_per_class, settings.test_per_task),
+    }
+    splits = {"train": task.train, "dev": task.dev, "test": task.test}
+    drawn = {
+        split: tuple(
             draw(
-                task.train,
-                seed=seed,
+                splits[split],
+                seed=settings.sample_seed,
                 task=task.name,
-                by_label=by_label,
-                per_class=settings.train_per_class,
-                per_task=settings.train_per_task,
+                by_label=bool(task.options),
+                per_class=per_class,
+                per_task=per_task,
+                balanced=settings.balanced,
             )
-        ),
-        dev=tuple(
-            draw(
-                task.dev,
-                seed=seed,
-                task=task.name,
-                by_label=by_label,
-                per_class=settings.dev_per_class,
-            )
-        ),
-        test=tuple(
-            draw(
-                task.test,
-                seed=seed,
-                task=task.name,
-                by_label=by_label,
-                per_class=settings.test_per_class,
-                per_task=settings.test_per_task,
-            )
-        ),
-    )
+        )
+        for split, (per_class, per_task) in limits.items()
+    }
+    return replace(task, train=drawn["train"], dev=drawn["dev"], test=drawn["test"])

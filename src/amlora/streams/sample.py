@@ -30,6 +30,7 @@ def draw(
     by_label: bool = True,
     per_class: int | None = None,
     per_task: int | None = None,
+    balanced: bool = False,
 ) -> list[Labelled]:
     """Draw rows and return them in the seeded order, labels mixed.
 
@@ -40,15 +41,16 @@ def draw(
         by_label: whether labels are classes; otherwise (free text) the task is one class.
         per_class: at most so many rows of each class; None for all.
         per_task: at most so many rows altogether, of those that `per_class` left; None for all.
+        balanced: take the classes in turn, so that what `per_task` leaves holds them evenly.
     """
-    drawn: list[Labelled] = []
+    drawn: list[tuple[int, Labelled]] = []
     taken: defaultdict[str, int] = defaultdict(int)
     for row in sorted(rows, key=lambda row: rank(seed, task, row.row)):
         group = row.label if by_label else ""
         if per_class is None or taken[group] < per_class:
             taken[group] += 1
-            drawn.append(row)
-    return drawn[:per_task]
+            drawn.append((taken[group] if balanced else 0, row))
+    return [row for _, row in sorted(drawn, key=lambda pair: pair[0])][:per_task]
 
 
 def set_aside(

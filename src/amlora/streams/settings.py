@@ -71,10 +71,14 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """At most so many train rows of each label; a free-text task counts as one class."""
     dev_per_class: int | None = None
     """At most so many dev rows of each label."""
+    dev_per_task: int | None = None
+    """At most so many dev rows a task, drawn after `dev_per_class`."""
     test_per_class: int | None = None
     """At most so many test rows of each label."""
     test_per_task: int | None = None
     """At most so many test rows a task, drawn after `test_per_class`."""
+    balanced: bool = False
+    """Take classes in turn, so that a draw of so many rows a task holds them evenly."""
     sample_seed: int = 0
     """Decides which rows are drawn and set aside. A smaller sample is part of a larger one."""
     drop_unlabelled: bool = True
@@ -89,6 +93,7 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             ("train_per_task", self.train_per_task),
             ("train_per_class", self.train_per_class),
             ("dev_per_class", self.dev_per_class),
+            ("dev_per_task", self.dev_per_task),
             ("test_per_class", self.test_per_class),
             ("test_per_task", self.test_per_task),
         ):

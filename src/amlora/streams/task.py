@@ -56,9 +56,8 @@ class Task:
         )
 
     def majority(self) -> float:
-        """Return the most frequent test label's share (0..1): what a constant answer scores."""
-        counts = Counter(example.label for example in self.test)
-        return max(counts.values()) / len(self.test) if self.test else 0.0
+        """Return what one constant answer scores on the test rows, 0..1."""
+        return majority(self.test)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +70,12 @@ class TaskStream:
     def digest(self) -> str:
         """Return the sha256 of the tasks and their order."""
         return files.digest([task.digest() for task in self.tasks])
+
+
+def majority(examples: tuple[Example, ...]) -> float:
+    """Return the share (0..1) of the most frequent label: what a constant answer scores."""
+    counts = Counter(example.label for example in examples)
+    return max(counts.values()) / len(examples) if examples else 0.0
 
 
 def plain(examples: tuple[Example, ...]) -> list[list[str]]:
