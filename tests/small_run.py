@@ -10,17 +10,17 @@ WORDS = {
 ROWS = 4  # of each label in each split
 
 
-def write_tasks(folder: Path) -> None:
-    """Write both tasks' train, dev and test rows as JSONL."""
+def write_tasks(folder: Path, *, rows: int = ROWS) -> None:
+    """Write both tasks' train, dev and test rows as JSONL, so many of each label."""
     for task, texts in WORDS.items():
         (folder / task).mkdir(parents=True)
         for split in ("train", "dev", "test"):
-            rows = [
+            records = [
                 {"text": f"{text} {split} {number}", "label": label}
-                for number in range(ROWS)
+                for number in range(rows)
                 for label, text in texts.items()
             ]
-            lines = "".join(json.dumps(row) + "\n" for row in rows)
+            lines = "".join(json.dumps(row) + "\n" for row in records)
             (folder / task / f"{split}.jsonl").write_text(lines)
 
 

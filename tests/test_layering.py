@@ -33,8 +33,7 @@ ALLOWED = {
 }
 HEAVY = {"torch", "transformers", "accelerate", "peft", "datasets", "matplotlib", "scipy"}
 LONGEST = 400  # lines
-# wheels.py copies files out of archives into the cache, piece by piece and by a temporary name.
-WRITERS = {"files.py", "wheels.py"}
+WRITERS = {"files.py"}
 
 
 def part(module: str) -> str:
@@ -136,12 +135,20 @@ def test_nothing_is_pickled(trees: dict[Path, ast.Module]):
     assert found == []
 
 
+CHANGES = {
+    *("mkdir", "makedirs", "unlink", "rename", "rmdir", "rmtree", "touch", "symlink_to"),
+    *("mkdtemp", "mkstemp", "TemporaryDirectory", "NamedTemporaryFile", "copyfile", "copytree"),
+}
+
+
 def writes(call: ast.Call) -> bool:
-    """Tell whether a call opens or writes a file without files.py."""
+    """Tell whether a call changes files or folders without files.py."""
     if isinstance(call.func, ast.Name):
         return call.func.id == "open" and opens_to_write(call)
     if not isinstance(call.func, ast.Attribute):
         return False
+    if call.func.attr in CHANGES:
+        return True
     if call.func.attr in ("write_text", "write_bytes"):
         # `files.write_text` is ours, `path.write_text` is not.
         return not (isinstance(call.func.value, ast.Name) and call.func.value.id == "files")
@@ -173,6 +180,8 @@ def test_only_the_writers_write_files(trees: dict[Path, ast.Module]):
         ("open(path, mode='ab')", True),
         ("path.open('x')", True),
         ("path.write_text(text)", True),
+        ("path.parent.mkdir(parents=True)", True),
+        ("shutil.rmtree(folder)", True),
         ("open(path)", False),
         ("path.open('rb')", False),
         ("zip.open('data.csv')", False),

@@ -87,6 +87,11 @@ def test_another_file_than_the_pinned_one_is_refused_and_not_kept(sha256):
     assert names(files.cache_folder() / "wheels") == []
 
 
+def test_what_a_killed_fetch_left_is_swept_up(index, sha256):
+    (cached().parent / f"{files.TEMPORARY}0").mkdir()
+    assert names(fetch(sha256).parent) == [NAME]
+
+
 def test_what_pip_cannot_find_is_one_line_with_its_reason(sha256):
     with pytest.raises(InputError) as caught:
         fetch(sha256, version="2.0")

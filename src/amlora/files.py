@@ -3,15 +3,18 @@
 Every file is written under a temporary name in its own folder, flushed to the disk, renamed over
 the old one, and the folder is flushed too. A reader therefore sees the old file or the new one,
 never a part. Third-party writers are given a temporary folder and their files are taken from there.
+
+Files and folders are touched by functions of `os` alone, called in the first part of this file, so
+a test that puts another `os` here can make any single operation fail.
 """
 
 import hashlib
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import secrets
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 TEMPORARY = ".amlora-tmp-"
 CHUNK = 1 << 20  # bytes read at a time when hashing
+DIGEST = "digest"
+"""The key under which a sealed JSON file holds the sha256 of the rest of it."""
 
 
 def cache_folder() -> Path:
@@ -31,30 +36,212 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "amlora"
 
 
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's list of names to the disk, so that a rename survives a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error of the disk that names no path, as that of a full one, name this one."""
     try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
+def opened(path: Path, flags: int) -> Iterator[int]:
+    """Open a file or folder for reading and writing through a number."""
+    with naming(path):
+        handle = os.open(path, flags, 0o666)
+        try:
+            yield handle
+        finally:
+            os.close(handle)
+
+
+def write_all(handle: int, data: bytes) -> None:
+    """Write all of the data; the operating system may take it piece by piece."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(handle, left) :]
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or a folder's list of names, so that a rename there survives a power cut."""
+    with opened(path, os.O_RDONLY) as handle:
         os.fsync(handle)
-    finally:
-        os.close(handle)
+
+
+def temporary_name(folder: Path) -> Path:
+    """Return a new name in a folder, of the kind that `sweep` removes."""
+    return folder / f"{TEMPORARY}{secrets.token_hex(8)}"
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace a file in one step; on failure the old one is untouched and nothing is left over."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
-    temporary = Path(name)
+    write_pieces(path, [data])
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """Do what `write_bytes` does with data that come piece by piece."""
+    temporary = temporary_name(path.parent)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        with opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as handle:
+            for piece in pieces:
+                write_all(handle, piece)
+            os.fsync(handle)
+        os.replace(temporary, path)
+    except BaseException as error:
+        with suppress(OSError):  # the disk that failed may fail again; `sweep` has another try
+            remove(temporary)
+        if isinstance(error, OSError):
+            error.filename = str(path)
         raise
-    sync_folder(path.parent)
+    sync(path.parent)
+
+
+def append_line(path: Path, text: str) -> None:
+    """Add one line to a log; a log is never part of a result, so it is not flushed to the disk."""
+    with opened(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND) as handle:
+        size = os.fstat(handle).st_size
+        try:
+            write_all(handle, (text + "\n").encode())
+        except OSError:
+            with suppress(OSError):  # half a line would spoil the next one
+                os.ftruncate(handle, size)
+            raise
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's bytes."""
+    with opened(path, os.O_RDONLY) as handle:
+        size = os.fstat(handle).st_size
+        pieces: list[bytes] = []
+        while piece := os.read(handle, size + 1):
+            pieces.append(piece)
+    return b"".join(pieces)
+
+
+def sha256_file(path: Path) -> str:
+    """Return the sha256 of a file as 64 hexadecimal digits, reading it in pieces."""
+    found = hashlib.sha256()
+    with opened(path, os.O_RDONLY) as handle:
+        while piece := os.read(handle, CHUNK):
+            found.update(piece)
+    return found.hexdigest()
+
+
+def exists(path: Path) -> bool:
+    """Tell whether there is a file or folder; a disk that cannot tell is an error, not a no."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, if missing, so that they survive a power cut."""
+    if exists(path):
+        return
+    make_folder(path.parent)
+    with suppress(FileExistsError):  # another process was faster
+        os.mkdir(path)
+    sync(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or link, or a folder with all that is in it; it may be gone already."""
+    try:
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            for name in os.listdir(path):
+                remove(path / name)
+            os.rmdir(path)
+        else:
+            os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
+def discard(path: Path) -> None:
+    """Remove a file or folder in one step, so that a kill leaves all of it or nothing.
+
+    What is left of a killed removal has a temporary name, for `sweep`.
+    """
+    gone = temporary_name(path.parent)
+    try:
+        os.replace(path, gone)
+    except FileNotFoundError:
+        return
+    sync(path.parent)
+    remove(gone)
+
+
+def clear(folder: Path, keep: tuple[str, ...] = ()) -> None:
+    """Discard a folder; with names to keep, everything else in it."""
+    if not keep:
+        discard(folder)
+        return
+    for name in sorted(os.listdir(folder)):
+        if name not in keep:
+            discard(folder / name)
+
+
+def put(path: Path, to: Path) -> None:
+    """Flush a file, or a folder of files, that another program wrote, and rename it in one step."""
+    if stat.S_ISDIR(os.stat(path).st_mode):
+        for name in os.listdir(path):
+            sync(path / name)
+    sync(path)
+    os.replace(path, to)
+    sync(to.parent)
+
+
+@contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """Make a folder for another program to write to; what is in it at the end is removed."""
+    path = temporary_name(parent)
+    os.mkdir(path)
+    try:
+        yield path
+    finally:
+        remove(path)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed writer left behind: temporary files and folders of our own names."""
+    if exists(folder):
+        for name in os.listdir(folder):
+            if name.startswith(TEMPORARY):
+                remove(folder / name)
+
+
+@contextmanager
+def lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a folder for this process; the operating system lets go of it if the process dies.
+
+    Args:
+        folder: made if missing.
+        wait: until another process lets go of it.
+
+    Raises:
+        InputError: another process holds it, and `wait` is not set.
+    """
+    from filelock import FileLock, Timeout
+
+    make_folder(folder)
+    path = folder / ".lock"
+    held = FileLock(path, timeout=-1 if wait else 0)
+    try:
+        with naming(path):
+            held.acquire()
+    except Timeout:
+        raise InputError(
+            f"{folder}: another process is writing here; wait for it to end."
+        ) from None
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -62,10 +249,15 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def write_json(path: Path, value: object) -> None:
-    """Replace a JSON file in one step: keys sorted, so that equal values give equal bytes."""
+def json_bytes(value: object) -> bytes:
+    """Return a JSON file's bytes: keys sorted, so that equal values give equal bytes; no NaN."""
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    return (text + "\n").encode()
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replace a JSON file in one step; equal values give equal bytes."""
+    write_bytes(path, json_bytes(value))
 
 
 def read_json(path: Path) -> Any:
@@ -75,33 +267,58 @@ def read_json(path: Path) -> Any:
         InputError: no such file, not UTF-8, or not JSON (with the line).
     """
     try:
-        return json.loads(path.read_bytes().decode())
+        data = read_bytes(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file.") from None
+    return parse_json(path, data)
+
+
+def parse_json(path: Path, data: bytes) -> Any:
+    """Return the value of a JSON file's bytes; its faults name the path."""
+    try:
+        return json.loads(data.decode())
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 at byte {error.start}.") from None
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: line {error.lineno}: not JSON: {error.msg}.") from None
 
 
-def append_line(path: Path, text: str) -> None:
-    """Add one line to a log; a log is never part of a result, so it is not flushed to the disk."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(text + "\n")
+def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a plain value with the sha256 of all of it under "digest"."""
+    return {**value, DIGEST: digest(dict(value))}
+
+
+def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
+    """Replace a JSON file in one step by one that `read_sealed` can tell from an altered one."""
+    write_json(path, sealed(value))
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Read what `write_sealed` wrote, its digest included.
+
+    Raises:
+        InputError: no such file, not JSON, or not byte for byte what was written.
+    """
+    try:
+        data = read_bytes(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file.") from None
+    value = parse_json(path, data)
+    if not isinstance(value, dict) or DIGEST not in value:
+        raise InputError(f"{path}: altered or damaged; it lacks {DIGEST!r}.")
+    rest = {key: entry for key, entry in value.items() if key != DIGEST}
+    try:
+        whole = json_bytes(sealed(rest)) == data
+    except ValueError:  # numbers or letters that no file of ours holds
+        whole = False
+    if not whole:
+        raise InputError(f"{path}: altered; it does not have the digest that it states.")
+    return value
 
 
 def sha256_bytes(data: bytes) -> str:
     """Return the sha256 of bytes as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
-
-
-def sha256_file(path: Path) -> str:
-    """Return the sha256 of a file as 64 hexadecimal digits, reading it in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(CHUNK):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def digest(value: object) -> str:
@@ -110,25 +327,39 @@ def digest(value: object) -> str:
     return sha256_bytes(text.encode())
 
 
-def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -> None:
-    """Replace a safetensors file in one step; equal tensors give equal bytes."""
+def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -> str:
+    """Replace a safetensors file in one step; equal tensors give equal bytes.
+
+    Returns:
+        The sha256 of the file as it should be, 64 hexadecimal digits.
+    """
     from safetensors.torch import save
 
     copies = {name: tensors[name].detach().cpu().contiguous().clone() for name in sorted(tensors)}
-    write_bytes(path, save(copies, dict(metadata)))
+    # With {} for metadata and no tensor, safetensors writes a file that it cannot read.
+    data = save(copies, dict(metadata) or None)
+    write_bytes(path, data)
+    return sha256_bytes(data)
 
 
-def read_tensors(path: Path) -> dict[str, "Tensor"]:
+def read_tensors(path: Path, *, sha256: str = "") -> dict[str, "Tensor"]:
     """Read a safetensors file into CPU memory.
 
+    Args:
+        path: the file.
+        sha256: what its bytes must hash to; "" for anything.
+
     Raises:
-        InputError: no such file, or not a whole safetensors file.
+        InputError: no such file, another hash, or not a whole safetensors file.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
-        return load(path.read_bytes())
+        data = read_bytes(path)
+        if sha256 and sha256_bytes(data) != sha256:
+            raise InputError(f"{path}: altered since it was written: its sha256 is another.")
+        return load(data)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file.") from None
     except SafetensorError as error:
@@ -152,49 +383,3 @@ def inside(folder: Path, relative: str) -> Path:
 def line(value: object) -> str:
     """Return a value as one line of JSON, keys sorted."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
-
-
-def clear(folder: Path, keep: tuple[str, ...] = ()) -> None:
-    """Remove a folder; with names to keep, everything else in it."""
-    if not keep:
-        shutil.rmtree(folder, ignore_errors=not folder.exists())
-        return
-    for path in folder.iterdir():
-        if path.name in keep:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-
-
-def sweep(folder: Path) -> None:
-    """Remove what a killed writer left behind: temporary files and folders of our own names."""
-    for stray in folder.glob(f"{TEMPORARY}*"):
-        if stray.is_dir():
-            shutil.rmtree(stray)
-        else:
-            stray.unlink()
-
-
-@contextmanager
-def lock(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process; the operating system lets go of it if the process dies.
-
-    Raises:
-        InputError: another process holds it.
-    """
-    from filelock import FileLock, Timeout
-
-    folder.mkdir(parents=True, exist_ok=True)
-    held = FileLock(folder / ".lock", timeout=0)
-    try:
-        held.acquire()
-    except Timeout:
-        raise InputError(
-            f"{folder}: another process is writing here; wait for it to end."
-        ) from None
-    try:
-        yield
-    finally:
-        held.release()

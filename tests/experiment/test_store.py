@@ -1,6 +1,5 @@
 """Run folders: listed, found by name, and read only when unaltered."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -39,14 +38,15 @@ def make_run(runs: Path, name: str, *, finished: bool = True, average: float = 0
         "rows_digest": files.sha256_file(folder / "rows.jsonl"),
         "attention_digest": None,
     }
-    files.write_json(folder / "record.json", record)
+    files.write_sealed(folder / "record.json", record)
     return folder
 
 
 def change(folder: Path, **values: object) -> None:
-    """Change entries of a record, as by hand."""
-    record = json.loads((folder / "record.json").read_text())
-    files.write_json(folder / "record.json", {**record, **values})
+    """Change entries of a record and seal it again, as another program might."""
+    record = files.read_sealed(folder / "record.json")
+    del record["digest"]
+    files.write_sealed(folder / "record.json", {**record, **values})
 
 
 def refusal(folder: Path) -> str:
@@ -170,7 +170,7 @@ def test_an_altered_record_is_named_and_refused(tmp_path, values, line):
 @pytest.mark.parametrize("key", ["R", "metrics", "rows_digest", "settings"])
 def test_a_record_that_lacks_something_is_refused_and_says_what(tmp_path, key):
     folder = make_run(tmp_path, "a")
-    record = json.loads((folder / "record.json").read_text())
-    del record[key]
-    files.write_json(folder / "record.json", record)
+    record = files.read_sealed(folder / "record.json")
+    del record[key], record["digest"]
+    files.write_sealed(folder / "record.json", record)
     assert refusal(folder) == f"/record.json: altered or damaged; it lacks {key!r}."

@@ -5,10 +5,12 @@ anything else is a fault of the program and keeps its traceback.
 """
 
 import errno
+import io
 import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 from typing import Annotated
 
 import typer
@@ -19,6 +21,7 @@ from amlora.cli import (
     list_runs,
     methods,
     predict,
+    rank,
     report,
     run,
     show,
@@ -29,7 +32,7 @@ WRONG_INPUT, INTERRUPTED = 2, 130
 # What the machine refuses is no fault of the program either.
 SURROUNDINGS = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
-    *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR),
+    *(errno.EIO, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR),
 }
 
 app = typer.Typer(
@@ -83,7 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; `arguments` are those after the program's name."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        status = app(words, prog_name="amlora", standalone_mode=False) or 0
+        with redirect_stdout(io.StringIO()) if rank.number() else nullcontext():
+            status = app(words, prog_name="amlora", standalone_mode=False) or 0
         sys.stdout.flush()
     except InputError as error:
         status = fail(str(error))
@@ -98,14 +102,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         place = f"{error.filename}: " if error.filename else ""
         status = fail(f"{place}{os.strerror(error.errno).lower()}.")
-    if status == INTERRUPTED:
+    if status == INTERRUPTED and not rank.number():
         print(interrupted(words), file=sys.stderr)
+    if status:
+        sys.stderr.flush()
+        rank.let_the_first_speak()
     sys.exit(status)
 
 
 def fail(text: str) -> int:
     """Print a caller's mistake as one line and return the exit status for it."""
-    print(f"amlora: {' '.join(text.split())}", file=sys.stderr)
+    line = " ".join(text.split())
+    if process := rank.number():
+        # Mostly the first one meets it too, and this one is ended before it comes to speak.
+        rank.let_the_first_speak()
+        line = f"process {process}: {line}"
+    print(f"amlora: {line}", file=sys.stderr)
     return WRONG_INPUT
 
 
@@ -113,6 +125,8 @@ def interrupted(words: Sequence[str]) -> str:
     """Return the line for an interrupt: for a run, the command that goes on where it stopped."""
     if not words or words[0] != "run":
         return "amlora: interrupted."
+    if rank.processes() > 1:
+        return "amlora: interrupted; to go on, give the same command again, launcher and all."
     # --force would throw away what is done.
     again = [word for word in words if word != "--force"]
     return f"amlora: interrupted; to go on: {shlex.join(['amlora', *again])}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from amlora.cli import rank
 from amlora.cli.config import Method, Name, Set
 from amlora.cli.output import Json
 from amlora.cli.shipped import find
@@ -81,11 +82,13 @@ def learn(
     if track is not None:
         check_tracker(track)
     try:
-        with nullcontext(Silent()) if quiet else display(verbose=verbose) as progress:
+        silent = quiet or rank.number() > 0
+        with nullcontext(Silent()) if silent else display(verbose=verbose) as progress:
             return run_settings(settings, runs=runs, force=force, progress=progress, track=track)
     except NonFiniteLoss as error:
         # Nobody's fault that a traceback would explain: the message names the step and its rows.
-        print(f"amlora: {error}", file=sys.stderr)
+        if not rank.number():
+            print(f"amlora: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
 
 

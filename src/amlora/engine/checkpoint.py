@@ -1,9 +1,11 @@
 """Checkpoints: all that a killed run needs to go on bit for bit.
 
-A checkpoint is two tensor files and `current.json`, which names them with their hashes and is
-written last: it is the commit. Files of the checkpoint before are removed after that.
+A checkpoint is two tensor files, the rows of every evaluation so far, and `current.json`, which
+names them with their hashes and is written last: it is the commit. Tensor files of the checkpoint
+before are removed after that.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +17,7 @@ from amlora.errors import InputError
 from amlora.methods.base import State
 
 COMMIT = "current.json"
+FORMAT = 1
 Phase = Literal["begin", "train"]
 """Of a stage. begin: nothing of it is done. train: `begin` is done and its row evaluated."""
 
@@ -28,7 +31,7 @@ class Checkpoint:
         phase: what of that stage is done.
         state: the method's.
         moments: the optimiser's state, empty outside of "train".
-        progress: plain values of the run (matrix, losses, counts).
+        progress: plain values of the run (matrix, losses, counts; "rows": what `write_rows` said).
         environment: versions and threads that decide the last bits of results.
     """
 
@@ -42,16 +45,16 @@ class Checkpoint:
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
     """Replace the folder's checkpoint by this one."""
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     files.sweep(folder)
     old = {path.name for path in folder.glob("*.safetensors")}
     number = 1 + max((int(name.rsplit("-", 1)[1].split(".")[0]) for name in old), default=0)
     stored: dict[str, dict[str, Any]] = {}
     for kind, tensors in (("state", checkpoint.state.tensors), ("moments", checkpoint.moments)):
         path = folder / f"{kind}-{number}.safetensors"
-        files.write_tensors(path, tensors, {})
-        stored[kind] = {"file": path.name, "sha256": files.sha256_file(path)}
+        stored[kind] = {"file": path.name, "sha256": files.write_tensors(path, tensors, {})}
     value = {
+        "format": FORMAT,
         "stage": checkpoint.stage,
         "phase": checkpoint.phase,
         "values": checkpoint.state.values,
@@ -59,28 +62,27 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         "environment": checkpoint.environment,
         "files": stored,
     }
-    files.write_json(folder / COMMIT, {**value, "sha256": files.digest(value)})
+    files.write_sealed(folder / COMMIT, value)
     for name in old:
-        (folder / name).unlink(missing_ok=True)
+        files.remove(folder / name)
 
 
 def load(folder: Path) -> Checkpoint | None:
     """Return the folder's checkpoint, or None where there is none.
 
     Raises:
-        InputError: a file is missing or not what was written.
+        InputError: a file is missing, of another format, or not what was written.
     """
-    if not (folder / COMMIT).exists():
+    if not files.exists(folder / COMMIT):
         return None
-    value = files.read_json(folder / COMMIT)
-    if not isinstance(value, dict) or value.pop("sha256", None) != files.digest(value):
-        raise InputError(f"{folder / COMMIT}: altered since it was written; delete {folder}.")
-    tensors: dict[str, dict[str, Tensor]] = {}
-    for kind, entry in value["files"].items():
-        path = files.inside(folder, entry["file"])
-        if not path.exists() or files.sha256_file(path) != entry["sha256"]:
-            raise InputError(f"{path}: missing or altered since it was written; delete {folder}.")
-        tensors[kind] = files.read_tensors(path)
+    try:
+        value = files.read_sealed(folder / COMMIT)
+        if value.get("format") != FORMAT:
+            raise InputError(f"{folder / COMMIT}: not a checkpoint of format {FORMAT}.")
+        tensors = {kind: read_tensors(folder, entry) for kind, entry in value["files"].items()}
+        read_rows(folder, value["progress"]["rows"])
+    except InputError as error:
+        raise InputError(f"{error} Delete {folder} to start the run over.") from error
     return Checkpoint(
         stage=value["stage"],
         phase=value["phase"],
@@ -89,3 +91,39 @@ def load(folder: Path) -> Checkpoint | None:
         progress=value["progress"],
         environment=value["environment"],
     )
+
+
+def read_tensors(folder: Path, entry: Mapping[str, str]) -> dict[str, Tensor]:
+    """Read one of a checkpoint's tensor files after checking its hash."""
+    return files.read_tensors(files.inside(folder, entry["file"]), sha256=entry["sha256"])
+
+
+def write_rows(folder: Path, number: int, text: str) -> str:
+    """Write the rows of the evaluation of that number, 1 for the first; return their sha256."""
+    files.make_folder(folder)
+    path = rows_path(folder, number)
+    files.write_text(path, text)
+    return files.sha256_bytes(text.encode())
+
+
+def read_rows(folder: Path, hashes: Sequence[str]) -> bytes:
+    """Return the rows of all evaluations, given what `write_rows` returned for each.
+
+    Raises:
+        InputError: a file is missing or not what was written.
+    """
+    parts: list[bytes] = []
+    for number, expected in enumerate(hashes, 1):
+        path = rows_path(folder, number)
+        try:
+            parts.append(files.read_bytes(path))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file.") from None
+        if files.sha256_bytes(parts[-1]) != expected:
+            raise InputError(f"{path}: altered since it was written: its sha256 is another.")
+    return b"".join(parts)
+
+
+def rows_path(folder: Path, number: int) -> Path:
+    """Return the place of one evaluation's rows."""
+    return folder / f"rows-{number:04}.jsonl"

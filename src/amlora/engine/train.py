@@ -9,15 +9,19 @@ are added up, never averaged, and process counts agree.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from amlora.engine.batch import micro_batches, plan, seed_of
 from amlora.methods.base import Group, Method, Stage
+
+BUCKET = 2**20
+"""Numbers that processes add up at once: few messages for small weights, little memory for big."""
 
 
 class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +62,8 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             value = getattr(self, name)
             if not (value >= 0 and math.isfinite(value)):
                 raise ValueError(f"{name} must be at least 0, got {value}.")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must be at least 0 and below 1, got {list(self.betas)}.")
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps must be at least 1, got {self.steps}.")
 
@@ -193,13 +199,40 @@ def backward(terms: dict[str, Tensor], totals: dict[str, float]) -> None:
 
 
 def add_up(weights: list[nn.Parameter], totals: dict[str, float], accelerator: Accelerator) -> None:
-    """Add gradients and the task loss over all processes; a process without rows adds zeros."""
+    """Add gradients and loss terms over all processes; all of them then hold the same.
+
+    A process without rows adds nothing. A weight that has no gradient in any process keeps none, so
+    that the optimiser passes it by as it does in one process.
+    """
+    told = gather_object([(dict(totals), [weight.grad is not None for weight in weights])])
+    for name in told[0][0]:  # the main process has rows in every step
+        totals[name] = math.fsum(terms.get(name, 0.0) for terms, _ in told)
+    reached = zip(weights, zip(*(having for _, having in told), strict=True), strict=True)
+    for bucket in buckets([weight for weight, having in reached if any(having)]):
+        flat = torch.cat([gradient(weight).flatten() for weight in bucket])
+        summed = cast(Tensor, accelerator.reduce(flat, "sum"))
+        parts = summed.split([weight.numel() for weight in bucket])
+        for weight, part in zip(bucket, parts, strict=True):
+            weight.grad = part.view_as(weight)
+
+
+def gradient(weight: nn.Parameter) -> Tensor:
+    """Return a weight's gradient, zeros where it has none."""
+    return torch.zeros_like(weight) if weight.grad is None else weight.grad
+
+
+def buckets(weights: list[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
+    """Split weights into runs of one type and at most BUCKET numbers; a larger one is alone."""
+    bucket: list[nn.Parameter] = []
+    size = 0
     for weight in weights:
-        if weight.grad is None:
-            weight.grad = torch.zeros_like(weight)
-        weight.grad.copy_(accelerator.reduce(weight.grad, "sum"))
-    own = torch.tensor(totals.get("task", 0.0), dtype=torch.float64, device=weights[0].device)
-    totals["task"] = accelerator.reduce(own, "sum").item()
+        size += weight.numel()
+        if bucket and (size > BUCKET or weight.dtype != bucket[0].dtype):
+            yield bucket
+            bucket, size = [], weight.numel()
+        bucket.append(weight)
+    if bucket:
+        yield bucket
 
 
 def moments(optimiser: torch.optim.AdamW) -> Iterator[tuple[str, Tensor]]:

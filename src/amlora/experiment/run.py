@@ -1,18 +1,18 @@
 """One run: learn a stream task by task, score every task after each, leave a record behind."""
 
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
 from accelerate import Accelerator
-from accelerate.utils import DistributedType
 
 from amlora import files
-from amlora.errors import InputError
+from amlora.engine.device import resolve_device
 from amlora.experiment import progress as display
 from amlora.experiment.config import RunSettings
-from amlora.experiment.prepare import prepare
+from amlora.experiment.prepare import prepare, run_name
 from amlora.experiment.record import RECORD
+from amlora.experiment.together import agree, by_main, join
 from amlora.experiment.work import Work
 
 
@@ -41,31 +41,39 @@ def run(
         Interrupted: Ctrl-C or SIGTERM, once the state is on the disk.
         NonFiniteLoss: the state before the bad step is on the disk.
     """
-    told = display.Silent() if progress is None else progress
     started = time.perf_counter()
+    # Before the model is loaded, which goes to this process's own device.
+    speaks = join(resolve_device(settings.model.device)).is_main_process
+    told = progress if progress is not None and speaks else display.Silent()
     made = prepare(settings)
     for warning in made.warnings:
         told.warn(warning)
     settings = made.settings
-    name = (
-        f"{settings.name}-{settings.method.name}-{files.digest(made.identity)[:8]}-{settings.seed}"
-    )
+    name = run_name(made.identity)
     folder = runs / name
     accelerator = Accelerator(
         cpu=made.backbone.model.device.type == "cpu",
         log_with=track,
         project_dir=str(folder) if track else None,
     )
-    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
-        raise InputError(
-            f"{accelerator.distributed_type.value}: sharded training is not supported, because"
-            " penalties read whole parameters; use plain data parallelism."
-        )
-    with files.lock(folder) if accelerator.is_main_process else nullcontext():
-        if force and accelerator.is_main_process:
-            files.clear(folder, keep=(".lock",))
-        accelerator.wait_for_everyone()
-        if (folder / RECORD).exists():
+    agree(accelerator, name, f"{name}: other processes read other data, settings or weights.")
+    if accelerator.num_processes > 1:
+        told.note(f"{accelerator.num_processes} processes.")
+    with ExitStack() as held:
+
+        def claim() -> bool:
+            """Lock the folder, and tell whether its run is finished."""
+            held.enter_context(files.lock(folder))
+            if force:
+                start_over(folder)
+            if not files.exists(folder / RECORD):
+                return False
+            # A kill right after the record was written leaves these.
+            files.discard(folder / "checkpoint")
+            files.sweep(folder)
+            return True
+
+        if by_main(accelerator, claim):
             told.note(f"{folder}: finished already.")
             return folder
         if track:
@@ -74,3 +82,11 @@ def run(
         if track:
             accelerator.end_training()
     return folder
+
+
+def start_over(folder: Path) -> None:
+    """Discard all of a run but its lock, so that a kill leaves the whole run or none."""
+    # The record goes first: while it is there, all that it speaks of is there too.
+    for name in (RECORD, "checkpoint"):
+        files.discard(folder / name)
+    files.clear(folder, keep=(".lock",))

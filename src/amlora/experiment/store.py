@@ -1,7 +1,7 @@
 """The run folders on disk: list them, find one by name, read a record after checking it.
 
-Nothing altered is read: the record's settings and the rows it speaks of carry digests, and a
-mismatch is an InputError that names the file.
+Nothing altered is read: the record carries a digest of itself and of the files it speaks of, and
+a mismatch is an InputError that names the file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 
 from amlora.errors import InputError, nearest
 from amlora.experiment.toml import read_toml
-from amlora.files import digest, read_json, sha256_file
+from amlora.files import digest, read_json, read_sealed, sha256_file
 
 FORMAT = 1
 CONFIG, RECORD, ROWS = "config.toml", "record.json", "rows.jsonl"
@@ -115,7 +115,7 @@ def find_run(wanted: str, runs: Path) -> Path:
 
 
 def find_runs(wanted: Sequence[str], runs: Path) -> list[Path]:
-    """Find several runs, each as `find_run` does; a folder of runs stands for all of them.
+    """Find several runs, each as `find_run` does; a folder stands for the finished runs in it.
 
     Raises:
         InputError: one is not found, or nothing is.
@@ -124,7 +124,10 @@ def find_runs(wanted: Sequence[str], runs: Path) -> list[Path]:
     for item in wanted:
         folder = Path(item)
         if folder.is_dir() and not is_run(folder) and run_folders(folder):
-            found.extend(run_folders(folder))
+            done = [run for run in run_folders(folder) if finished(run)]
+            if not done:
+                raise InputError(f"{item}: no finished runs.")
+            found.extend(done)
         else:
             found.append(find_run(item, runs))
     unique = list({folder.resolve(): folder for folder in found}.values())
@@ -149,8 +152,8 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder}: not a run folder; it has neither {CONFIG} nor {RECORD}.")
     if not finished(folder):
         raise InputError(f"{folder}: not finished; the command that started it resumes it.")
-    record = read_json(path)
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
+    record = read_sealed(path)
+    if record.get("format") != FORMAT:
         raise InputError(f"{path}: not a record of format {FORMAT}.")
     if missing := [key for key in NEEDED if key not in record]:
         raise InputError(f"{path}: altered or damaged; it lacks {missing[0]!r}.")

@@ -13,6 +13,7 @@ from msgspec import inspect
 
 from amlora.errors import InputError
 from amlora.experiment.fields import NONE, is_text
+from amlora.files import read_bytes
 
 KindOf = Callable[[Mapping[str, Any], Sequence[str]], inspect.Type | None]
 PATH = re.compile(r"[\w-]+(\[\d+\])*(\.[\w-]+(\[\d+\])*)*")
@@ -25,7 +26,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         InputError: no such file, not UTF-8, or not TOML (with the line).
     """
     try:
-        text = path.read_bytes().decode()
+        text = read_bytes(path).decode()
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 at byte {error.start}.") from None
     except OSError as error:

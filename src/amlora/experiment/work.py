@@ -25,10 +25,11 @@ from amlora.experiment.prepare import Prepared
 from amlora.experiment.record import RECORD, build_record, tenths
 from amlora.experiment.skills import keep_skills
 from amlora.experiment.stop import Interrupted, Stop
+from amlora.experiment.together import agree, by_main
 from amlora.methods.lora import LoRAMethod
 
-MARGIN_ROWS = 8
-"""Rows on which one evaluation measures its margin."""
+TIE = 1e-6
+"""Two best logits that are closer than this are one and the same in bfloat16."""
 
 
 class Work:
@@ -78,23 +79,32 @@ class Work:
                 self.score("learned", stage.index, self.wanted(stage.index))
                 self.close_stage(stage.index, progress)
                 self.keep(stage.index + 1, "begin", Progress())
-            self.finish()
+            by_main(self.accelerator, self.finish)
 
     def pick_up(self) -> tuple[int, Phase, Progress]:
         """Take a checkpoint's state, if there is one; return the stage, its phase and progress."""
-        if self.accelerator.is_main_process:
-            files.sweep(self.folder)
-            files.write_text(self.folder / "config.toml", to_toml(self.made.settings))
-        self.accelerator.wait_for_everyone()
+        by_main(self.accelerator, self.set_up)
         found = checkpoint.load(self.folder / "checkpoint")
+        agree(
+            self.accelerator,
+            found and (found.stage, found.phase, found.progress["stage"]["step"]),
+            f"{self.folder}: its checkpoint is not the same for all processes; they must share it.",
+        )
         if found is None:
             return 0, "begin", Progress()
         if found.environment != self.environment:
-            self.told.warn(
-                f"{self.folder}: goes on under other versions or threads than it was begun with;"
-                " its record may differ in the last bits, and measured.json says so."
+            other = ", ".join(
+                f"{name} {value} (was {found.environment.get(name)})"
+                for name, value in self.environment.items()
+                if found.environment.get(name) != value
             )
+            self.told.warn(
+                f"{self.folder}: goes on with {other}; its record may differ in the last bits, and"
+                " measured.json says so."
+            )
+        loading = self.so_far["seconds"]["load"]
         self.so_far = found.progress
+        self.so_far["seconds"]["load"] += loading
         if self.environment not in self.so_far["environments"]:
             self.so_far["environments"].append(self.environment)
         progress = Progress(**self.so_far.pop("stage"), moments=found.moments)
@@ -105,6 +115,11 @@ class Work:
         self.told.note(f"{self.folder}: goes on at task {found.stage + 1}, step {progress.step}.")
         self.clock = time.perf_counter()
         return found.stage, found.phase, progress
+
+    def set_up(self) -> None:
+        """Make the folder ready for writing."""
+        files.sweep(self.folder)
+        files.write_text(self.folder / "config.toml", to_toml(self.made.settings))
 
     def wanted(self, index: int) -> range:
         """Return the tasks to score after a stage: earlier ones, this one and the next, or all."""
@@ -139,7 +154,7 @@ class Work:
             ]
             done += len(rows)
             self.told.evaluated(done, total, task)
-            if self.stop.asked:
+            if self.stop.anywhere(self.accelerator):
                 raise Interrupted(self.folder)
         self.so_far["entered" if phase == "entered" else "R"].append(row)
         self.so_far["evaluation"].append({"after": index, "phase": phase, **asdict(counts)})
@@ -148,19 +163,18 @@ class Work:
         self.so_far["scored_rows"] += total
 
     def with_margin(self, tasks: range) -> EvaluateSettings:
-        """Measure, on rows of all tasks together, how close two logits may come to be trusted.
+        """Measure, on a few rows of each task, how close two logits may come to be trusted.
 
-        In bfloat16 no logit is closer to the model's own than another path's, so the pass is as
-        good as generation, and nothing is generated again for a close call.
+        In bfloat16 the pass rounds as much as generation does, so neither is nearer to the model's
+        own answer: only ties are generated.
         """
         settings = self.made.settings.evaluate
         if settings.margin is not None or settings.method == "generate":
             return settings
         if self.backbone.precision != torch.float32:
-            return msgspec.structs.replace(settings, margin=0.0)
-        each = max(1, MARGIN_ROWS // len(tasks))
-        sample = [row for j in tasks for row in self.made.scored[j][:each]]
-        return msgspec.structs.replace(settings, margin=measure_margin(self.backbone, sample))
+            return msgspec.structs.replace(settings, margin=TIE)
+        margin = max(measure_margin(self.backbone, self.made.scored[j]) for j in tasks)
+        return msgspec.structs.replace(settings, margin=margin)
 
     def answers(self, task: int, evaluate: EvaluateSettings) -> tuple[list[Answer], Counts]:
         """Score one task's rows, each process its share."""
@@ -183,12 +197,14 @@ class Work:
             speed = (state.tokens - before) / (time.perf_counter() - begun)
             self.told.step(state.step, stage.steps, terms, speed)
             self.log(stage.index, state, terms)
-            regular = self.every and state.step % self.every == 0 and state.step < stage.steps
-            if regular or self.stop.asked:
+            # Also at the last step: the evaluation that follows may be stopped.
+            regular = self.every and state.step % self.every == 0
+            stopping = self.stop.anywhere(self.accelerator)
+            if regular or state.step == stage.steps or stopping:
                 self.spent("train")
                 self.keep(index, "train", state)
                 self.spent("save")
-            if self.stop.asked:
+            if stopping:
                 raise Interrupted(self.folder)
 
         try:
@@ -231,12 +247,9 @@ class Work:
         if phase == "train":
             groups = self.method.parameters()
             self.so_far["trainable"] = sum(w.numel() for g in groups for w in g.parameters)
-        if self.accelerator.is_main_process:
-            within = {
-                "step": progress.step,
-                "losses": progress.losses,
-                "tokens": progress.tokens,
-            }
+        within = {"step": progress.step, "losses": progress.losses, "tokens": progress.tokens}
+
+        def save() -> None:
             saved = Checkpoint(
                 stage=stage,
                 phase=phase,
@@ -247,21 +260,19 @@ class Work:
             )
             checkpoint.save(self.folder / "checkpoint", saved)
 
+        by_main(self.accelerator, save)
+
     def keep_rows(self, lines: list[dict[str, Any]]) -> None:
         """Write one evaluation's rows to a file of their own, named by its place in the run."""
-        if self.accelerator.is_main_process:
-            rows = self.folder / "checkpoint" / f"rows-{len(self.so_far['evaluation']):04}.jsonl"
-            rows.parent.mkdir(exist_ok=True)
-            files.write_text(rows, "".join(files.line(line) + "\n" for line in lines))
+        text = "".join(files.line(line) + "\n" for line in lines)
+        rows, folder = self.so_far["rows"], self.folder / "checkpoint"
+        number = len(rows) + 1
+        rows.append(by_main(self.accelerator, lambda: checkpoint.write_rows(folder, number, text)))
 
     def finish(self) -> None:
         """Write all results; the record comes last and says that the run is finished."""
-        if not self.accelerator.is_main_process:
-            return
         method, folder = self.method, self.folder
-        count = len(self.so_far["evaluation"])
-        parts = [folder / "checkpoint" / f"rows-{i:04}.jsonl" for i in range(1, count + 1)]
-        rows = b"".join(part.read_bytes() for part in parts)
+        rows = checkpoint.read_rows(folder / "checkpoint", self.so_far["rows"])
         files.write_bytes(folder / "rows.jsonl", rows)
         digest = None
         if isinstance(method, LoRAMethod):
@@ -282,11 +293,13 @@ class Work:
             attention_digest=digest,
         )
         if isinstance(method, LoRAMethod):
+            # A version that a killed process left could not be told from an older one.
+            files.discard(folder / "skills")
             keep_skills(folder / "skills", self.made, method.mixture, record)
         self.spent("save")
         files.write_json(folder / "measured.json", measured(self.so_far, self.accelerator))
-        files.write_json(folder / RECORD, record)
-        files.clear(folder / "checkpoint")
+        files.write_sealed(folder / RECORD, record)
+        files.discard(folder / "checkpoint")
 
 
 def fresh_progress(environment: dict[str, Any]) -> dict[str, Any]:
@@ -296,6 +309,7 @@ def fresh_progress(environment: dict[str, Any]) -> dict[str, Any]:
         "entered": [],
         "stages": [],
         "evaluation": [],
+        "rows": [],
         "seconds": {},
         "scored_rows": 0,
         "trainable": 0,

@@ -5,7 +5,6 @@ manifest, CURRENT. Folders of tasks are named by their content and never changed
 them, and a reader sees the old version or the new one, never a part.
 """
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,7 +70,8 @@ def save_skills(
     """
     check_mixture(mixture, tasks)
     with files.lock(folder):
-        current = read_current(folder) if (folder / CURRENT).exists() else None
+        files.sweep(folder)
+        current = read_current(folder) if files.exists(folder / CURRENT) else None
         named = task_folders(mixture, base, tasks)
         shared = dict(named.values())
         loras, cards = entries(mixture, tasks, named)
@@ -132,11 +132,10 @@ def publish(
     for name, contents in shared.items():
         write_folder(folder / name, contents)
     version = folder / here
-    if version.exists():  # a killed writer's: without a manifest it was never a version
-        shutil.rmtree(version)
+    files.discard(version)  # a killed writer's: without a manifest it was never a version
     write_folder(version, ours)
     for path in (folder / "tasks", folder / "versions", folder):
-        files.sync_folder(path)
+        files.sync(path)
     data = json_bytes(msgspec.to_builtins(manifest))
     files.write_bytes(version / MANIFEST, data)
     line = f"{manifest.version} {files.sha256_bytes(data)}\n"
@@ -149,12 +148,12 @@ def write_folder(path: Path, contents: Contents) -> None:
     Raises:
         InputError: names a file that is there and differs.
     """
-    path.mkdir(parents=True, exist_ok=True)
+    files.make_folder(path)
     files.sweep(path)
     for name, data in contents.items():
-        if not (path / name).exists():
+        if not files.exists(path / name):
             files.write_bytes(path / name, data)
-        elif (path / name).read_bytes() != data:
+        elif files.read_bytes(path / name) != data:
             raise InputError(f"{path / name}: altered since it was written; remove {path}.")
 
 
@@ -206,7 +205,7 @@ def read_cards(folder: Path, manifest: Manifest) -> tuple[TaskCard, ...]:
     for task in manifest.tasks:
         path = folder / task.folder / CARD
         try:
-            cards.append(msgspec.json.decode(path.read_bytes(), type=TaskCard))
+            cards.append(msgspec.json.decode(files.read_bytes(path), type=TaskCard))
         except msgspec.DecodeError as error:
             raise InputError(f"{path}: no task card: {error}.") from None
     return tuple(cards)

@@ -152,7 +152,7 @@ def read_current(folder: Path) -> Previous:
     """
     path = folder / CURRENT
     check_regular(path)
-    match = CURRENT_LINE.fullmatch(path.read_bytes().decode("utf-8", "replace"))
+    match = CURRENT_LINE.fullmatch(files.read_bytes(path).decode("utf-8", "replace"))
     if match is None:
         raise InputError(f"{path}: altered: it must be one line, a version and a sha256.")
     return Previous(version=match[1], sha256=match[2])
@@ -168,7 +168,7 @@ def read_manifest(folder: Path, entry: Previous) -> Manifest:
     check_folder(folder, where)
     path = folder / where / MANIFEST
     check_regular(path)
-    data = path.read_bytes()
+    data = files.read_bytes(path)
     if files.sha256_bytes(data) != entry.sha256:
         raise InputError(f"{path}: altered: its sha256 is not the one that was written down.")
     try:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from amlora import files
 from amlora.errors import InputError
 
 FORMAT = 1  # of record.json
@@ -33,6 +34,8 @@ class TaskFacts(msgspec.Struct, frozen=True):
 
     name: str
     test: int
+    scored: int
+    """Rows of the split that was scored."""
     train: int = 0
     dev: int = 0
     category: str = ""
@@ -96,6 +99,8 @@ class Record(msgspec.Struct, frozen=True):
     evaluation: tuple[Counts, ...] = ()
     rows_digest: str | None = None
     """None while the run is going."""
+    attention_digest: str | None = None
+    """None where there is no attention.json."""
 
 
 class Attention(msgspec.Struct, frozen=True):
@@ -136,9 +141,7 @@ class Run:
 def decode(path: Path, kind: type[Known]) -> Known:
     """Read a JSON file as `kind`; any fault is one line naming the file."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; is this the folder of a run?") from None
+        return msgspec.json.decode(files.read_bytes(path), type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}.") from None
 
@@ -159,9 +162,14 @@ def read_record(path: Path) -> Record:
     """Read and check a record.json.
 
     Raises:
-        InputError: absent, truncated, of another format, or its matrices do not fit its tasks.
+        InputError: absent, altered, of another format, or its matrices do not fit its tasks.
     """
-    record = decode(path, Record)
+    if not files.exists(path):
+        raise InputError(f"{path}: no such file; is this the folder of a run?")
+    try:
+        record = msgspec.convert(files.read_sealed(path), Record)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}: {' '.join(str(error).split())}.") from None
     if record.format != FORMAT:
         raise InputError(f"{path}: format {record.format}; this version reads format {FORMAT}.")
     if not record.tasks or not record.R:
@@ -179,13 +187,19 @@ def read_record(path: Path) -> Record:
         )
     if any(value is not None and not 0 <= value <= 1 for row in record.R for value in row):
         raise InputError(f"{path}: R has an entry outside 0..1.")
-    if any(task.test < 1 for task in record.tasks):
+    if any(task.scored < 1 for task in record.tasks):
         raise InputError(f"{path}: a task has no test rows.")
     return record
 
 
-def read_attention(path: Path) -> Attention:
-    """Read and check an attention.json; its first LoRA is the zero LoRA, "none"."""
+def read_attention(path: Path, expected: str | None) -> Attention:
+    """Read and check an attention.json; its first LoRA is the zero LoRA, "none".
+
+    Raises:
+        InputError: another sha256 than the record states, if it does, or tables that do not fit.
+    """
+    if expected is not None and files.sha256_file(path) != expected:
+        raise InputError(f"{path}: altered; its sha256 is not the one in record.json.")
     attention = decode(path, Attention)
     shape = len(attention.tasks), len(attention.modules)
     for what, table in (("top90", attention.top90), ("effective", attention.effective)):
@@ -207,19 +221,24 @@ def read_run(folder: Path) -> Run:
     measured, attention, config = (
         folder / name for name in ("measured.json", "attention.json", "config.toml")
     )
+    record = read_record(folder / "record.json")
+    stated = record.attention_digest
     return Run(
         folder=folder,
-        record=read_record(folder / "record.json"),
+        record=record,
         measured=decode(measured, Measured) if measured.exists() else Measured(),
-        attention=read_attention(attention) if attention.exists() else None,
+        attention=read_attention(attention, stated) if attention.exists() else None,
         config=config.read_text(encoding="utf-8") if config.exists() else "",
     )
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
-    """One distinct label per run: its name, then its seed, then its folder, as far as needed."""
+    """One distinct label per run: its name, method, seed and folder, as far as needed."""
     ways = (
         lambda run: run.record.name,
+        lambda run: run.record.method,
+        lambda run: f"{run.record.name}, {run.record.method}",
+        lambda run: f"{run.record.method}, seed {run.record.seed}",
         lambda run: f"{run.record.name}, seed {run.record.seed}",
         lambda run: f"{run.record.name}, seed {run.record.seed} ({run.folder.name})",
         lambda run: f"{run.record.name}, seed {run.record.seed} ({run.folder})",

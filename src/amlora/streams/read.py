@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
+from amlora import files
 from amlora.errors import InputError
 from amlora.streams.hub import read_parquet
 from amlora.streams.rows import Record, shown
@@ -40,7 +41,7 @@ def read_text(path: Path) -> str:
         InputError: no such file, or bytes that are not UTF-8, with their line.
     """
     try:
-        data = path.read_bytes()
+        data = files.read_bytes(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file.") from None
     except OSError as error:

@@ -1,0 +1,96 @@
+"""What several processes of one run decide together: one of them acts, all know how it went.
+
+Under a launcher every process runs the same program. Only the main one writes; these functions keep
+the others from going on, or from waiting for ever, when it could not.
+"""
+
+import atexit
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
+
+from amlora.errors import InputError
+
+Made = TypeVar("Made")
+PATIENCE = timedelta(hours=1)
+"""How long processes wait for one that writes a large checkpoint, or loads a model slowly."""
+SHARDING = {
+    "FSDP": "ACCELERATE_USE_FSDP",
+    "DeepSpeed": "ACCELERATE_USE_DEEPSPEED",
+    "Megatron-LM": "ACCELERATE_USE_MEGATRON_LM",
+    "a parallelism config": "ACCELERATE_USE_PARALLELISM_CONFIG",
+}
+"""Ways of accelerate's that split weights over processes, and how its launcher asks for them."""
+
+
+def refuse_sharding() -> None:
+    """Refuse launches under which a process holds only parts of the weights.
+
+    Raises:
+        InputError: naming what was asked for.
+    """
+    for name, variable in SHARDING.items():
+        if parse_flag_from_env(variable):
+            raise InputError(
+                f"{name} ({variable}) is not supported: it splits weights that penalties read as a"
+                " whole; launch plain data parallelism instead (accelerate launch --multi_gpu)."
+            )
+
+
+def join(device: torch.device) -> PartialState:
+    """Join the other processes of the launch, if there are any; done once, it stays so.
+
+    From here on "cuda" means the card of this process.
+
+    Raises:
+        InputError: the launch would shard weights.
+    """
+    refuse_sharding()
+    state = PartialState(cpu=device.type == "cpu", timeout=PATIENCE)
+    if state.num_processes > 1:
+        # Gloo's threads end the interpreter with an abort when they outlive it.
+        atexit.unregister(state.destroy_process_group)
+        atexit.register(state.destroy_process_group)
+    return state
+
+
+def by_main(accelerator: Accelerator, work: Callable[[], Made]) -> Made:
+    """Let the main process do something, and give its result to all.
+
+    Args:
+        accelerator: knows the processes.
+        work: returns what can be sent to other processes.
+
+    Raises:
+        Exception: whatever `work` raised, in the main process.
+        InputError: in the others, with its text.
+    """
+    if accelerator.num_processes == 1:
+        return work()
+    if accelerator.is_main_process:
+        try:
+            made = work()
+        except Exception as error:
+            broadcast_object_list([None, str(error)])
+            raise
+        broadcast_object_list([made, None])
+        return made
+    told: list[Any] = broadcast_object_list([None, None])
+    made, problem = told
+    if problem is not None:
+        raise InputError(problem)
+    return made
+
+
+def agree(accelerator: Accelerator, value: object, problem: str) -> None:
+    """Check that all processes have the same value.
+
+    Raises:
+        InputError: `problem`, in all of them.
+    """
+    if accelerator.num_processes > 1 and len(set(gather_object([value]))) > 1:
+        raise InputError(problem)

@@ -1,0 +1,42 @@
+"""A tiny run whose every operation on a file can be made to fail."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from amlora.experiment.config import RunSettings, load_settings
+from amlora.experiment.run import run
+from broken_disk import disk, whole
+from small_run import small_settings, write_tasks
+
+
+class Undisturbed(NamedTuple):
+    """A tiny run: its settings and their file, its finished folder, its operations' names."""
+
+    settings: RunSettings
+    file: Path
+    folder: Path
+    operations: list[str]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, llama_folder: Path) -> Undisturbed:
+    """Two tasks of two steps each, with a checkpoint after every step; read it only."""
+    place = tmp_path_factory.mktemp("undisturbed")
+    write_tasks(place / "data", rows=1)
+    text = small_settings(place / "data", llama_folder)
+    text = text.replace("steps = 3", "steps = 2\ncheckpoint_every = 1")
+    file = place / "small.toml"
+    file.write_text(text.replace("max_new_tokens = 8", "max_new_tokens = 1\nmargin = 0.0"))
+    settings = load_settings(file)
+    with disk(whole) as counted:
+        folder = run(settings, runs=place / "runs")
+    return Undisturbed(settings, file, folder, counted.done)
+
+
+def pytest_generate_tests(metafunc: Any) -> None:
+    """Give a test `part`: by default a sample of the cases, and all of them among the slow ones."""
+    if "part" in metafunc.fixturenames:
+        everything = pytest.param("all", marks=pytest.mark.slow)
+        metafunc.parametrize("part", ["sample", everything])
