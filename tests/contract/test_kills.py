@@ -37,7 +37,9 @@ def operations(settings: RunSettings, runs: Path) -> int:
     return len(counted.done)
 
 
-@pytest.mark.parametrize("method", ["am_lora", "seq_ft"])
+@pytest.mark.parametrize(
+    ("any_folder", "method"), [("llama", "am_lora"), ("t5", "seq_ft")], indirect=["any_folder"]
+)
 def test_a_run_killed_twice_within_a_stage_goes_on_to_the_same_record(
     any_folder, task_files, tmp_path, method
 ):
@@ -52,7 +54,7 @@ def test_a_run_killed_within_an_operation_on_a_file_goes_on_to_the_same_record(
 ):
     settings = tiny_settings(llama_folder, task_files, "am_lora")
     whole = run(settings, runs=tmp_path / "whole")
-    for at in spread(4, operations(settings, tmp_path / "counted")):
+    for at in spread(3, operations(settings, tmp_path / "counted")):
         assert same_after(settings, whole, tmp_path / str(at), [Kill(operation=at)]) == 1
 
 
@@ -71,6 +73,7 @@ def test_a_run_killed_after_any_step_goes_on_to_the_same_record(settings, whole,
 
 @pytest.mark.slow
 def test_a_run_killed_at_random_moments_goes_on_to_the_same_record(settings, whole, tmp_path):
+    assert not killed(settings, tmp_path / "first")  # starts the server, too
     begun = time.monotonic()
     assert not killed(settings, tmp_path / "timed")
     longest = time.monotonic() - begun

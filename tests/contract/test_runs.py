@@ -24,6 +24,9 @@ def test_the_same_seed_gives_the_same_record_bit_for_bit(settings, whole, tmp_pa
     assert again.name == whole.name
 
 
+@pytest.mark.parametrize(
+    "any_folder", ["llama", pytest.param("t5", marks=pytest.mark.slow)], indirect=True
+)
 def test_a_run_stopped_again_and_again_goes_on_to_the_same_record(settings, whole, tmp_path):
     for steps in (1, 3, 3):  # in the first stage, at its end, in the second one
         with pytest.raises(Interrupted):

@@ -72,9 +72,9 @@ def test_a_checkpoint_of_another_format_is_refused(tmp_path):
 def test_rows_are_kept_in_their_order_and_checked(tmp_path):
     hashes = [write_rows(tmp_path, number, f"{number}\n") for number in (1, 2)]
     assert read_rows(tmp_path, hashes) == b"1\n2\n"
-    with pytest.raises(InputError, match="rows-0001.jsonl: altered"):
+    with pytest.raises(InputError, match=r"rows-0001\.jsonl: altered"):
         read_rows(tmp_path, hashes[::-1])
-    with pytest.raises(InputError, match="rows-0003.jsonl: no such file"):
+    with pytest.raises(InputError, match=r"rows-0003\.jsonl: no such file"):
         read_rows(tmp_path, [*hashes, hashes[0]])
 
 

@@ -104,8 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         status = fail(f"{place}{os.strerror(error.errno).lower()}.")
     if status == INTERRUPTED and not rank.number():
         print(interrupted(words), file=sys.stderr)
-    if status:
-        sys.stderr.flush()
+    if status not in (0, WRONG_INPUT):
         rank.let_the_first_speak()
     sys.exit(status)
 

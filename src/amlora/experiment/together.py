@@ -42,7 +42,7 @@ def refuse_sharding() -> None:
 
 
 def join(device: torch.device) -> PartialState:
-    """Join the other processes of the launch, if there are any; done once, it stays so.
+    """Join the other processes of the launch, if there are any.
 
     From here on "cuda" means the card of this process.
 
@@ -52,8 +52,7 @@ def join(device: torch.device) -> PartialState:
     refuse_sharding()
     state = PartialState(cpu=device.type == "cpu", timeout=PATIENCE)
     if state.num_processes > 1:
-        # Gloo's threads end the interpreter with an abort when they outlive it.
-        atexit.unregister(state.destroy_process_group)
+        # Gloo's threads abort the process when they outlive the interpreter.
         atexit.register(state.destroy_process_group)
     return state
 
