@@ -75,7 +75,7 @@ def test_earlier_loras_stay_bit_identical_while_a_later_task_is_learned(settings
             for before, after in zip(stacks, layer.bank.stacks(), strict=False):
                 assert torch.equal(before, after[: len(before)])
                 assert len(after) > len(before)
-    if not chosen.trains_base:
+    if not chosen.trains_base(settings.method.settings):
         now = dict(made.backbone.model.named_parameters())
         kept = [name for name in frozen if not name.rsplit(".", 1)[-1].endswith("_tail")]
         assert kept and all(torch.equal(frozen[name], now[name]) for name in kept)
@@ -85,7 +85,10 @@ def test_a_stage_gives_a_method_no_way_to_later_tasks(settings):
     made = prepare(settings)
     first = made.stages[0]
     assert {row.task for row in first.rows} == {first.task}
-    assert set(first.__dict__) == {"index", "task", "rows", "steps"}
+    fields = {"index", "task", "rows", "steps", "sources", "prefix", "form"}
+    assert set(first.__dict__) == fields
+    assert not any(source.dev or source.test for source in first.sources)
+    assert {source.name for source in first.sources} == {first.task}
 
 
 def test_restored_state_gives_the_same_answers(settings, accelerator):

@@ -145,7 +145,8 @@ def train_stage(
     for step in range(progress.step, stage.steps):
         method.before_step(stage, step)
         factor = settings.rate(step, stage.steps)
-        chosen = [rows[i] for i in steps[step]]
+        drawn = method.step_rows(stage, step, [rows[i] for i in steps[step]])
+        chosen = method.readable(drawn)
         totals: dict[str, float] = {}
         batches = micro_batches(
             chosen,

@@ -11,7 +11,6 @@ from amlora.engine.encode import Row
 from amlora.experiment.config import RunSettings, resolved
 from amlora.experiment.prepare import Prepared, prepare, run_name
 from amlora.experiment.record import task_entry
-from amlora.methods.lora import LoRAMethod
 
 LINE_BYTES = 170  # of rows.jsonl, per scored row
 LAYER_VALUES = 17  # kept for the backward pass per layer, token and unit of width
@@ -129,7 +128,7 @@ def disk(made: Prepared, stages: list[dict[str, Any]]) -> dict[str, int]:
     each = max(len(rows) for rows in made.scored)
     needs = {
         "checkpoint": 2 * 4 * (max(stored, trained) + MOMENTS * trained),
-        "skills": 4 * stored if isinstance(made.method, LoRAMethod) else 0,
+        "skills": 4 * stored if made.method.mixture else 0,
         "rows": LINE_BYTES * each * tasks * (len(made.stages) + 1),
     }
     return {**needs, "total": sum(needs.values())}

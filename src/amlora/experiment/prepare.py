@@ -1,6 +1,7 @@
 """Turn settings into what a run works with: tasks, model, method, encoded rows, stages."""
 
 import copy
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +54,9 @@ def prepare(settings: RunSettings) -> Prepared:
     chosen = method_class(settings.method.name)
     stream, warnings = load_stream(settings.stream)
     check_per_task(settings, stream)
-    backbone = load_backbone(settings.model, frozen=not chosen.trains_base)
+    backbone = load_backbone(
+        settings.model, frozen=not chosen.trains_base(settings.method.settings)
+    )
     settings = with_resolved(settings, backbone)
     model = {
         "name": backbone.name,
@@ -153,6 +156,8 @@ def plan_stages(
 ) -> list[Stage]:
     """Return one stage per task, or one with all rows for a joint method."""
     train = settings.train
+    words = settings.stream.prefix, settings.stream.form
+    sources = [dataclasses.replace(task, dev=(), test=()) for task in tasks]
 
     def steps(count: int) -> int:
         return steps_of(count, train.batch, train.epochs, train.steps)
@@ -161,9 +166,11 @@ def plan_stages(
         together = [row for task_rows in rows for row in task_rows]
         # A joint method is given as many steps as all stages of a sequential one together.
         total = sum(steps(len(task_rows)) for task_rows in rows)
-        return [Stage(0, "all tasks", together, total)]
-    pairs = enumerate(zip(tasks, rows, strict=True))
-    return [Stage(i, task.name, task_rows, steps(len(task_rows))) for i, (task, task_rows) in pairs]
+        return [Stage(0, "all tasks", together, total, tuple(sources), *words)]
+    return [
+        Stage(i, task.name, task_rows, steps(len(task_rows)), (task,), *words)
+        for i, (task, task_rows) in enumerate(zip(sources, rows, strict=True))
+    ]
 
 
 def check_per_task(settings: RunSettings, stream: TaskStream) -> None:

@@ -37,6 +37,7 @@ def build_record(
     identity: Mapping[str, Any],
     stream: TaskStream,
     progress: Mapping[str, Any],
+    texts: Mapping[str, str] | None = None,
     rows_digest: str | None = None,
     attention_digest: str | None = None,
 ) -> dict[str, Any]:
@@ -46,6 +47,7 @@ def build_record(
         identity: what decides the result; see `prepare.identity`.
         stream: the tasks.
         progress: matrices and counts so far; see `run.fresh_progress`.
+        texts: sha256 of the files that the method leaves for a reader, by name.
         rows_digest, attention_digest: sha256 of the files beside the record; None while it runs.
     """
     split = identity["settings"]["evaluate"]["split"]
@@ -60,6 +62,7 @@ def build_record(
         "stages": progress["stages"],
         "metrics": summary(progress["R"], sizes),
         "evaluation": progress["evaluation"],
+        "texts": dict(texts or {}),
         "rows_digest": rows_digest,
         "attention_digest": attention_digest,
     }

@@ -1,6 +1,7 @@
 """The state of one run: where it stands, what it wrote, what is left to do."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from amlora.engine import checkpoint
 from amlora.engine.answer import Answer, Counts
 from amlora.engine.attend import attention
 from amlora.engine.checkpoint import Checkpoint, Phase
+from amlora.engine.encode import Row
 from amlora.engine.exact import measure_margin, score_rows
 from amlora.engine.settings import EvaluateSettings
 from amlora.engine.train import NonFiniteLoss, Progress, train_stage
@@ -26,7 +28,6 @@ from amlora.experiment.record import RECORD, build_record, tenths
 from amlora.experiment.skills import keep_skills
 from amlora.experiment.stop import Interrupted, Stop
 from amlora.experiment.together import agree, by_main
-from amlora.methods.lora import LoRAMethod
 
 TIE = 1e-6
 """Two best logits that are closer than this are one and the same in bfloat16."""
@@ -144,8 +145,7 @@ class Work:
         for j in tasks:
             rows = self.made.scored[j]
             task = self.made.stream.tasks[j].name
-            self.method.route(task if self.method.needs_task_id else None)
-            answers, counted = self.answers(j, evaluate)
+            answers, counted = self.answers(self.ready(j), evaluate)
             counts += counted
             row[j] = sum(answer.hit for answer in answers) / len(answers)
             lines += [
@@ -173,12 +173,20 @@ class Work:
             return settings
         if self.backbone.precision != torch.float32:
             return msgspec.structs.replace(settings, margin=TIE)
-        margin = max(measure_margin(self.backbone, self.made.scored[j]) for j in tasks)
+        margin = max(measure_margin(self.backbone, self.ready(j)) for j in tasks)
         return msgspec.structs.replace(settings, margin=margin)
 
-    def answers(self, task: int, evaluate: EvaluateSettings) -> tuple[list[Answer], Counts]:
+    def ready(self, j: int) -> Sequence[Row]:
+        """Prepare the model for answers on a task, and return its rows as the model reads them."""
+        task = self.made.stream.tasks[j].name
+        self.method.route(task if self.method.needs_task_id else None)
+        return self.method.readable(self.made.scored[j])
+
+    def answers(
+        self, rows: Sequence[Row], evaluate: EvaluateSettings
+    ) -> tuple[list[Answer], Counts]:
         """Score one task's rows, each process its share."""
-        accelerator, rows = self.accelerator, self.made.scored[task]
+        accelerator = self.accelerator
         mine = rows[accelerator.process_index :: accelerator.num_processes]
         found, counts = score_rows(self.backbone, mine, evaluate)
         if accelerator.num_processes == 1:
@@ -235,6 +243,7 @@ class Work:
                 "tokens": progress.tokens,
                 "trainable_parameters": self.so_far["trainable"],
                 "stored_parameters": self.method.stored_parameters(),
+                "stored_examples": len(self.method.stored_examples()),
                 "losses": tenths(progress.losses),
             }
         )
@@ -275,7 +284,7 @@ class Work:
         rows = checkpoint.read_rows(folder / "checkpoint", self.so_far["rows"])
         files.write_bytes(folder / "rows.jsonl", rows)
         digest = None
-        if isinstance(method, LoRAMethod):
+        if method.mixture:
             names = [task.name for task in self.made.stream.tasks]
             found = attention(
                 self.backbone,
@@ -285,14 +294,18 @@ class Work:
             )
             files.write_json(folder / "attention.json", found)
             digest = files.sha256_file(folder / "attention.json")
+        texts = method.texts()
+        for name, text in texts.items():
+            files.write_text(folder / name, text)
         record = build_record(
             identity=self.made.identity,
             stream=self.made.stream,
             progress=self.so_far,
+            texts={name: files.sha256_bytes(text.encode()) for name, text in texts.items()},
             rows_digest=files.sha256_bytes(rows),
             attention_digest=digest,
         )
-        if isinstance(method, LoRAMethod):
+        if method.mixture:
             # A version that a killed process left could not be told from an older one.
             files.discard(folder / "skills")
             keep_skills(folder / "skills", self.made, method.mixture, record)

@@ -5,6 +5,8 @@ The training loop (`engine/train.py`) calls them in this order, stage after stag
     begin(stage)                 make room for the new task: a new LoRA, a buffer, an anchor
     examples(stage)              rows to train on, this task's by default
     parameters()                 what the optimiser may move, in groups with their own rates
+    step_rows(stage, step, rows) the rows of one step, to which replay adds
+    readable(rows)               rows as the model reads them, with soft prompts in front
     loss(batch)                  named terms, once per micro-batch; they are added up
     penalty()                    named terms, once per step, outside gradient clipping
     after_step(stage, step, lr)  after the optimiser moved
@@ -23,6 +25,9 @@ from torch import Tensor, nn
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import Batch, task_loss
 from amlora.engine.encode import Row
+from amlora.mixture.mixture import Mixture
+from amlora.streams.prompt import Form, Prefix
+from amlora.streams.task import Task
 
 Terms = dict[str, Tensor]
 """Scalars by name; the loop adds them up and logs each."""
@@ -44,6 +49,12 @@ class Stage:
     rows: Sequence[Row]
     steps: int
     """Optimiser steps of this stage."""
+    sources: tuple[Task, ...] = ()
+    """The same rows as texts with the words around them; their dev and test rows are left out."""
+    prefix: Prefix = "off"
+    """How `rows` were encoded, for `encode_rows`."""
+    form: Form = "full"
+    """Likewise."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +80,23 @@ class Method:
     schedule: ClassVar[Schedule] = "per_task"
     needs_task_id: ClassVar[bool] = False
     """Whether `route` must be told the task before an answer."""
-    trains_base: ClassVar[bool] = False
-    """Whether the pretrained weights move: they are then kept in float32."""
+    stores_examples: ClassVar[bool] = False
+    """Whether rows of earlier tasks are kept, or made up, and trained on again."""
     version: ClassVar[int] = 1
     """Raised when the same settings would give other results: a part of every run's identity."""
     Settings: ClassVar[type[msgspec.Struct]] = NoSettings
+    mixture: Mixture | None = None
+    """The LoRAs that answer all tasks; a run keeps them as skills."""
 
     def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
         self.backbone = backbone
         self.settings = settings
         self.seed = seed
+
+    @classmethod
+    def trains_base(cls, settings: msgspec.Struct) -> bool:
+        """Tell whether the pretrained weights move: they are then kept in float32."""
+        return False
 
     def begin(self, stage: Stage) -> None:
         """Prepare for a new task; everything `parameters` needs must exist afterwards."""
@@ -90,6 +108,17 @@ class Method:
     def examples(self, stage: Stage) -> Sequence[Row]:
         """Return the rows to train on."""
         return stage.rows
+
+    def step_rows(self, stage: Stage, step: int, rows: Sequence[Row]) -> Sequence[Row]:
+        """Return the rows of one step, given those drawn from `examples`; the same at any call."""
+        return rows
+
+    def readable(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Return rows as the model reads them now: with the ids of soft prompts (`parts/prompts`).
+
+        Called for the rows of a step and, after `route`, for rows that are scored.
+        """
+        return rows
 
     def parameters(self) -> list[Group]:
         """Return what the optimiser may move."""
@@ -124,6 +153,14 @@ class Method:
     def stored_parameters(self) -> int:
         """Return how many numbers must be kept to answer all tasks learned so far."""
         raise NotImplementedError(type(self).__name__)
+
+    def stored_examples(self) -> list[Row]:
+        """Return the rows that are kept for later training, made-up ones included."""
+        return []
+
+    def texts(self) -> dict[str, str]:
+        """Return files for a reader of the run's folder, contents by name."""
+        return {}
 
     def state(self) -> State:
         """Return everything that changed since the pretrained model, trained or remembered."""

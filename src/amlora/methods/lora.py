@@ -10,6 +10,7 @@ from amlora.methods.base import Group, Method, Stage, State
 from amlora.mixture.bank import Start, Trained
 from amlora.mixture.inject import find_targets, inject
 from amlora.mixture.layer import Control
+from amlora.mixture.mixture import Mixture
 from amlora.mixture.reference import Combine
 
 
@@ -57,7 +58,7 @@ class LoRAMethod(Method):
         model = backbone.model
         targets = find_targets(model, model.config.model_type, lora.targets)
         control = Control(combine=self.combine, dropout=lora.dropout, gain=self.gain)
-        self.mixture = inject(model, targets, control)
+        self.mixture: Mixture = inject(model, targets, control)
 
     def begin(self, stage: Stage) -> None:
         """Add this task's LoRA, which changes nothing until it learns except by its share."""

@@ -1,41 +1,46 @@
 """SeqFT: all weights trained on one task after the other (de Masson d'Autume et al. 2019)."""
 
-from torch import nn
+from typing import cast
 
+import msgspec
+
+from amlora.engine.backbone import Backbone
 from amlora.methods.base import Group, Method, Stage, State
+from amlora.methods.parts.trainable import TrainableSettings, make_trainable
 
 
 class SeqFT(Method):
-    """No LoRA, no penalty, no memory. How much it forgets depends on the learning rate alone."""
+    """No penalty, no memory. How much it forgets depends on the learning rate alone."""
 
-    trains_base = True
+    Settings = TrainableSettings
+
+    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
+        super().__init__(backbone, settings, seed=seed)
+        self.trainable = make_trainable(backbone, cast(TrainableSettings, settings), seed=seed)
+        self.mixture = self.trainable.mixture
+
+    @classmethod
+    def trains_base(cls, settings: msgspec.Struct) -> bool:
+        return cast(TrainableSettings, settings).trainable == "all"
 
     def begin(self, stage: Stage) -> None:
-        """Unfreeze everything."""
-        self.backbone.model.requires_grad_(True)
-
-    def weights(self) -> dict[str, nn.Parameter]:
-        """Return all parameters by name; tied ones once."""
-        return dict(self.backbone.model.named_parameters())
+        """Let everything learn."""
+        self.trainable.begin()
 
     def parameters(self) -> list[Group]:
-        """Return all parameters of the model."""
-        return [Group("all", list(self.weights().values()))]
+        """Return all that learns, at one rate."""
+        return [Group("all", list(self.trainable.weights().values()))]
 
     def stored_parameters(self) -> int:
-        """Return the model's size: one copy serves all tasks."""
-        return sum(weight.numel() for weight in self.weights().values())
+        """Return the size of the model or of the LoRA: one serves all tasks."""
+        return self.trainable.stored_parameters()
 
     def state(self) -> State:
-        """Return all weights."""
-        return State({name: weight.data for name, weight in self.weights().items()})
+        return self.trainable.state()
 
     def restore(self, state: State) -> None:
-        """Write the weights back in place."""
-        for name, weight in self.weights().items():
-            weight.data.copy_(state.tensors[name])
+        self.trainable.restore(state)
 
     def resume(self, state: State, stage: Stage) -> None:
-        """Write the weights back and unfreeze them."""
         self.restore(state)
-        self.begin(stage)
+        self.trainable.begin()
