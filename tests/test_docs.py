@@ -112,6 +112,7 @@ def test_a_method_page_has_the_same_sections_as_the_others(page: Path):
         "Trained, stored, growth",
         "Settings",
         "Traps",
+        "Measured",
     ]
 
 
@@ -192,7 +193,9 @@ def test_the_format_page_names_every_key_of_a_record():
 @pytest.mark.parametrize("method", METHODS)
 def test_every_setting_of_a_method_is_explained_in_its_source(method: str):
     struct = method_class(method).Settings
-    source = Path(importlib.import_module(struct.__module__).__file__ or "").read_text("utf-8")
+    modules = {part.__module__ for part in struct.__mro__ if issubclass(part, msgspec.Struct)}
+    files = [importlib.import_module(name).__file__ for name in modules - {"msgspec"}]
+    source = "".join(Path(file).read_text("utf-8") for file in files if file)
     for field in msgspec.structs.fields(struct):
         assert re.search(rf'^    {field.name}: .*\n    """', source, re.MULTILINE) or (
             field.name == "lora"

@@ -15,7 +15,7 @@ from contract.conftest import tiny_settings
 from killed import Kill, bits, killed
 
 STEPS = 8
-"""Of the tiny run, in two stages of four with a checkpoint after two."""
+"""Of the tiny run, in two stages of four (or in one) with a checkpoint after two."""
 
 
 def same_after(settings: RunSettings, whole: Path, runs: Path, kills: Iterable[Kill]) -> int:
@@ -38,12 +38,9 @@ def operations(settings: RunSettings, runs: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("any_folder", "method"), [("llama", "am_lora"), ("t5", "seq_ft")], indirect=["any_folder"]
+    ("any_folder", "case"), [("llama", "am_lora"), ("t5", "seq_ft")], indirect=True
 )
-def test_a_run_killed_twice_within_a_stage_goes_on_to_the_same_record(
-    any_folder, task_files, tmp_path, method
-):
-    settings = tiny_settings(any_folder, task_files, method)
+def test_a_run_killed_twice_within_a_stage_goes_on_to_the_same_record(settings, tmp_path):
     whole = run(settings, runs=tmp_path / "whole")
     # The second process goes on from step 2 of the first stage and dies in it too.
     assert same_after(settings, whole, tmp_path / "cut", [Kill(step=3), Kill(step=2)]) == 2
@@ -63,7 +60,7 @@ def test_a_run_killed_after_any_step_goes_on_to_the_same_record(settings, whole,
     kills = 0
     for step in range(1, STEPS + 1):
         kills += same_after(settings, whole, tmp_path / str(step), [Kill(step=step)])
-    # Twice within the first stage, twice within the second, and in both.
+    # Twice within the first stage of two, twice within the second, and in both.
     for index, steps in enumerate(([3, 2], [3, 1, 1], [7, 2], [2, 5])):
         moments = [Kill(step=step) for step in steps]
         kills += same_after(settings, whole, tmp_path / f"twice-{index}", moments)

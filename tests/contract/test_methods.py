@@ -1,110 +1,174 @@
 """What every method must do, whatever it is, on both families."""
 
-import torch
+import dataclasses
 
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from amlora.engine.batch import collate, target_logits
+from amlora.engine.encode import encode_rows
 from amlora.engine.train import Progress, TrainSettings, train_stage
 from amlora.experiment.prepare import prepare
 from amlora.methods import method_class
-from amlora.methods.base import Stage
-from amlora.mixture.layer import MixtureLinear
+from amlora.methods.lora import LoRAMethod
+from contract.conftest import CASES, LEARNING, USUAL
+
+GROWING = [
+    case
+    for case in sorted(CASES)
+    if issubclass(method_class(CASES[case]["name"]), LoRAMethod) and case != "sin_lora"
+]
+"""Cases that give each task a LoRA of its own."""
 
 
-def learn(made, accelerator, stage, *, steps=None, lr=1e-2):
-    """Begin and train one stage; return the losses."""
-    stage = Stage(stage.index, stage.task, stage.rows, steps or stage.steps)
-    made.method.begin(stage)
+@pytest.fixture
+def made(settings):
+    """A run before its first step."""
+    return prepare(settings)
+
+
+@pytest.fixture(scope="session")
+def learned(settings, case):
+    """A run that has learned every stage, and the model's weights before; read it only."""
+    made = prepare(settings)
+    before = {n: p.detach().clone() for n, p in made.backbone.model.named_parameters()}
+    learn(made, Accelerator(cpu=True), LEARNING.get(case, USUAL)[0])
+    return made, before
+
+
+@pytest.fixture
+def rate(case):
+    """A learning rate with which the case learns, and for how many steps."""
+    return LEARNING.get(case, USUAL)
+
+
+def train(made, accelerator, stage, lr):
+    """Train a stage whose `begin` was called; return the losses."""
     progress = Progress()
     settings = TrainSettings(lr=lr, batch=4)
     train_stage(made.method, stage, settings, accelerator, progress, lambda *_: None)
     return progress.losses
 
 
-def test_the_loss_falls_on_a_task_that_can_be_memorised(settings, accelerator):
-    made = prepare(settings)
-    losses = learn(made, accelerator, made.stages[0], steps=30)
+def learn(made, accelerator, lr):
+    """Learn every stage to its end, a few steps each."""
+    for stage in made.stages:
+        made.method.begin(stage)
+        train(made, accelerator, stage, lr)
+        made.method.end(stage)
+
+
+def declared(made):
+    """Return what the method says that it trains now."""
+    return [weight for group in made.method.parameters() for weight in group.parameters]
+
+
+def test_the_loss_falls_on_a_task_that_can_be_memorised(made, accelerator, rate):
+    lr, steps = rate
+    stage = dataclasses.replace(made.stages[0], steps=steps)
+    made.method.begin(stage)
+    losses = train(made, accelerator, stage, lr)
     assert sum(losses[-4:]) < 0.6 * sum(losses[:4])
 
 
-def test_only_declared_parameters_move(settings, accelerator):
-    made = prepare(settings)
+def test_only_declared_parameters_move_in_any_stage(made, accelerator, rate):
+    for stage in made.stages:
+        made.method.begin(stage)
+        before = others(made)
+        train(made, accelerator, stage, rate[0])
+        after = others(made)
+        moved = [name for name, old in before.items() if not torch.equal(old, after[name])]
+        assert moved == []
+        made.method.end(stage)
+
+
+def others(made) -> dict[str, Tensor]:
+    """Return a copy of every number in the model that is no part of what is declared."""
     model = made.backbone.model
-    stage = made.stages[0]
-    made.method.begin(stage)
-    declared = {
-        weight.data_ptr() for group in made.method.parameters() for weight in group.parameters
-    }
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    others = {n: t.detach().clone() for n, t in tensors.items() if not holds(t, declared)}
-    progress = Progress()
-    train = TrainSettings(lr=1e-2, batch=4)
-    train_stage(made.method, stage, train, accelerator, progress, lambda *_: None)
-    after = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    moved = [name for name, old in others.items() if not torch.equal(old, after[name])]
-    assert moved == []
+    return {name: without(tensor, declared(made)) for name, tensor in tensors.items()}
 
 
-def holds(tensor, pointers):
-    """Tell whether a tensor's memory holds one of some addresses."""
-    first = tensor.data_ptr()
-    return any(first <= p < first + tensor.nbytes or p == first for p in pointers)
+def without(tensor: Tensor, weights: list[Tensor]) -> Tensor:
+    """Return a flat copy of the numbers of a tensor whose memory is none of some weights'."""
+    kept = torch.ones(tensor.numel(), dtype=torch.bool)
+    for weight in weights:
+        first = (weight.data_ptr() - tensor.data_ptr()) // tensor.element_size()
+        kept[max(0, first) : max(0, first + weight.numel())] = False
+    return tensor.detach().flatten()[kept]
 
 
-def test_declared_parameters_do_move(settings, accelerator):
-    made = prepare(settings)
+def test_declared_parameters_do_move(made, accelerator, rate):
     made.method.begin(made.stages[0])
-    before = [w.detach().clone() for g in made.method.parameters() for w in g.parameters]
-    stage, progress = made.stages[0], Progress()
-    train = TrainSettings(lr=1e-2, batch=4)
-    train_stage(made.method, stage, train, accelerator, progress, lambda *_: None)
-    after = [w for g in made.method.parameters() for w in g.parameters]
+    before = [weight.detach().clone() for weight in declared(made)]
+    train(made, accelerator, made.stages[0], rate[0])
+    after = declared(made)
     assert all(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
 
 
-def test_earlier_loras_stay_bit_identical_while_a_later_task_is_learned(settings, accelerator):
-    made = prepare(settings)
-    chosen = method_class(settings.method.name)
-    learn(made, accelerator, made.stages[0])
-    made.method.end(made.stages[0])
-    layers = [m for m in made.backbone.model.modules() if isinstance(m, MixtureLinear)]
-    grows = layers and settings.method.name != "sin_lora"
-    old = [[stack.clone() for stack in layer.bank.stacks()[:2]] for layer in layers]
-    frozen = {n: p.detach().clone() for n, p in made.backbone.model.named_parameters()}
-    learn(made, accelerator, made.stages[1])
-    if grows:
-        for layer, stacks in zip(layers, old, strict=True):
-            for before, after in zip(stacks, layer.bank.stacks(), strict=False):
+def test_the_pretrained_weights_stay_bit_identical_unless_they_are_what_learns(learned):
+    made, before = learned
+    settings = made.settings.method.settings
+    made.method.route(made.stages[-1].task if made.method.needs_task_id else None)
+    after = dict(made.backbone.model.named_parameters())
+    same = [name for name, old in before.items() if torch.equal(old, after[name])]
+    assert same == ([] if made.method.trains_base(settings) else list(before))
+
+
+@pytest.mark.parametrize("case", GROWING, indirect=True)
+def test_earlier_loras_stay_bit_identical_while_a_later_task_is_learned(made, accelerator, rate):
+    mixture = made.method.mixture
+    old: dict[str, list[Tensor]] = {}
+    for stage in made.stages:
+        made.method.begin(stage)
+        train(made, accelerator, stage, rate[0])
+        made.method.end(stage)
+        for name, layer in mixture.layers.items():
+            now = layer.bank.stacks()[:2]
+            for before, after in zip(old.get(name, []), now, strict=name in old):
                 assert torch.equal(before, after[: len(before)])
                 assert len(after) > len(before)
-    if not chosen.trains_base(settings.method.settings):
-        now = dict(made.backbone.model.named_parameters())
-        kept = [name for name in frozen if not name.rsplit(".", 1)[-1].endswith("_tail")]
-        assert kept and all(torch.equal(frozen[name], now[name]) for name in kept)
+            old[name] = [stack.clone() for stack in now]
+    assert len(mixture) == len(made.stages) == 2
 
 
-def test_a_stage_gives_a_method_no_way_to_later_tasks(settings):
-    made = prepare(settings)
-    first = made.stages[0]
-    assert {row.task for row in first.rows} == {first.task}
-    fields = {"index", "task", "rows", "steps", "sources", "prefix", "form"}
-    assert set(first.__dict__) == fields
-    assert not any(source.dev or source.test for source in first.sources)
-    assert {source.name for source in first.sources} == {first.task}
+def test_a_stage_gives_a_method_no_way_to_later_tasks(made):
+    names = [task.name for task in made.stream.tasks]
+    joint = made.method.schedule == "joint"
+    assert len(made.stages) == (1 if joint else len(names))
+    for stage, name in zip(made.stages, names, strict=False):
+        own = names if joint else [name]
+        assert {row.task for row in stage.rows} == set(own)
+        assert [source.name for source in stage.sources] == own
+        assert not any(source.dev or source.test for source in stage.sources)
+        fields = {"index", "task", "rows", "steps", "sources", "prefix", "form"}
+        assert set(stage.__dict__) == fields
 
 
-def test_restored_state_gives_the_same_answers(settings, accelerator):
-    made, other = prepare(settings), prepare(settings)
-    learn(made, accelerator, made.stages[0])
-    made.method.end(made.stages[0])
-    state = made.method.state()
-    other.method.restore(state)
-    assert torch.equal(logits(made), logits(other))
+def test_restored_state_gives_the_same_answers(settings, learned):
+    made, _ = learned
+    other = prepare(settings)
+    other.method.restore(made.method.state())
+    for index in range(len(made.stream.tasks)):
+        assert torch.equal(logits(made, index), logits(other, index))
 
 
-def logits(made):
-    """Return the logits of a few rows."""
-    from amlora.engine.batch import collate, target_logits
+def test_a_tasks_name_changes_no_answer(learned):
+    made, _ = learned
+    for index, task in enumerate(made.stream.tasks):
+        renamed = dataclasses.replace(task, name="something else")
+        rows = encode_rows(made.backbone, renamed, task.test, prefix="off", form="full")
+        assert {row.task for row in rows} == {"something else"}
+        assert torch.equal(logits(made, index), logits(made, index, rows))
 
+
+def logits(made, index, rows=None):
+    """Return the logits of a few of a task's rows, or of others that are said to be that task's."""
+    method, name = made.method, made.stream.tasks[index].name
+    method.route(name if method.needs_task_id else None)
     made.backbone.model.eval()
-    batch = collate(made.scored[0][:3], made.backbone, share=1.0)
     with torch.inference_mode():
-        return target_logits(made.backbone, batch)
+        read = method.readable((rows or made.scored[index])[:3])
+        return target_logits(made.backbone, collate(read, made.backbone, share=1.0))

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,28 +14,81 @@ from amlora.engine.checkpoint import COMMIT
 from amlora.experiment.plan import plan
 from amlora.experiment.run import run
 from amlora.experiment.stop import Interrupted
+from amlora.methods import method_class
+from amlora.methods.base import Method
 from contract.conftest import tiny_settings
 from killed import Kill, bits, killed
 from stopped import Listening, StopAt
 
+ONE_FAMILY = pytest.mark.parametrize(
+    "any_folder", ["llama", pytest.param("t5", marks=pytest.mark.slow)], indirect=True
+)
+"""For tests that take a run or more for every case."""
 
+
+@ONE_FAMILY
 def test_the_same_seed_gives_the_same_record_bit_for_bit(settings, whole, tmp_path):
     again = run(settings, runs=tmp_path)
     assert bits(again) == bits(whole)
     assert again.name == whole.name
 
 
-@pytest.mark.parametrize(
-    "any_folder", ["llama", pytest.param("t5", marks=pytest.mark.slow)], indirect=True
-)
+@ONE_FAMILY
 def test_a_run_stopped_again_and_again_goes_on_to_the_same_record(settings, whole, tmp_path):
-    for steps in (1, 3, 3):  # in the first stage, at its end, in the second one
+    for steps in (1, 3, 3):  # of a sequence: in the first stage, at its end, in the second one
         with pytest.raises(Interrupted):
             run(settings, runs=tmp_path, progress=StopAt(steps))
     folder = tmp_path / whole.name
     steps = [json.loads(line)["step"] for line in (folder / "log.jsonl").read_text().splitlines()]
-    assert steps == [1, 2, 3, 4, 1, 2, 3]
+    joint = method_class(settings.method.name).schedule == "joint"
+    assert steps == ([1, 2, 3, 4, 5, 6, 7] if joint else [1, 2, 3, 4, 1, 2, 3])
     assert bits(run(settings, runs=tmp_path)) == bits(whole)
+
+
+@ONE_FAMILY
+def test_a_later_tasks_rows_change_nothing_of_what_was_before_it(
+    any_folder, case, task_files, whole, tmp_path
+):
+    tasks = shutil.copytree(task_files, tmp_path / "tasks")
+    path = tasks / "topic" / "train.jsonl"
+    path.write_text(path.read_text().replace(" is ", " was never "))
+    settings = tiny_settings(any_folder, tasks, case)
+    altered = run(settings, runs=tmp_path / "runs")
+    before, after = record(whole), record(altered)
+    assert before["stream_digest"] != after["stream_digest"]
+    joint = method_class(settings.method.name).schedule == "joint"
+    earlier = 0 if joint else 1  # stages before the altered rows are read
+    assert after["R"][: 1 + earlier] == before["R"][: 1 + earlier]
+    assert after["stages"][:earlier] == before["stages"][:earlier]
+    assert after["stages"][earlier]["losses"] != before["stages"][earlier]["losses"]
+    assert answers(altered, earlier) == answers(whole, earlier)
+
+
+def record(folder: Path) -> dict[str, Any]:
+    """Return a finished run's record."""
+    return json.loads((folder / "record.json").read_text())
+
+
+def answers(folder: Path, stages: int) -> list[str]:
+    """Return the lines of rows.jsonl that were written before so many stages were over."""
+    lines = (folder / "rows.jsonl").read_text().splitlines()
+    return [line for line in lines if json.loads(line)["after"] < stages]
+
+
+@pytest.mark.parametrize("name", ["seq_ft", "per_task_ft"])
+def test_a_method_is_told_the_task_only_if_it_says_that_it_needs_it(
+    llama_folder, task_files, tmp_path, monkeypatch, name
+):
+    method, told = method_class(name), set()
+    route = method.route
+
+    def listen(self: Method, task: str | None) -> None:
+        told.add(task)
+        route(self, task)
+
+    monkeypatch.setattr(method, "route", listen)
+    run(tiny_settings(llama_folder, task_files, name), runs=tmp_path)
+    assert told == ({"feel", "topic"} if method.needs_task_id else {None})
 
 
 def test_a_finished_run_is_not_done_again(settings, whole):

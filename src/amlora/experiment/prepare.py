@@ -10,7 +10,8 @@ import msgspec
 
 from amlora.engine.backbone import Backbone, load_backbone, weights_fingerprint
 from amlora.engine.batch import steps_of
-from amlora.engine.encode import Row, encode_rows
+from amlora.engine.encode import Row
+from amlora.engine.tokens import cached_rows
 from amlora.errors import InputError
 from amlora.experiment.config import RunSettings, resolved
 from amlora.files import digest
@@ -79,12 +80,12 @@ def prepare(settings: RunSettings) -> Prepared:
     }
     wanted = settings.stream
     train = [
-        encode_rows(backbone, task, task.train, prefix=wanted.prefix, form=wanted.form)
+        cached_rows(backbone, task, task.train, prefix=wanted.prefix, form=wanted.form)
         for task in stream.tasks
     ]
     split = settings.evaluate.split
     scored = [
-        encode_rows(
+        cached_rows(
             backbone,
             task,
             task.test if split == "test" else task.dev,
@@ -174,11 +175,15 @@ def plan_stages(
 
 
 def check_per_task(settings: RunSettings, stream: TaskStream) -> None:
-    """Check settings that are given one per task."""
-    chosen = msgspec.to_builtins(settings.method.settings)
-    for key, value in chosen.items():
-        per_task = isinstance(value, list | tuple) and key == "sparsity"
-        if per_task and len(value) != len(stream.tasks):
+    """Check settings that are given one per task.
+
+    Raises:
+        InputError: a list of another length than the stream.
+    """
+    values = msgspec.to_builtins(settings.method.settings)
+    for key in method_class(settings.method.name).per_task:
+        value = values[key]
+        if isinstance(value, list | tuple) and len(value) != len(stream.tasks):
             raise InputError(
                 f"stream {stream.name!r} has {len(stream.tasks)} tasks but method.{key} has"
                 f" {len(value)} values; give one number, or one per task."

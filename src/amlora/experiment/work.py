@@ -222,6 +222,7 @@ class Work:
         except NonFiniteLoss:
             self.keep(index, "train", progress)
             raise
+        progress.moments = {}  # twice the trained weights, which evaluation has no use for
         self.spent("train")
 
     def log(self, index: int, state: Progress, terms: dict[str, float]) -> None:

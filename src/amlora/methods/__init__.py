@@ -11,8 +11,16 @@ if TYPE_CHECKING:
 
 METHODS: dict[str, str] = {
     "am_lora": "amlora.methods.am_lora:AMLoRA",
+    "ewc": "amlora.methods.ewc:EWC",
     "inc_lora": "amlora.methods.inc_lora:IncLoRA",
+    "l2p": "amlora.methods.l2p:L2P",
+    "lfpt5": "amlora.methods.lfpt5:LFPT5",
     "mean_lora": "amlora.methods.mean_lora:MeanLoRA",
+    "mtl": "amlora.methods.mtl:MTL",
+    "o_lora": "amlora.methods.o_lora:OLoRA",
+    "per_task_ft": "amlora.methods.per_task_ft:PerTaskFT",
+    "prog_prompt": "amlora.methods.prog_prompt:ProgPrompt",
+    "replay": "amlora.methods.replay:Replay",
     "seq_ft": "amlora.methods.seq_ft:SeqFT",
     "sin_lora": "amlora.methods.sin_lora:SinLoRA",
 }

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from amlora.engine.backbone import Backbone
 from amlora.methods.base import Group, Stage, Terms
 from amlora.methods.lora import LoRAMethod, LoRASettings
+from amlora.methods.parts.per_task import PerTask, check_values, number_of, numbers
 from amlora.mixture.bank import Start, Trained
 
 
@@ -28,7 +29,7 @@ class AMLoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """The selectors' learning rate; None for that of the LoRAs."""
     start: Start = "uniform"
     """How a new selector starts; the paper does not say."""
-    sparsity: float | tuple[float, ...] = 1e-5
+    sparsity: PerTask = 1e-5
     """lambda of equation 6, one number or one per task (section 7.3)."""
     sparsity_form: Literal["loss", "proximal"] = "loss"
     """In the loss, as the paper does; or a soft threshold of lr * lambda after each step, which
@@ -40,13 +41,22 @@ class AMLoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Multiply the mixture by one (the paper) or by N + 1: uniform scores then give a plain sum."""
 
     def __post_init__(self) -> None:
-        """Check the values."""
-        values = self.sparsity if isinstance(self.sparsity, tuple) else (self.sparsity,)
-        for value in values:
-            if not (value >= 0 and math.isfinite(value)):
-                raise ValueError(f"sparsity must be at least 0, got {value}.")
-        if self.selector_lr is not None and self.selector_lr <= 0:
+        """Check the values, and refuse what would have no effect."""
+        check_values("sparsity", self.sparsity)
+        if self.selector_lr is not None and not (
+            self.selector_lr > 0 and math.isfinite(self.selector_lr)
+        ):
             raise ValueError(f"selector_lr must be above 0, got {self.selector_lr}.")
+        penalised = any(numbers(self.sparsity))
+        if self.selectors == "none":
+            if self.selector_lr is not None:
+                raise ValueError('selector_lr has no effect while selectors is "none".')
+            if penalised:
+                raise ValueError(
+                    'sparsity has no effect while selectors is "none"; set sparsity to 0.'
+                )
+        if self.sparsity_form == "proximal" and not penalised:
+            raise ValueError('sparsity_form "proximal" has no effect while sparsity is 0.')
 
 
 class AMLoRA(LoRAMethod):
@@ -54,6 +64,7 @@ class AMLoRA(LoRAMethod):
 
     combine = "attention"
     Settings = AMLoRASettings
+    per_task = ("sparsity",)
 
     def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
         self.options = cast(AMLoRASettings, settings)
@@ -82,20 +93,19 @@ class AMLoRA(LoRAMethod):
 
     def penalty(self) -> Terms:
         """Return the L1 term of equation 6."""
-        if self.options.sparsity_form == "loss" and self.strength and self.selectors != "none":
+        if self.options.sparsity_form == "loss" and self.strength:
             return {"sparsity": self.strength * self.mixture.sparsity()}
         return {}
 
     def before_step(self, stage: Stage, step: int) -> None:
         """Set this stage's lambda, and let the newcomer in by exp(offset) growing from 0 to 1."""
-        values = self.options.sparsity
-        self.strength = values[stage.index] if isinstance(values, tuple) else values
+        self.strength = number_of(self.options.sparsity, stage.index)
         if self.options.newcomer == "ramp":
             self.mixture.control.newcomer = math.log(min(1.0, 2 * (step + 1) / stage.steps))
 
     def after_step(self, stage: Stage, step: int, lr: dict[str, float]) -> None:
         """Apply the proximal form of the L1 term: move each weight towards 0 by lr * lambda."""
-        if self.options.sparsity_form == "proximal" and "selector" in lr:
+        if self.options.sparsity_form == "proximal":
             with torch.no_grad():
                 for selector in self.mixture.selector_parameters():
                     selector.copy_(F.softshrink(selector, lr["selector"] * self.strength))

@@ -82,6 +82,8 @@ class Method:
     """Whether `route` must be told the task before an answer."""
     stores_examples: ClassVar[bool] = False
     """Whether rows of earlier tasks are kept, or made up, and trained on again."""
+    per_task: ClassVar[tuple[str, ...]] = ()
+    """Settings that may be a list with one number per task, whose length a run checks."""
     version: ClassVar[int] = 1
     """Raised when the same settings would give other results: a part of every run's identity."""
     Settings: ClassVar[type[msgspec.Struct]] = NoSettings

@@ -7,7 +7,6 @@ and the shared prefix of `engine/prefix.py` need to know nothing of soft prompts
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from torch.nn import functional as F
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row
+from amlora.errors import InputError
 
 
 class PromptEmbedding(nn.Module):
@@ -34,32 +34,53 @@ class PromptEmbedding(nn.Module):
         """The frozen weight: some models read a dtype through it."""
         return self.base.weight
 
+    @property
+    def first(self) -> int:
+        """V, the id of the first soft vector."""
+        return self.base.num_embeddings
+
     def forward(self, ids: Tensor) -> Tensor:
-        """Map (rows, tokens) ids to (rows, tokens, D) in the base's dtype."""
-        first = self.base.num_embeddings
-        soft = ids >= first
-        out = self.base(ids.masked_fill(soft, 0))
+        """Map (rows, tokens) ids to (rows, tokens, D) in the base's dtype.
+
+        Raises:
+            IndexError: an id behind the last vector (on a GPU the device's own assertion).
+        """
         table = self.vectors()
         if not len(table):
-            return out
-        own = F.embedding((ids - first).clamp(min=0), table)
+            return self.base(ids)
+        soft = ids >= self.first
+        out = self.base(ids.masked_fill(soft, 0))
+        own = F.embedding((ids - self.first).clamp(min=0), table)
         return torch.where(soft.unsqueeze(-1), own.to(out.dtype), out)
 
 
 def add_prompts(backbone: Backbone) -> PromptEmbedding:
-    """Freeze a model and put a `PromptEmbedding` around its input embedding."""
+    """Freeze a model and put a `PromptEmbedding` around its input embedding.
+
+    Raises:
+        InputError: the model's input embedding is no plain table.
+    """
     model = backbone.model
+    base = model.get_input_embeddings()
+    if not isinstance(base, nn.Embedding):
+        raise InputError(
+            f"model.name: the input embedding of {backbone.name!r} is {type(base).__name__}, no"
+            " table of vectors that soft prompts could be added to."
+        )
     model.requires_grad_(False)
-    embedding = PromptEmbedding(cast(nn.Embedding, model.get_input_embeddings()))
+    embedding = PromptEmbedding(base)
     model.set_input_embeddings(embedding)
     return embedding
 
 
 def from_vocabulary(embedding: PromptEmbedding, count: int, generator: torch.Generator) -> Tensor:
-    """Return (count, D) float32 embeddings of random tokens, a prompt's start (Lester 2021)."""
-    chosen = torch.randint(embedding.base.num_embeddings, (count,), generator=generator)
-    weight = embedding.base.weight
-    return weight.detach()[chosen.to(weight.device)].float().clone()
+    """Return (count, D) float32 embeddings of random tokens, a prompt's start (Lester 2021).
+
+    They are what the model reads for these tokens: some scale the table's rows first.
+    """
+    chosen = torch.randint(embedding.first, (count,), generator=generator)
+    with torch.no_grad():
+        return embedding.base(chosen.to(embedding.weight.device)).float()
 
 
 def in_front(rows: Sequence[Row], ids: Sequence[int]) -> list[Row]:
@@ -70,3 +91,21 @@ def in_front(rows: Sequence[Row], ids: Sequence[int]) -> list[Row]:
 def behind(rows: Sequence[Row], ids: Sequence[int]) -> list[Row]:
     """Return rows with some ids between prompt and answer."""
     return [replace(row, prompt_ids=(*row.prompt_ids, *ids)) for row in rows]
+
+
+def check_positions(backbone: Backbone, rows: Sequence[Row]) -> None:
+    """Refuse rows that soft prompts made longer than what a decoder-only model can read.
+
+    Raises:
+        InputError: naming the limit.
+    """
+    limit = vars(backbone.model.config.get_text_config()).get("max_position_embeddings")
+    if backbone.family == "encoder-decoder" or limit is None:
+        return
+    for row in rows:
+        needed = len(row.prompt_ids) + len(row.answer_ids)
+        if needed > limit:
+            raise InputError(
+                f"model.max_tokens is {backbone.settings.max_tokens}: row {row.row} of {row.task}"
+                f" needs {needed} positions with its soft prompts; the model has {limit}."
+            )

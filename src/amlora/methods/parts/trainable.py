@@ -82,10 +82,12 @@ class OneLoRA:
 
     def weights(self) -> dict[str, nn.Parameter]:
         """Return A and B of every layer by name; there are none before the first `begin`."""
-        banks = {name: layer.bank for name, layer in self.mixture.layers.items()}
-        tails = {f"{name}.a": bank.a_tail for name, bank in banks.items()}
-        tails |= {f"{name}.b": bank.b_tail for name, bank in banks.items()}
-        return {name: tail for name, tail in tails.items() if tail is not None}
+        return {
+            f"{name}.{stack}": tail
+            for name, layer in self.mixture.layers.items()
+            for stack, tail in (("a", layer.bank.a_tail), ("b", layer.bank.b_tail))
+            if tail is not None
+        }
 
     def stored_parameters(self) -> int:
         """Return the LoRA's size."""

@@ -1,0 +1,69 @@
+"""Rows as token ids, kept in the user's cache, so that a split is tokenised and shortened once.
+
+A file is named by the hash of all that decides the ids: the tokenizer, the words around the texts,
+the texts, and the longest prompt. A damaged one is made again.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import tokenizers
+
+from amlora import files
+from amlora.engine.backbone import Backbone
+from amlora.engine.encode import Row, encode_rows
+from amlora.errors import InputError
+from amlora.streams.prompt import Form, Prefix
+from amlora.streams.task import Example, Task, plain
+
+WORTH = 1000
+"""Rows from which a file is kept; fewer are tokenised in a second."""
+FORMAT = 1  # raised when `encode.py` gives other ids for the same texts
+
+
+def cached_rows(
+    backbone: Backbone, task: Task, examples: Sequence[Example], *, prefix: Prefix, form: Form
+) -> list[Row]:
+    """Return what `encode_rows` returns, from the cache where it is there.
+
+    Raises:
+        InputError: as `encode_rows`.
+    """
+    if len(examples) < WORTH:
+        return encode_rows(backbone, task, examples, prefix=prefix, form=form)
+    path = place(backbone, task, examples, prefix=prefix, form=form)
+    if files.exists(path):
+        try:
+            found = files.read_sealed(path)
+            pairs = zip(found["prompts"], found["answers"], strict=True)
+            return [
+                Row(task.name, example.row, tuple(prompt), tuple(answer), example.label)
+                for example, (prompt, answer) in zip(examples, pairs, strict=True)
+            ]
+        except InputError:
+            files.remove(path)
+    rows = encode_rows(backbone, task, examples, prefix=prefix, form=form)
+    ids = {"prompts": [row.prompt_ids for row in rows], "answers": [row.answer_ids for row in rows]}
+    files.make_folder(path.parent)
+    files.write_sealed(path, ids)
+    return rows
+
+
+def place(
+    backbone: Backbone, task: Task, examples: Sequence[Example], *, prefix: Prefix, form: Form
+) -> Path:
+    """Return the file of a split's ids."""
+    tokenizer = backbone.tokenizer.backend_tokenizer
+    assert isinstance(tokenizer, tokenizers.Tokenizer), "load_backbone refuses slow tokenizers"
+    words = [task.name, task.instruction, list(task.options), task.category, task.dataset]
+    decisive = {
+        "format": FORMAT,
+        "tokenizers": tokenizers.__version__,
+        "tokenizer": tokenizer.to_str(),
+        "family": backbone.family,
+        "end": backbone.end_id,
+        "longest": backbone.settings.max_tokens,
+        "words": [*words, task.cue, task.show_options, prefix, form],
+        "examples": plain(tuple(examples)),
+    }
+    return files.cache_folder() / "tokens" / f"{files.digest(decisive)}.json"

@@ -1,0 +1,249 @@
+"""LFPT5: one soft prompt that answers, and writes examples of earlier tasks (Qin & Joty 2022).
+
+The model is frozen. One prompt serves all tasks and is carried from each to the next. It learns to
+answer a task's rows and, at the same time, to write its texts given their labels. Before the next
+task it writes a few examples of every earlier one; they are learned along with the new rows, and a
+distillation term holds the prompt, on them, to what it answered before.
+
+    loss = task + lm_weight * lm + kd_weight * KL(former prompt || prompt)
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from amlora import files
+from amlora.engine.backbone import Backbone
+from amlora.engine.batch import Batch, collate, seed_of, target_logits
+from amlora.engine.encode import Row, encode_rows
+from amlora.methods.base import Group, Method, Stage, State, Terms
+from amlora.methods.parts.distil import drift, token_loss
+from amlora.methods.parts.memory import Memory
+from amlora.methods.parts.prompts import add_prompts, behind, check_positions, from_vocabulary
+from amlora.methods.parts.pseudo import PseudoSettings, make_texts, report
+from amlora.methods.parts.texts import text_rows, words_of
+from amlora.streams.task import Example, Task
+
+
+class LFPT5Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The prompt, the weights of the terms, and the pseudo examples."""
+
+    length: int = 100
+    """Soft vectors behind each input: Lester et al. 2021 and the original's code; its runs, 300."""
+    lr: float | None = None
+    """The prompt's learning rate; None for train.lr (the original: 0.5, with Adafactor)."""
+    lm_weight: float = 0.25
+    """Weight of learning to write the texts (the original: 0.25)."""
+    kd_weight: float = 0.01
+    """Weight of the distillation (the original's runs: 0.01); 0 for none."""
+    ratio: float = 0.25
+    """Pseudo examples that each step reads on top of its new rows, per new row; at least one. Ours:
+    the original shuffles them into the new task's rows."""
+    pseudo: PseudoSettings = PseudoSettings()
+    """How pseudo examples are made."""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.length < 1:
+            raise ValueError(f"length must be at least 1, got {self.length}.")
+        if self.lr is not None and not (self.lr > 0 and math.isfinite(self.lr)):
+            raise ValueError(f"lr must be above 0, got {self.lr}.")
+        if not (self.lm_weight > 0 and math.isfinite(self.lm_weight)):
+            raise ValueError(f"lm_weight must be above 0, got {self.lm_weight}.")
+        if not (self.kd_weight >= 0 and math.isfinite(self.kd_weight)):
+            raise ValueError(f"kd_weight must be at least 0, got {self.kd_weight}.")
+        if not 0 < self.ratio <= 100:
+            raise ValueError(f"ratio must be above 0 and at most 100, got {self.ratio}.")
+
+
+class LFPT5(Method):
+    """Generative replay with prompt tuning: nothing of a task's data outlives its stage."""
+
+    stores_examples = True
+    Settings = LFPT5Settings
+
+    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
+        super().__init__(backbone, settings, seed=seed)
+        self.options = cast(LFPT5Settings, settings)
+        self.embedding = add_prompts(backbone)
+        self.prompt: nn.Parameter | None = None  # (P, D), from the first `begin` on
+        self.former: Tensor | None = None  # the prompt before this task: the teacher
+        self.learned: list[Task] = []  # the words around earlier tasks' texts
+        self.memory = Memory()  # this stage's pseudo examples, asked for their labels
+        self.told: list[dict[str, Any]] = []  # lines of pseudo.jsonl
+        self.made_up: frozenset[tuple[str, str]] = frozenset()  # its rows, by task and row
+        self.texts_of: dict[tuple[str, str], Row] = {}  # rows that write a text, likewise
+        self.lm_share = 0.0  # 1 / targets of the step's texts
+        self.kd_share = 0.0  # 1 / targets of the step's pseudo examples, texts included
+
+    def soft_ids(self) -> range:
+        """Return the ids of the soft vectors; none before the first task."""
+        count = 0 if self.prompt is None else len(self.prompt)
+        return range(self.embedding.first, self.embedding.first + count)
+
+    def put(self, vectors: Tensor) -> None:
+        """Make these the prompt, frozen."""
+        prompt = nn.Parameter(vectors, requires_grad=False)
+        self.prompt = prompt
+        self.embedding.vectors = lambda: prompt
+
+    def begin(self, stage: Stage) -> None:
+        """Start the prompt at the first task; later, write examples of the earlier ones."""
+        if self.prompt is None:
+            generator = torch.Generator().manual_seed(seed_of(self.seed, stage.index, "prompt"))
+            self.put(from_vocabulary(self.embedding, self.options.length, generator))
+        assert self.prompt is not None
+        if self.learned:
+            self.write(stage)
+            self.former = self.prompt.detach().clone()
+        self.open(stage)
+
+    def write(self, stage: Stage) -> None:
+        """Make this stage's pseudo examples, with the prompt as it is."""
+        self.memory = Memory()
+        taken: set[str] = set()
+        for task in self.learned:
+            made = make_texts(
+                self.backbone,
+                task,
+                self.soft_ids(),
+                self.options.pseudo,
+                prefix=stage.prefix,
+                form=stage.form,
+                key=(self.seed, stage.index),
+                taken=taken,
+            )
+            first = f"pseudo:{stage.index}:"
+            self.told += report(made, task, stage.index, first=first, number=len(self.memory))
+            examples = self.pseudo_examples(stage, task)
+            self.memory.add(
+                encode_rows(self.backbone, task, examples, prefix=stage.prefix, form=stage.form)
+            )
+
+    def pseudo_examples(self, stage: Stage, task: Task) -> list[Example]:
+        """Return what was made of a task for this stage."""
+        place = (stage.index, task.name)
+        return [
+            Example(text=line["text"], label=line["label"], row=line["row"])
+            for line in self.told
+            if (line["stage"], line["task"]) == place and "text" in line
+        ]
+
+    def open(self, stage: Stage) -> None:
+        """Let the prompt learn, and prepare the rows that it learns to write.
+
+        Raises:
+            InputError: with the prompt, a row is longer than what the model can read.
+        """
+        assert self.prompt is not None
+        self.prompt.requires_grad_(True)
+        longest = self.options.pseudo.max_text_tokens
+        wanted = [(task, task.train) for task in stage.sources if task.options]
+        wanted += [(task, self.pseudo_examples(stage, task)) for task in self.learned]
+        made = [
+            row
+            for task, examples in wanted
+            for row in text_rows(self.backbone, task, examples, longest=longest)
+        ]
+        self.texts_of = {(row.task, row.row): row for row in made}
+        self.made_up = frozenset((row.task, row.row) for row in self.memory.rows)
+        # Later, a text of any length may be written where these stand.
+        full = [replace(row, answer_ids=(self.backbone.pad_id,) * longest) for row in made]
+        check_positions(self.backbone, self.readable([*stage.rows, *full]))
+
+    def step_rows(self, stage: Stage, step: int, rows: Sequence[Row]) -> Sequence[Row]:
+        """Add pseudo examples, drawn anew for each step, and count the targets of all terms."""
+        if self.memory:
+            count = max(1, round(self.options.ratio * len(rows)))
+            rows = [*rows, *self.memory.draw(count, self.seed, stage.index, step, "pseudo")]
+        keys = [(row.task, row.row) for row in rows]
+        texts = [len(self.texts_of[key].answer_ids) if key in self.texts_of else 0 for key in keys]
+        read = zip(rows, keys, texts, strict=True)
+        held = [len(row.answer_ids) + text for row, key, text in read if key in self.made_up]
+        self.lm_share = 1 / sum(texts) if any(texts) else 0.0
+        self.kd_share = 1 / sum(held) if held else 0.0
+        return rows
+
+    def readable(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Put the prompt between input and answer."""
+        return behind(rows, self.soft_ids())
+
+    def parameters(self) -> list[Group]:
+        """Return the prompt."""
+        assert self.prompt is not None
+        return [Group("prompt", [self.prompt], self.options.lr)]
+
+    def loss(self, batch: Batch) -> Terms:
+        """Return the three terms; each adds up over the step to a mean over its own targets."""
+        answers = target_logits(self.backbone, batch).float()
+        terms = {"task": batch.share * token_loss(answers, batch.labels)}
+        read = [(batch, answers)]
+        if self.lm_share:
+            keys = [(row.task, row.row) for row in batch.rows]
+            rows = [self.texts_of[key] for key in keys if key in self.texts_of]
+            total = answers.new_zeros(())
+            if rows:
+                texts = collate(self.readable(rows), self.backbone, share=self.lm_share)
+                logits = target_logits(self.backbone, texts).float()
+                read.append((texts, logits))
+                total = token_loss(logits, texts.labels)
+            terms["lm"] = self.options.lm_weight * self.lm_share * total
+        if self.kd_share and self.options.kd_weight:
+            moved = torch.stack([self.moved(*part) for part in read]).sum()
+            terms["distil"] = self.options.kd_weight * self.kd_share * moved
+        return terms
+
+    def moved(self, batch: Batch, logits: Tensor) -> Tensor:
+        """Return how far the prompt has moved on a batch's pseudo examples, summed over targets."""
+        assert self.former is not None
+        keys = [(row.task, row.row) for row in batch.rows]
+        chosen = [i for i, key in enumerate(keys) if key in self.made_up]
+        return drift(self.backbone, self.embedding, self.former, batch, logits, chosen)
+
+    def end(self, stage: Stage) -> None:
+        """Freeze the prompt; of the task, keep the words around its texts."""
+        assert self.prompt is not None
+        self.prompt.requires_grad_(False)
+        self.former = None
+        self.texts_of = {}
+        self.learned += [words_of(task) for task in stage.sources]
+
+    def stored_parameters(self) -> int:
+        """Return the prompt's size."""
+        return 0 if self.prompt is None else self.prompt.numel()
+
+    def stored_examples(self) -> list[Row]:
+        """Return this stage's pseudo examples: none is ever a real one."""
+        return list(self.memory.rows)
+
+    def texts(self) -> dict[str, str]:
+        """Return pseudo.jsonl: each example that was kept, and for each label what was not."""
+        return {"pseudo.jsonl": "".join(files.line(line) + "\n" for line in self.told)}
+
+    def state(self) -> State:
+        """Return both prompts, the pseudo examples, and the words of the tasks learned."""
+        held = {"prompt": self.prompt, "former": self.former}
+        tensors = {name: each.detach() for name, each in held.items() if each is not None}
+        learned = [msgspec.json.decode(msgspec.json.encode(task)) for task in self.learned]
+        values = {"learned": learned, "memory": self.memory.plain(), "told": list(self.told)}
+        return State(tensors, values)
+
+    def restore(self, state: State) -> None:
+        """Take them back, frozen."""
+        device = self.backbone.model.device
+        tensors = {name: each.to(device, copy=True) for name, each in state.tensors.items()}
+        self.put(tensors["prompt"])
+        self.former = tensors.get("former")
+        self.learned = msgspec.convert(state.values["learned"], list[Task])
+        self.memory = Memory.from_plain(state.values["memory"])
+        self.told = list(state.values["told"])
+
+    def resume(self, state: State, stage: Stage) -> None:
+        """Take them back and let the prompt learn again."""
+        self.restore(state)
+        self.open(stage)

@@ -1,0 +1,78 @@
+"""O-LoRA: a new LoRA per task, kept orthogonal to the earlier ones (Wang et al. 2023).
+
+All LoRAs are summed as in IncLoRA. While one is learned, |A_old A_new^T|_1 is added to the loss, so
+that it reads other directions of the input than the frozen ones do (arXiv 2310.14152; absolute
+values, not squares, as in the authors' code). The frozen LoRAs act as one LoRA of rank N * R, in
+the layer and in this term.
+"""
+
+from typing import cast
+
+import msgspec
+import torch
+from torch import Tensor
+
+from amlora.engine.backbone import Backbone
+from amlora.methods.base import Stage, Terms
+from amlora.methods.lora import LoRAMethod, LoRASettings
+from amlora.methods.parts.per_task import PerTask, check_values, number_of
+from amlora.mixture.bank import Bank
+
+
+class OLoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The LoRAs and the weights of the two terms, lambda 1 and 2 of the authors' scripts."""
+
+    lora: LoRASettings = LoRASettings()
+    strength: PerTask = 0.5
+    """Times the orthogonality term, one number or one per task (0.5 in the scripts of orders 1 to
+    3); the first task has no such term."""
+    l2: PerTask = 0.0
+    """Times the L2 norms of the new A and B, one number or one per task (0 in those scripts)."""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_values("strength", self.strength)
+        check_values("l2", self.l2)
+
+
+class OLoRA(LoRAMethod):
+    """Learn each task in directions that earlier tasks do not use."""
+
+    combine = "sum"
+    Settings = OLoRASettings
+    per_task = ("strength", "l2")
+
+    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
+        self.options = cast(OLoRASettings, settings)
+        self.strength = self.l2 = 0.0  # of the current stage
+        super().__init__(backbone, settings, seed=seed, lora=self.options.lora)
+
+    def before_step(self, stage: Stage, step: int) -> None:
+        """Set this stage's weights."""
+        self.strength = number_of(self.options.strength, stage.index)
+        self.l2 = number_of(self.options.l2, stage.index)
+
+    def penalty(self) -> Terms:
+        """Return both terms over all adapted layers, those of weight 0 left out."""
+        banks = [layer.bank for layer in self.mixture.layers.values()]
+        terms: Terms = {}
+        if self.strength and len(self.mixture) > 1:
+            terms["orthogonality"] = (
+                self.strength * torch.stack([overlap(*old_and_new(bank)) for bank in banks]).sum()
+            )
+        if self.l2:
+            tails = self.mixture.lora_parameters()
+            norms = torch.stack([torch.linalg.vector_norm(tail) for tail in tails])
+            terms["l2"] = self.l2 * norms.sum()
+        return terms
+
+
+def old_and_new(bank: Bank) -> tuple[Tensor, Tensor]:
+    """Return the frozen A (K - R, D_in) of all earlier LoRAs, and the trained A (R, D_in)."""
+    new = bank.tails()[0]
+    return bank.a[: len(bank.a) - len(new)], new
+
+
+def overlap(old: Tensor, new: Tensor) -> Tensor:
+    """Return the sum of |a . a'| over all rows a of old (K, D) and a' of new (R, D)."""
+    return (old @ new.T).abs().sum()

@@ -1,0 +1,125 @@
+"""Replay: some rows of every task are kept and read again with those of later tasks."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal, cast
+
+import msgspec
+import torch
+
+from amlora.engine.backbone import Backbone
+from amlora.engine.batch import seed_of
+from amlora.engine.encode import Row
+from amlora.methods.base import Stage, State
+from amlora.methods.parts.memory import Memory
+from amlora.methods.parts.trainable import TrainableSettings
+from amlora.methods.seq_ft import SeqFT
+
+
+class ReplaySettings(TrainableSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What learns, what is kept, and how often it is read again."""
+
+    fraction: float = 0.02
+    """The share of a task's rows that is kept (Du 2024, arXiv 2406.17245), at least one row of
+    each class."""
+    selection: Literal["reservoir", "per_class"] = "reservoir"
+    """"reservoir": each row with the same chance (Vitter 1985, algorithm R). "per_class": as many
+    of each class as of others."""
+    ratio: float = 0.25
+    """Kept rows that each step reads on top of its new ones, per new row; at least one row."""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        super().__post_init__()
+        if not 0 < self.fraction <= 1:
+            raise ValueError(f"fraction must be above 0 and at most 1, got {self.fraction}.")
+        if not 0 < self.ratio <= 100:
+            raise ValueError(f"ratio must be above 0 and at most 100, got {self.ratio}.")
+
+
+class Replay(SeqFT):
+    """Later batches hold a few rows of earlier tasks: the simplest remedy, and a strong one."""
+
+    stores_examples = True
+    Settings = ReplaySettings
+
+    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
+        super().__init__(backbone, settings, seed=seed)
+        self.options = cast(ReplaySettings, settings)
+        self.memory = Memory()
+
+    def step_rows(self, stage: Stage, step: int, rows: Sequence[Row]) -> Sequence[Row]:
+        """Add kept rows, drawn anew for each step."""
+        if not self.memory:
+            return rows
+        count = max(1, round(self.options.ratio * len(rows)))
+        return [*rows, *self.memory.draw(count, self.seed, stage.index, step, "replay")]
+
+    def end(self, stage: Stage) -> None:
+        """Keep some of this task's rows."""
+        rows, classes = stage.rows, classes_of(stage)
+        count = max(round(self.options.fraction * len(rows)), len(set(classes)))
+        generator = torch.Generator().manual_seed(seed_of(self.seed, stage.index, "memory"))
+        if self.options.selection == "per_class":
+            chosen = evenly(classes, count, generator)
+        else:
+            chosen = reservoir(len(rows), round(self.options.fraction * len(rows)), generator)
+            chosen = completed(chosen, classes, generator)
+        self.memory.add(rows[i] for i in sorted(chosen))
+
+    def stored_examples(self) -> list[Row]:
+        """Return the kept rows."""
+        return list(self.memory.rows)
+
+    def state(self) -> State:
+        """Return what is trained, and the kept rows."""
+        state = super().state()
+        return State(state.tensors, {**state.values, "memory": self.memory.plain()})
+
+    def restore(self, state: State) -> None:
+        super().restore(state)
+        self.memory = Memory.from_plain(state.values["memory"])
+
+
+def classes_of(stage: Stage) -> list[str]:
+    """Return each row's class: its gold answer, or "" where answers are free text."""
+    free = {task.name for task in stage.sources if not task.options}
+    return ["" if row.task in free else row.gold for row in stage.rows]
+
+
+def reservoir(total: int, count: int, generator: torch.Generator) -> list[int]:
+    """Choose `count` of `total` rows in one pass, each with the same chance.
+
+    Vitter 1985, algorithm R: row i replaces a random chosen one with probability count / (i + 1).
+    """
+    chosen = list(range(min(count, total)))
+    for i in range(count, total):
+        place = int(torch.randint(i + 1, (1,), generator=generator))
+        if place < count:
+            chosen[place] = i
+    return chosen
+
+
+def completed(
+    chosen: Sequence[int], classes: Sequence[str], generator: torch.Generator
+) -> list[int]:
+    """Add a random row of each class that no chosen row has."""
+    found = list(chosen)
+    having = {classes[i] for i in chosen}
+    for wanted in dict.fromkeys(classes):
+        if wanted not in having:
+            rows = [i for i, each in enumerate(classes) if each == wanted]
+            found.append(rows[int(torch.randint(len(rows), (1,), generator=generator))])
+    return found
+
+
+def evenly(classes: Sequence[str], count: int, generator: torch.Generator) -> list[int]:
+    """Choose `count` random rows, one of each class in turn until a class has no more."""
+    order: list[int] = torch.randperm(len(classes), generator=generator).tolist()
+    seen: Counter[str] = Counter()
+    turns: dict[int, int] = {}
+    for i in order:
+        turns[i] = seen[classes[i]]
+        seen[classes[i]] += 1
+    # The sort is stable: within a turn the classes stay in random order.
+    return sorted(order, key=lambda i: turns[i])[:count]

@@ -1,0 +1,87 @@
+"""Learn small stages with a method, and look at what the model then answers."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from amlora.engine.batch import collate, target_logits
+from amlora.engine.encode import Row
+from amlora.engine.train import Progress, TrainSettings, train_stage
+from amlora.methods import method_class
+from amlora.methods.base import Method, Stage
+from trained import load_base
+
+STEPS = 4
+
+
+def rows(task: str, first: int, answer: int, count: int = 8) -> list[Row]:
+    """Return rows that differ in one token of the prompt."""
+    return [Row(task, str(i), (1, first, 60 + i, 40, 41), (answer, 2), "x") for i in range(count)]
+
+
+STAGES = [
+    Stage(i, name, rows(name, 100 + 20 * i, 90 + i), STEPS)
+    for i, name in enumerate(("one", "two", "three"))
+]
+
+
+def make(folder: Path, name: str, **options: object) -> Method:
+    """Return a method with a fresh model."""
+    chosen = method_class(name)
+    return chosen(load_base(folder), chosen.Settings(**options), seed=0)
+
+
+def train(
+    method: Method,
+    stage: Stage,
+    *,
+    progress: Progress | None = None,
+    done: Callable[[Progress, dict[str, float]], None] = lambda *_: None,
+    lr: float = 1e-2,
+    micro_batch: int = 4,
+) -> dict[str, float]:
+    """Train a stage that has begun to its end; return the last step's terms."""
+    last: dict[str, float] = {}
+
+    def told(state: Progress, terms: dict[str, float]) -> None:
+        last.update(terms)
+        done(state, terms)
+
+    settings = TrainSettings(batch=4, lr=lr, micro_batch=micro_batch)
+    accelerator = Accelerator(cpu=True)
+    train_stage(method, stage, settings, accelerator, progress or Progress(), told)
+    return last
+
+
+def learn(method: Method, stage: Stage, **how: object) -> dict[str, float]:
+    """Learn a stage from its beginning to its end; return the last step's terms."""
+    method.begin(stage)
+    last = train(method, stage, **how)  # pyright: ignore[reportArgumentType]
+    method.end(stage)
+    return last
+
+
+@torch.inference_mode()
+def answers(method: Method, stage: Stage, *, told: bool = True) -> Tensor:
+    """Return the logits of a stage's rows as they are scored, with the task's name or without."""
+    method.route(stage.task if told else None)
+    method.backbone.model.eval()
+    batch = collate(method.readable(stage.rows), method.backbone, share=1.0)
+    return target_logits(method.backbone, batch)
+
+
+class Stopped(Exception):
+    """Ends training within a stage."""
+
+
+def stop_after(steps: int) -> Callable[[Progress, dict[str, float]], None]:
+    """Return a callback that ends training after so many steps."""
+
+    def done(progress: Progress, terms: dict[str, float]) -> None:
+        if progress.step == steps:
+            raise Stopped
+
+    return done

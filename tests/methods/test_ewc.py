@@ -1,0 +1,202 @@
+"""EWC measures each task's Fisher at its end, and pulls towards the weights there."""
+
+import dataclasses
+from typing import cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from amlora.methods.ewc import EWC, EWCSettings
+from amlora.methods.parts.fisher import add_fisher
+from methods.learning import STAGES, answers, learn, make, train
+
+FORMS = pytest.mark.parametrize("trainable", ["all", "lora"])
+
+
+def ewc(folder, **options) -> EWC:
+    return cast(EWC, make(folder, "ewc", **options))
+
+
+def weights_of(method: EWC) -> dict[str, nn.Parameter]:
+    return method.trainable.weights()
+
+
+def copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+@FORMS
+def test_the_first_task_is_learned_without_a_penalty(any_folder, trainable):
+    method = ewc(any_folder, trainable=trainable)
+    plain = make(any_folder, "seq_ft", trainable=trainable)
+    assert "ewc" not in learn(method, STAGES[0])
+    learn(plain, STAGES[0])
+    assert torch.equal(answers(method, STAGES[0]), answers(plain, STAGES[0]))
+
+
+@FORMS
+def test_the_penalty_is_half_lambda_times_the_fisher_weighted_square(any_folder, trainable):
+    method = ewc(any_folder, trainable=trainable, strength=50.0)
+    learn(method, STAGES[0])
+    anchor, fisher = copied(method.anchor), copied(method.fisher)
+    method.begin(STAGES[1])
+    assert method.penalty()["ewc"].item() == 0
+    train(method, STAGES[1])
+    now = weights_of(method)
+    assert now.keys() == anchor.keys() == fisher.keys()
+    squares = {name: (now[name].detach() - anchor[name]).square() for name in now}
+    expected = sum((fisher[name] * square).double().sum() for name, square in squares.items())
+    assert method.penalty()["ewc"].item() == pytest.approx(25.0 * float(expected), rel=1e-4)
+    assert float(expected) > 0
+
+
+@FORMS
+def test_the_penalty_adds_its_own_gradient_to_the_tasks(any_folder, trainable):
+    method = ewc(any_folder, trainable=trainable, strength=50.0)
+    learn(method, STAGES[0])
+    method.begin(STAGES[1])
+    train(method, STAGES[1])
+    for weight in weights_of(method).values():
+        weight.grad = torch.ones_like(weight)
+    method.penalty()["ewc"].backward()
+    for name, weight in weights_of(method).items():
+        drift = weight.detach() - method.anchor[name]
+        torch.testing.assert_close(weight.grad, 1 + 50 * method.fisher[name] * drift)
+
+
+@FORMS
+@pytest.mark.parametrize("labels", ["true", "sampled"])
+def test_the_fisher_of_a_later_task_is_added_to_the_decayed_sum(any_folder, trainable, labels):
+    method = ewc(any_folder, trainable=trainable, labels=labels, decay=0.25, strength=1e4)
+    learn(method, STAGES[0])
+    first = copied(method.fisher)
+    # The same weights without the first task's Fisher and anchor: no penalty can be in this one.
+    other = ewc(any_folder, trainable=trainable, labels=labels)
+    learn(method, STAGES[1])
+    other.trainable.restore(method.trainable.state())
+    other.trainable.begin()
+    other.end(STAGES[1])
+    assert any(tensor.any() for tensor in other.fisher.values())
+    for name, total in method.fisher.items():
+        torch.testing.assert_close(total, 0.25 * first[name] + other.fisher[name])
+
+
+@FORMS
+def test_the_anchor_is_where_the_last_task_ended(any_folder, trainable):
+    method = ewc(any_folder, trainable=trainable)
+    for stage in STAGES[:2]:
+        learn(method, stage)
+        now = weights_of(method)
+        assert all(torch.equal(tensor, now[name]) for name, tensor in method.anchor.items())
+    method.begin(STAGES[2])
+    assert method.penalty()["ewc"].item() == 0
+
+
+def test_measuring_leaves_no_gradients_and_the_same_answers(any_folder):
+    method = ewc(any_folder)
+    method.begin(STAGES[0])
+    train(method, STAGES[0])
+    before = answers(method, STAGES[0])
+    method.end(STAGES[0])
+    assert all(weight.grad is None for weight in method.backbone.model.parameters())
+    assert torch.equal(answers(method, STAGES[0]), before)
+
+
+@pytest.mark.parametrize(("wanted", "read"), [(3, 3), (8, 8), (100, 8)])
+def test_the_fisher_is_measured_on_so_many_different_rows(llama_folder, wanted, read):
+    method = ewc(llama_folder, fisher_rows=wanted)
+    method.begin(STAGES[0])
+    prompts: list[tuple[int, ...]] = []
+    model = method.backbone.model
+    model.register_forward_pre_hook(
+        lambda module, args, inputs: prompts.extend(map(tuple, inputs["input_ids"].tolist())),
+        with_kwargs=True,
+    )
+    method.end(STAGES[0])
+    assert len(prompts) == len(set(prompts)) == read
+
+
+def test_with_all_rows_and_true_labels_the_order_of_the_draw_is_all_that_differs(llama_folder):
+    method = ewc(llama_folder, labels="true")
+    method.begin(STAGES[0])
+    method.end(STAGES[0])
+    expected = {name: torch.zeros_like(weight) for name, weight in weights_of(method).items()}
+    add_fisher(
+        expected,
+        method.backbone,
+        weights_of(method),
+        STAGES[0].rows,
+        labels="true",
+        generator=torch.Generator(),
+    )
+    torch.testing.assert_close(method.fisher, expected)
+
+
+def test_a_stronger_pull_keeps_weights_nearer_to_the_anchor(any_folder):
+    drifts = []
+    for strength in (1e-6, 1e6):
+        method = ewc(any_folder, strength=strength)
+        learn(method, STAGES[0])
+        anchor, fisher = copied(method.anchor), copied(method.fisher)
+        learn(method, dataclasses.replace(STAGES[1], steps=20))
+        now = weights_of(method)
+        pairs = [(fisher[n] * (now[n] - anchor[n]).square()).sum().item() for n in now]
+        drifts.append(sum(pairs))
+    assert drifts[1] < 0.2 * drifts[0]
+
+
+def test_the_penalty_is_counted_once_per_step_whatever_the_micro_batches(llama_folder):
+    terms = []
+    for micro_batch in (4, 1):
+        method = ewc(llama_folder)
+        learn(method, STAGES[0])
+        stage = dataclasses.replace(STAGES[1], steps=2)
+        terms.append(learn(method, stage, micro_batch=micro_batch)["ewc"])
+    assert terms[0] == pytest.approx(terms[1], rel=1e-2)
+
+
+@FORMS
+def test_fisher_and_anchor_are_restored(any_folder, trainable):
+    method, other, resumed = (ewc(any_folder, trainable=trainable) for _ in range(3))
+    learn(method, STAGES[0])
+    state = method.state()
+    pointers = [tensor.data_ptr() for tensor in state.tensors.values() if tensor.numel()]
+    assert len(set(pointers)) == len(pointers)
+    other.restore(state)
+    for each in (method, other):
+        each.begin(STAGES[1])
+    resumed.resume(method.state(), STAGES[1])
+    last = [train(each, STAGES[1]) for each in (method, other, resumed)]
+    assert last[0] == last[1] == last[2]
+    assert last[0]["ewc"] > 0
+    for each in (method, other, resumed):
+        each.end(STAGES[1])
+    for each in (other, resumed):
+        for mine, theirs in ((each.fisher, method.fisher), (each.anchor, method.anchor)):
+            assert mine.keys() == theirs.keys()
+            assert all(torch.equal(tensor, theirs[name]) for name, tensor in mine.items())
+
+
+def test_sampled_labels_are_decided_by_the_seed(llama_folder):
+    found = []
+    for _ in range(2):
+        method = ewc(llama_folder)
+        learn(method, STAGES[0])
+        found.append(method.fisher)
+    assert all(torch.equal(tensor, found[1][name]) for name, tensor in found[0].items())
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"strength": 0.0}, "strength must be above 0"),
+        ({"strength": float("inf")}, "strength must be above 0"),
+        ({"fisher_rows": 0}, "fisher_rows must be at least 1"),
+        ({"decay": 1.5}, "decay must be at least 0 and at most 1"),
+        ({"decay": -0.1}, "decay must be at least 0 and at most 1"),
+    ],
+)
+def test_wrong_values_are_refused(setting, message):
+    with pytest.raises(ValueError, match=message):
+        EWCSettings(**setting)

@@ -1,0 +1,482 @@
+"""LFPT5: one prompt that answers, writes examples of earlier tasks, and learns from them."""
+
+import json
+import math
+
+import msgspec
+import pytest
+import torch
+from accelerate import Accelerator
+
+from amlora import files
+from amlora.engine.backbone import Backbone, ModelSettings, load_backbone, weights_fingerprint
+from amlora.engine.batch import collate, micro_batches, task_loss
+from amlora.engine.encode import decode, encode_rows
+from amlora.engine.train import Progress, TrainSettings, train_stage
+from amlora.errors import InputError
+from amlora.experiment.run import run as run_all
+from amlora.experiment.stop import Interrupted
+from amlora.methods.base import Stage, State, Terms
+from amlora.methods.lfpt5 import LFPT5, LFPT5Settings
+from amlora.methods.parts.prompts import from_vocabulary
+from amlora.methods.parts.pseudo import PseudoSettings
+from amlora.methods.parts.texts import text_rows
+from amlora.streams.task import Example, Task
+from stopped import StopAt
+from tiny import learn
+from trained import load_base
+
+WORDS = {
+    "feel": {"Good": "a good film", "Bad": "a bad film"},
+    "topic": {"Sports": "the team won", "Business": "the market fell"},
+    "truth": {"True": "what is true", "False": "what is false"},
+}
+# Nothing is refused but repetitions: an untrained model writes anything.
+LOOSE = PseudoSettings(
+    per_label=1, max_text_tokens=12, min_text_tokens=1, repetition_penalty=3.0, self_check=False
+)
+TRAIN = {"batch": 4, "lr": 1e-2}
+
+
+def task_of(name: str, *, options: tuple[str, ...] | None = None) -> Task:
+    pairs = [(f"{text} {i}", label) for i in range(4) for label, text in WORDS[name].items()]
+    examples = [
+        Example(text=text, label=label, row=f"train:{i}") for i, (text, label) in enumerate(pairs)
+    ]
+    return Task(
+        name=name,
+        instruction="What is it?",
+        options=tuple(WORDS[name]) if options is None else options,
+        train=tuple(examples),
+        dev=(),
+        test=(),
+    )
+
+
+def stage_of(backbone: Backbone, index: int, task: Task, *, steps: int = 4) -> Stage:
+    rows = encode_rows(backbone, task, task.train, prefix="off", form="full")
+    return Stage(index, task.name, rows, steps, (task,))
+
+
+def stages_of(method: LFPT5) -> list[Stage]:
+    return [stage_of(method.backbone, i, task_of(name)) for i, name in enumerate(WORDS)]
+
+
+def make(folder, *, pseudo: PseudoSettings = LOOSE, **options) -> LFPT5:
+    settings = LFPT5Settings(**{"length": 5, "pseudo": pseudo, **options})
+    return LFPT5(load_base(folder), settings, seed=0)
+
+
+def run(method: LFPT5, stage: Stage, progress: Progress | None = None, **train) -> list[dict]:
+    """Train a stage that has begun to its end; return every step's terms."""
+    told: list[dict] = []
+    settings = TrainSettings(**{**TRAIN, **train})
+    done = lambda progress, terms: told.append(dict(terms))  # noqa: E731
+    train_stage(method, stage, settings, Accelerator(cpu=True), progress or Progress(), done)
+    return told
+
+
+def pass_through(method: LFPT5, stage: Stage, **train) -> list[dict]:
+    method.begin(stage)
+    told = run(method, stage, **train)
+    method.end(stage)
+    return told
+
+
+def prompt_of(method: LFPT5) -> torch.Tensor:
+    assert method.prompt is not None
+    return method.prompt.detach().clone()
+
+
+def terms_of(method: LFPT5, stage: Stage, *, step: int = 0, size: int = 8, processes: int = 1):
+    """Add up the terms of one step over all its micro-batches and processes."""
+    rows = method.readable(method.step_rows(stage, step, stage.rows[:4]))
+    totals: dict[str, float] = {}
+    for process in range(processes):
+        args = {"size": size, "process": process, "processes": processes}
+        for batch in micro_batches(rows, method.backbone, **args):
+            found: Terms = method.loss(batch)
+            for name, term in found.items():
+                totals[name] = totals.get(name, 0.0) + term.item()
+    return totals
+
+
+@pytest.fixture
+def second(any_folder) -> tuple[LFPT5, Stage]:
+    """A method in its second stage, whose prompt has moved since the stage began."""
+    method = make(any_folder)
+    first, stage, _ = stages_of(method)
+    pass_through(method, first)
+    method.begin(stage)
+    run(method, stage)
+    return method, stage
+
+
+def test_the_prompt_starts_from_the_vocabulary_and_is_carried_over(any_folder):
+    method = make(any_folder)
+    first, second, _ = stages_of(method)
+    method.begin(first)
+    weight = method.embedding.weight
+    start = prompt_of(method)
+    assert all((row == weight).all(-1).any() for row in start) and start.shape == (5, 48)
+    same = torch.equal(start, from_vocabulary(method.embedding, 5, torch.Generator()))
+    assert not same  # its own seed
+    run(method, first)
+    method.end(first)
+    learned = prompt_of(method)
+    method.begin(second)
+    assert not torch.equal(learned, start)
+    assert torch.equal(prompt_of(method), learned)
+
+
+def test_the_prompt_stands_between_text_and_answer(any_folder):
+    method = make(any_folder)
+    (stage, *_) = stages_of(method)
+    assert list(method.readable(stage.rows)) == list(stage.rows)  # there is none yet
+    method.begin(stage)
+    soft = list(method.soft_ids())
+    assert soft == list(range(420, 425))
+    row = stage.rows[0]
+    inputs = collate(method.readable([row]), method.backbone, share=1.0).inputs
+    (read,) = inputs["input_ids"].tolist()
+    if method.backbone.family == "encoder-decoder":
+        assert read == [*row.prompt_ids, *soft]
+        assert max(inputs["decoder_input_ids"][0].tolist()) < 420
+    else:
+        assert read == [*row.prompt_ids, *soft, *row.answer_ids[:-1]]
+
+
+def test_answers_are_asked_for_without_the_generation_prompt(second):
+    method, stage = second
+    read = method.readable(method.step_rows(stage, 0, stage.rows[:4]))
+    plain = [decode(method.backbone, [i for i in r.prompt_ids if i < 420]) for r in read]
+    assert len(plain) == 5 and not any("Write" in text or "Label" in text for text in plain)
+    assert all(text.startswith("What is it?") and text.endswith("Answer:") for text in plain)
+    texts = [decode(method.backbone, row.prompt_ids) for row in method.texts_of.values()]
+    assert texts and all(text.startswith("Write an example of ") for text in texts)
+
+
+def test_the_first_stage_learns_to_answer_and_to_write(any_folder):
+    method = make(any_folder)
+    (stage, *_) = stages_of(method)
+    told = pass_through(method, stage)
+    assert all(set(terms) == {"task", "lm"} for terms in told)
+    assert method.stored_examples() == []
+    assert method.stored_parameters() == 5 * 48
+
+
+@pytest.mark.parametrize("name", ["task", "lm", "distil"])
+def test_a_small_move_of_the_prompt_against_a_terms_gradient_lowers_the_term(second, name):
+    method, stage = second
+    rows = method.readable(method.step_rows(stage, 0, stage.rows[:4]))
+    batch = collate(rows, method.backbone, share=1 / sum(len(row.answer_ids) for row in rows))
+    before = method.loss(batch)[name]
+    (gradient,) = torch.autograd.grad(before, [method.prompt])
+    slope = gradient.square().sum()
+    with torch.no_grad():
+        method.prompt -= 0.01 * before.detach() / slope * gradient  # lowers it by 1 %, if straight
+    assert 0.98 < (method.loss(batch)[name] / before).item() < 0.995
+
+
+def test_later_stages_replay_and_distil_and_the_base_stays_as_it_is(any_folder):
+    method = make(any_folder)
+    model = method.backbone.model
+    names = list(model.state_dict())
+    before = weights_fingerprint(model, names)
+    told = [pass_through(method, stage) for stage in stages_of(method)]
+    assert all(set(terms) == {"task", "lm", "distil"} for terms in told[1] + told[2])
+    assert all(math.isfinite(value) for terms in told[2] for value in terms.values())
+    assert weights_fingerprint(model, names) == before
+    assert list(model.state_dict()) == names
+    assert not any(weight.requires_grad for weight in model.parameters())
+
+
+def test_every_earlier_task_and_label_has_its_pseudo_examples(any_folder):
+    method = make(any_folder)
+    first, second, third = stages_of(method)
+    pass_through(method, first)
+    for stage, earlier in ((second, ["feel"]), (third, ["feel", "topic"])):
+        pass_through(method, stage)
+        rows = method.stored_examples()
+        expected = [(name, label) for name in earlier for label in WORDS[name]]
+        assert [(row.task, row.gold) for row in rows] == expected
+        assert [row.row for row in rows] == [f"pseudo:{stage.index}:{i}" for i in range(len(rows))]
+        answers = {(row.gold, row.answer_ids) for s in (first, second) for row in s.rows}
+        assert {(row.gold, row.answer_ids) for row in rows} <= answers
+
+
+def test_pseudo_rows_come_on_top_of_each_step(second):
+    method, stage = second
+    made = {row.row for row in method.stored_examples()}
+    for ratio, expected in ((0.25, 1), (0.5, 2), (1.0, 4)):
+        method.options = LFPT5Settings(length=5, ratio=ratio, pseudo=LOOSE)
+        rows = method.step_rows(stage, 0, stage.rows[:4])
+        assert list(rows[:4]) == list(stage.rows[:4])
+        assert len(rows) == 4 + expected and {row.row for row in rows[4:]} <= made
+        assert method.step_rows(stage, 0, stage.rows[:4]) == rows
+    drawn = {method.step_rows(stage, step, stage.rows[:4])[4].row for step in range(20)}
+    assert drawn == made
+
+
+def test_distillation_is_zero_at_first_and_then_positive(any_folder):
+    method = make(any_folder)
+    first, second, _ = stages_of(method)
+    pass_through(method, first)
+    method.begin(second)
+    assert abs(terms_of(method, second)["distil"]) < 1e-8
+    run(method, second, lr=0.1)
+    assert terms_of(method, second)["distil"] > 1e-5
+
+
+def test_distillation_is_the_divergence_over_pseudo_rows_and_their_texts(second):
+    method, stage = second
+    rows = method.step_rows(stage, 0, stage.rows[:4])
+    made = [row for row in rows if row.row.startswith("pseudo:")]
+    read = [*made, *(method.texts_of[row.task, row.row] for row in made)]
+    former, current = method.former, prompt_of(method)
+    assert former is not None
+    total, targets = 0.0, 0
+    for row in method.readable(read):
+        batch = collate([row], method.backbone, share=1.0)
+        logits = []
+        for vectors in (former, current):
+            method.put(vectors)
+            with torch.no_grad():
+                out = method.backbone.model(**batch.inputs).logits
+                logits.append(out[0, -len(row.answer_ids) :].double().log_softmax(-1))
+        total += (logits[0].exp() * (logits[0] - logits[1])).sum().item()
+        targets += len(row.answer_ids)
+    expected = method.options.kd_weight * total / targets
+    assert terms_of(method, stage)["distil"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_lm_term_is_the_mean_over_all_texts_of_the_step(second):
+    method, stage = second
+    rows = method.step_rows(stage, 0, stage.rows[:4])
+    texts = [method.texts_of[row.task, row.row] for row in rows]
+    share = 1 / sum(len(row.answer_ids) for row in texts)
+    total = 0.0
+    for row in method.readable(texts):
+        batch = collate([row], method.backbone, share=share)
+        total += task_loss(method.backbone, batch).item()
+    assert terms_of(method, stage)["lm"] == pytest.approx(0.25 * total, rel=1e-4)
+
+
+@pytest.mark.parametrize(("size", "processes"), [(1, 1), (2, 1), (2, 2), (1, 3)])
+def test_terms_add_up_over_micro_batches_and_processes(second, size, processes):
+    method, stage = second
+    whole = terms_of(method, stage)
+    parts = terms_of(method, stage, size=size, processes=processes)
+    assert parts == pytest.approx(whole, rel=1e-4)
+
+
+def test_weights_scale_their_terms_and_none_switches_distillation_off(second):
+    method, stage = second
+    before = terms_of(method, stage)
+    method.options = LFPT5Settings(length=5, pseudo=LOOSE, lm_weight=0.5, kd_weight=0.1)
+    scaled = terms_of(method, stage)
+    assert scaled["task"] == pytest.approx(before["task"])
+    assert scaled["lm"] == pytest.approx(2 * before["lm"])
+    assert scaled["distil"] == pytest.approx(10 * before["distil"])
+    method.options = LFPT5Settings(length=5, pseudo=LOOSE, kd_weight=0.0)
+    assert set(terms_of(method, stage)) == {"task", "lm"}
+
+
+def test_the_prompt_has_its_own_learning_rate(llama_folder):
+    moved = []
+    for lr in (None, 1e-5):
+        method = make(llama_folder, lr=lr)
+        (stage, *_) = stages_of(method)
+        method.begin(stage)
+        start = prompt_of(method)
+        run(method, stage)
+        moved.append((prompt_of(method) - start).abs().max())
+    assert moved[1] < 1e-4 < moved[0]
+
+
+def through_json(state: State) -> State:
+    """What a checkpoint would give back."""
+    pointers = [tensor.data_ptr() for tensor in state.tensors.values()]
+    assert len(set(pointers)) == len(pointers)
+    assert all(tensor.is_contiguous() for tensor in state.tensors.values())
+    tensors = {name: tensor.clone() for name, tensor in state.tensors.items()}
+    return State(tensors, json.loads(json.dumps(state.values)))
+
+
+def test_a_stage_that_is_resumed_ends_bit_identically(any_folder):
+    whole = make(any_folder)
+    first, second, third = stages_of(whole)
+    pass_through(whole, first)
+    pass_through(whole, second)
+    between = through_json(whole.state())
+    whole.begin(third)
+    kept: list[tuple[State, Progress]] = []
+
+    def done(progress: Progress, terms: dict[str, float]) -> None:
+        if progress.step == 2:
+            moments = {name: tensor.clone() for name, tensor in progress.moments.items()}
+            kept.append((through_json(whole.state()), Progress(2, moments=moments)))
+
+    accelerator = Accelerator(cpu=True)
+    train_stage(whole, third, TrainSettings(**TRAIN), accelerator, Progress(), done)
+
+    ((state, progress),) = kept
+    cut = make(any_folder)
+    cut.resume(state, third)
+    run(cut, third, progress)
+    again = make(any_folder)
+    again.restore(between)
+    again.begin(third)
+    run(again, third)
+    for other in (cut, again):
+        assert torch.equal(prompt_of(other), prompt_of(whole))
+        assert other.texts() == whole.texts()
+        assert other.stored_examples() == whole.stored_examples()
+        assert other.state().values == whole.state().values
+        assert other.former is not None and whole.former is not None
+        assert torch.equal(other.former, whole.former)
+
+
+def test_a_run_stopped_in_a_later_stage_goes_on_to_the_same_record(
+    any_folder, task_settings, tmp_path
+):
+    pseudo = msgspec.to_builtins(LOOSE)
+    settings = task_settings(any_folder, {"name": "lfpt5", "length": 5, "pseudo": pseudo})
+    whole = run_all(settings, runs=tmp_path / "whole")
+    for steps in (4, 1):  # of the three of each stage: the second one's first, its second
+        with pytest.raises(Interrupted):
+            run_all(settings, runs=tmp_path / "cut", progress=StopAt(steps))
+    folder = run_all(settings, runs=tmp_path / "cut")
+    lines = (whole / "pseudo.jsonl").read_text().splitlines()
+    assert ["text" in json.loads(line) for line in lines] == [True, True, False, False]
+    for name in ("record.json", "rows.jsonl", "pseudo.jsonl"):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes()
+    record = json.loads((whole / "record.json").read_text())
+    digest = files.sha256_file(whole / "pseudo.jsonl")
+    assert record["texts"] == {"pseudo.jsonl": digest}
+    assert [stage["stored_examples"] for stage in record["stages"]] == [0, 2]
+
+
+def test_a_restored_prompt_is_the_methods_own(any_folder):
+    method, other = make(any_folder), make(any_folder)
+    first, second, _ = stages_of(method)
+    pass_through(method, first)
+    other.restore(method.state())
+    kept = prompt_of(method)
+    pass_through(other, second)
+    assert torch.equal(prompt_of(method), kept)
+    assert not torch.equal(prompt_of(other), kept)
+
+
+def test_no_example_outlives_its_stage(any_folder):
+    method = make(any_folder)
+    first, second, _ = stages_of(method)
+    pass_through(method, first)
+    pass_through(method, second)
+    remembered = json.dumps(method.state().values)
+    seen = [example.text for name in ("feel", "topic") for example in task_of(name).train]
+    assert [text for text in seen if text in remembered] == []
+    assert "What is it?" in remembered and "Sports" in remembered
+    assert method.state().tensors.keys() == {"prompt"}
+
+
+def test_the_texts_file_tells_what_was_kept_and_what_was_not(any_folder):
+    method = make(any_folder)
+    first, second, third = stages_of(method)
+    pass_through(method, first)
+    assert method.texts() == {"pseudo.jsonl": ""}
+    pass_through(method, second)
+    pass_through(method, third)
+    lines = [json.loads(line) for line in method.texts()["pseudo.jsonl"].splitlines()]
+    texts = [line for line in lines if "text" in line]
+    counts = [line for line in lines if "kept" in line]
+    assert len(texts) + len(counts) == len(lines)
+    assert [(line["stage"], line["task"], line["label"]) for line in counts] == [
+        (stage, name, label)
+        for stage, names in ((1, ["feel"]), (2, ["feel", "topic"]))
+        for name in names
+        for label in WORDS[name]
+    ]
+    assert all(line["kept"] == 1 and line["sampled"] >= 1 for line in counts)
+    of_third = [line for line in texts if line["stage"] == 2]
+    assert [line["row"] for line in of_third] == [row.row for row in method.stored_examples()]
+    asked = [decode(method.backbone, row.prompt_ids) for row in method.stored_examples()]
+    # T5's tokens may write a text with other blanks.
+    for line, prompt in zip(of_third, asked, strict=True):
+        assert "".join(line["text"].split()) in "".join(prompt.split())
+
+
+def test_a_model_that_knows_a_task_replays_its_texts_with_their_labels(any_folder):
+    backbone = load_base(any_folder)
+    feel = task_of("feel")
+    rows = text_rows(backbone, feel, feel.train, longest=24)
+    rows += encode_rows(backbone, feel, feel.train, prefix="off", form="full")
+    learn(backbone, rows, steps=150, rate=1e-2)
+    pseudo = PseudoSettings(max_text_tokens=24, repetition_penalty=1.0, min_text_tokens=2)
+    method = LFPT5(backbone, LFPT5Settings(length=1, lr=1e-3, pseudo=pseudo), seed=0)
+    pass_through(method, stage_of(backbone, 0, feel, steps=60))
+    method.begin(stage_of(backbone, 1, task_of("topic")))
+    lines = [json.loads(line) for line in method.texts()["pseudo.jsonl"].splitlines()]
+    texts = [(line["label"], line["text"]) for line in lines if "text" in line]
+    assert [label for label, _ in texts] == ["Good", "Good", "Bad", "Bad"]
+    assert len(set(texts)) == 4
+    for label, text in texts:
+        assert label.lower() in text and text in {example.text for example in feel.train}
+
+
+def test_tasks_with_free_text_are_answered_but_never_written(any_folder):
+    method = make(any_folder)
+    free = stage_of(method.backbone, 0, task_of("feel", options=()))
+    told = pass_through(method, free)
+    assert all(set(terms) == {"task"} for terms in told)
+    _, second, third = stages_of(method)
+    assert all(set(terms) == {"task", "lm"} for terms in pass_through(method, second))
+    pass_through(method, third)
+    assert {row.task for row in method.stored_examples()} == {"topic"}
+    (line, *_) = [json.loads(line) for line in method.texts()["pseudo.jsonl"].splitlines()]
+    assert (line["task"], line["label"], line["kept"]) == ("feel", None, 0)
+
+
+def test_rows_longer_than_the_models_positions_are_refused(llama_folder):
+    method = make(llama_folder, length=480)
+    (stage, *_) = stages_of(method)
+    with pytest.raises(InputError, match="the model has 512"):
+        method.begin(stage)
+
+
+def test_without_any_pseudo_example_a_stage_is_as_the_first(any_folder):
+    picky = PseudoSettings(max_text_tokens=4, min_text_tokens=4, attempts=1, oversample=1)
+    method = make(any_folder, pseudo=picky)
+    first, second, _ = stages_of(method)
+    pass_through(method, first)
+    told = pass_through(method, second)
+    assert method.stored_examples() == []
+    assert all(set(terms) == {"task", "lm"} for terms in told)
+    lines = [json.loads(line) for line in method.texts()["pseudo.jsonl"].splitlines()]
+    assert [line["kept"] for line in lines] == [0, 0] and all(line["refused"] for line in lines)
+
+
+def test_bfloat16_arithmetic_trains_too(any_folder):
+    settings = ModelSettings(name=str(any_folder), precision="bfloat16", device="cpu")
+    method = LFPT5(load_backbone(settings), LFPT5Settings(length=5, pseudo=LOOSE), seed=0)
+    first, second, _ = stages_of(method)
+    pass_through(method, first)
+    told = pass_through(method, second)
+    assert all(math.isfinite(value) for terms in told for value in terms.values())
+    assert method.prompt is not None and method.prompt.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"length": 0}, "length must be at least 1, got 0"),
+        ({"lr": 0.0}, r"lr must be above 0, got 0\.0"),
+        ({"lm_weight": 0.0}, "lm_weight must be above 0"),
+        ({"kd_weight": -1.0}, r"kd_weight must be at least 0, got -1\.0"),
+        ({"ratio": 0.0}, "ratio must be above 0 and at most 100"),
+        ({"ratio": 101.0}, "ratio must be above 0 and at most 100"),
+    ],
+)
+def test_bad_values_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        LFPT5Settings(**options)

@@ -1,0 +1,205 @@
+"""Progressive Prompts: the order of prompts, what is frozen, and answers that never change."""
+
+import pytest
+import torch
+from torch import nn
+
+from amlora.engine.train import Progress
+from amlora.errors import InputError
+from amlora.methods.prog_prompt import ProgPrompt, ProgPromptSettings
+from methods.learning import STAGES, Stopped, answers, learn, rows, stop_after, train
+from trained import load_base
+
+LENGTH = 3
+
+
+def make(folder, **options) -> ProgPrompt:
+    options = {"length": LENGTH, **options}
+    return ProgPrompt(load_base(folder), ProgPromptSettings(**options), seed=0)
+
+
+def soft(method: ProgPrompt, stage) -> list[int]:
+    """Return the numbers of the prompts in front of a stage's rows, and check the ids within."""
+    first = method.embedding.first
+    [ids] = {row.prompt_ids[: -len(plain.prompt_ids)] for row, plain in pairs(method, stage)}
+    prompts = [(id - first) // LENGTH for id in ids[::LENGTH]]
+    assert list(ids) == [first + LENGTH * prompt + i for prompt in prompts for i in range(LENGTH)]
+    return prompts
+
+
+def pairs(method, stage):
+    return zip(method.readable(stage.rows), stage.rows, strict=True)
+
+
+def test_a_new_prompt_stands_before_the_earlier_ones_and_then_comes_the_text(any_folder):
+    method = make(any_folder)
+    assert method.readable(STAGES[0].rows) == STAGES[0].rows
+    for stage, expected in zip(STAGES, ([0], [1, 0], [2, 1, 0]), strict=True):
+        method.begin(stage)
+        method.before_step(stage, 0)
+        assert soft(method, stage) == expected
+        read, plain = method.readable(stage.rows)[0], stage.rows[0]
+        assert read.prompt_ids[-len(plain.prompt_ids) :] == plain.prompt_ids
+        assert read.answer_ids == plain.answer_ids
+        method.end(stage)
+
+
+def test_an_answer_is_read_with_the_prompts_of_its_time(any_folder):
+    method = make(any_folder)
+    for stage in STAGES[:2]:
+        learn(method, stage)
+    for stage, expected in zip(STAGES, ([0], [1, 0], [1, 0]), strict=True):
+        method.route(stage.task)
+        assert soft(method, stage) == expected
+    method.route(None)
+    assert soft(method, STAGES[0]) == [1, 0]
+
+
+@pytest.mark.parametrize("options", [{}, {"reparameterise": True, "bottleneck": 16}])
+def test_earlier_answers_stay_unchanged_bit_for_bit(any_folder, options):
+    method = make(any_folder, **options)
+    learn(method, STAGES[0])
+    first = answers(method, STAGES[0])
+    learn(method, STAGES[1])
+    second = answers(method, STAGES[1])
+    assert torch.equal(answers(method, STAGES[0]), first)
+    method.begin(STAGES[2])
+    assert torch.equal(answers(method, STAGES[1]), second)
+    train(method, STAGES[2])
+    assert torch.equal(answers(method, STAGES[1]), second)
+    method.end(STAGES[2])
+    assert torch.equal(answers(method, STAGES[0]), first)
+    assert torch.equal(answers(method, STAGES[1]), second)
+    assert not torch.equal(answers(method, STAGES[0], told=False), first)
+
+
+def test_a_stage_is_trained_with_all_prompts_whatever_was_scored_before_it(any_folder):
+    method = make(any_folder)
+    learn(method, STAGES[0])
+    method.begin(STAGES[1])
+    answers(method, STAGES[0])
+    method.before_step(STAGES[1], 0)
+    assert soft(method, STAGES[1]) == [1, 0]
+
+
+def test_the_newest_prompt_alone_learns(any_folder):
+    method = make(any_folder)
+    learn(method, STAGES[0])
+    old = {n: w.clone() for n, w in method.backbone.model.state_dict().items()}
+    earlier = method.prompts["one"].clone()
+    method.begin(STAGES[1])
+    start = method.prompts["two"].detach().clone()
+    [group] = method.parameters()
+    assert group.parameters == [method.prompts["two"]]
+    train(method, STAGES[1])
+    assert torch.equal(method.prompts["one"], earlier)
+    assert not torch.equal(method.prompts["two"], start)
+    now = method.backbone.model.state_dict()
+    assert all(torch.equal(weight, now[name]) for name, weight in old.items())
+
+
+def test_a_prompt_starts_as_tokens_of_the_vocabulary_and_each_task_has_others(any_folder):
+    method = make(any_folder)
+    for stage in STAGES[:2]:
+        method.begin(stage)
+    table = method.embedding.weight
+    one, two = method.prompts["one"].detach(), method.prompts["two"].detach()
+    assert all((table == vector).all(1).any() for vector in [*one, *two])
+    assert not torch.equal(one, two)
+
+
+def test_the_network_is_added_to_the_prompt_and_folded_into_it(any_folder):
+    method = make(any_folder, reparameterise=True, bottleneck=16)
+    method.begin(STAGES[0])
+    network, prompt = method.network, method.prompts["one"]
+    assert isinstance(network, nn.Sequential)
+    first, _, second, norm = network
+    assert isinstance(first, nn.Linear) and isinstance(second, nn.Linear)
+    assert isinstance(norm, nn.LayerNorm)
+    [group] = method.parameters()
+    moved = [weight.detach().clone() for weight in group.parameters]
+    assert len(moved) == 1 + 6  # two weights with biases, and those of the norm
+    train(method, STAGES[0])
+    assert all(not torch.equal(a, b) for a, b in zip(moved, group.parameters, strict=True))
+    hidden = (prompt @ first.weight.T + first.bias).clamp(min=0)
+    out = hidden @ second.weight.T + second.bias
+    centred = out - out.mean(1, keepdim=True)
+    scaled = centred / (centred.square().mean(1, keepdim=True) + norm.eps).sqrt()
+    expected = prompt + scaled * norm.weight + norm.bias
+    before = answers(method, STAGES[0])
+    method.end(STAGES[0])
+    assert method.network is None
+    torch.testing.assert_close(method.prompts["one"], expected.detach(), rtol=1e-4, atol=1e-5)
+    assert torch.equal(answers(method, STAGES[0]), before)
+    assert method.stored_parameters() == LENGTH * 48
+    assert set(method.state().tensors) == {"prompt.0"}
+
+
+def test_the_network_has_800_units_unless_told(llama_folder):
+    method = make(llama_folder, reparameterise=True)
+    method.begin(STAGES[0])
+    assert [w.shape[0] for w in method.parameters()[0].parameters][1] == 800
+
+
+@pytest.mark.parametrize("options", [{}, {"reparameterise": True, "bottleneck": 16}])
+def test_a_stage_that_goes_on_from_its_state_ends_the_same_bit_for_bit(any_folder, options):
+    whole, cut, other = (make(any_folder, **options) for _ in range(3))
+    for method in (whole, cut):
+        learn(method, STAGES[0])
+        method.begin(STAGES[1])
+    train(whole, STAGES[1])
+    progress = Progress()
+    with pytest.raises(Stopped):
+        train(cut, STAGES[1], progress=progress, done=stop_after(2))
+    other.resume(cut.state(), STAGES[1])
+    train(other, STAGES[1], progress=progress)
+    for method in (whole, other):
+        method.end(STAGES[1])
+        learn(method, STAGES[2])
+    for stage in STAGES:
+        assert torch.equal(answers(whole, stage), answers(other, stage))
+
+
+def test_restored_prompts_are_frozen_and_answer_the_same(any_folder):
+    method, other = make(any_folder), make(any_folder)
+    for stage in STAGES[:2]:
+        learn(method, stage)
+    other.restore(method.state())
+    assert not any(prompt.requires_grad for prompt in other.prompts.values())
+    for stage in STAGES:
+        assert torch.equal(answers(method, stage), answers(other, stage))
+
+
+def test_the_prompts_learning_rate_is_its_own(llama_folder):
+    moved = {}
+    for rate in (None, 1e-5):
+        method = make(llama_folder, lr=rate)
+        method.begin(STAGES[0])
+        start = method.prompts["one"].detach().clone()
+        train(method, STAGES[0])
+        moved[rate] = float((method.prompts["one"].detach() - start).abs().max())
+    assert moved[1e-5] < 1e-4 < 1e-2 < moved[None]
+
+
+def test_too_many_prompts_for_the_models_positions_are_refused(llama_folder):
+    method = make(llama_folder, length=300)
+    method.begin(STAGES[0])
+    assert method.readable(rows("one", 100, 90))
+    method.end(STAGES[0])
+    method.begin(STAGES[1])
+    with pytest.raises(InputError, match="needs 607 positions with its soft prompts"):
+        method.readable(rows("two", 100, 90))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"length": 0}, "length must be at least 1, got 0"),
+        ({"lr": 0.0}, "lr must be above 0"),
+        ({"bottleneck": 16}, "bottleneck has no effect unless reparameterise is true"),
+        ({"bottleneck": 0, "reparameterise": True}, "bottleneck must be at least 1, got 0"),
+    ],
+)
+def test_wrong_settings_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        ProgPromptSettings(**options)

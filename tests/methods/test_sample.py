@@ -1,0 +1,71 @@
+"""Sampling depends on its seed alone, also behind soft prompts, and punishes repetition."""
+
+import pytest
+import torch
+
+from amlora.engine.generate import generate_ids, inference
+from amlora.methods.parts.prompts import add_prompts
+from amlora.methods.parts.sample import RepetitionPenalty, before_end, sample
+from trained import load_base
+
+PROMPTS = [(5, 40, 60), (5, 41), (5, 42, 61, 62)]
+
+
+@pytest.fixture
+def prompted(any_folder):
+    """A model with three soft vectors, and prompts that end with them."""
+    backbone = load_base(any_folder)
+    embedding = add_prompts(backbone)
+    vectors = torch.randn(3, 48, generator=torch.Generator().manual_seed(0))
+    embedding.vectors = lambda: vectors
+    soft = range(embedding.first, embedding.first + 3)
+    return backbone, [(*prompt, *soft) for prompt in PROMPTS]
+
+
+def texts(prompted, *, top_k: int = 50, penalty: float = 1.2, seed: int = 0) -> list[list[int]]:
+    backbone, prompts = prompted
+    return sample(backbone, prompts, top_k=top_k, penalty=penalty, max_new_tokens=12, seed=seed)
+
+
+def test_the_penalty_counts_new_tokens_only_and_pushes_both_signs_down():
+    scores = torch.tensor([[2.0, -2.0, 1.0, -1.0]])
+    ids = torch.tensor([[2, 9, 0, 1, 1]])  # a prompt of two, one of them a soft vector's id
+    found = RepetitionPenalty(2.0, first=2)(ids, scores)
+    assert found.tolist() == [[1.0, -4.0, 1.0, -1.0]]
+    assert RepetitionPenalty(2.0, first=5)(ids, scores).tolist() == scores.tolist()
+
+
+def test_a_penalty_leaves_fewer_repetitions(prompted):
+    def repeats(penalty: float) -> int:
+        return sum(len(ids) - len(set(ids)) for ids in texts(prompted, penalty=penalty, top_k=8))
+
+    assert repeats(5.0) < repeats(1.0)
+
+
+def test_the_same_seed_gives_the_same_texts_and_another_seed_others(prompted):
+    first = texts(prompted)
+    assert texts(prompted) == first
+    assert texts(prompted, seed=1) != first
+    vocabulary = prompted[0].model.config.vocab_size
+    assert all(0 <= token < vocabulary for ids in first for token in ids)
+    assert all(0 < len(ids) <= 12 for ids in first)
+
+
+def test_the_likeliest_token_alone_is_greedy_generation(prompted):
+    backbone, prompts = prompted
+    with inference(backbone):
+        expected = generate_ids(backbone, prompts, 12)
+    assert texts(prompted, top_k=1, penalty=1.0) == expected
+
+
+def test_mode_and_generation_config_are_put_back(prompted):
+    model = prompted[0].model
+    config = model.generation_config
+    model.train()
+    texts(prompted)
+    assert model.training and model.generation_config is config and torch.is_grad_enabled()
+
+
+def test_a_text_ends_before_the_first_end_token():
+    assert before_end([7, 8, 2, 9, 2], frozenset({2, 3})) == [7, 8]
+    assert before_end([7, 8], frozenset({2})) == [7, 8]

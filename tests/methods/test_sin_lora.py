@@ -1,0 +1,39 @@
+"""SinLoRA has one LoRA, which every task moves."""
+
+import torch
+
+from methods.learning import STAGES, answers, learn, make
+
+
+def test_one_lora_serves_all_tasks_and_does_not_grow(any_folder):
+    method = make(any_folder, "sin_lora")
+    assert method.mixture is not None
+    stored: list[int] = []
+    for stage in STAGES:
+        learn(method, stage)
+        stored.append(method.stored_parameters())
+    assert len(method.mixture) == 1 and method.mixture.names == ["all tasks"]
+    assert len(set(stored)) == 1 and stored[0] > 0
+
+
+def test_a_later_task_goes_on_from_the_earlier_ones_weights_and_moves_them(any_folder):
+    method = make(any_folder, "sin_lora")
+    assert method.mixture is not None
+    learn(method, STAGES[0])
+    before = {name: tensor.clone() for name, tensor in method.mixture.tensors().items()}
+    first = answers(method, STAGES[0])
+    method.begin(STAGES[1])
+    begun = method.mixture.tensors()
+    assert all(torch.equal(tensor, begun[name]) for name, tensor in before.items())
+    assert torch.equal(answers(method, STAGES[0]), first)
+    learn(method, STAGES[1])
+    after = method.mixture.tensors()
+    moved = [not torch.equal(t, after[n]) for n, t in before.items() if not n.endswith(".w")]
+    assert all(moved)
+
+
+def test_its_first_stage_is_that_of_inc_lora(any_folder):
+    ours, plain = make(any_folder, "sin_lora"), make(any_folder, "inc_lora")
+    learn(ours, STAGES[0])
+    learn(plain, STAGES[0])
+    assert torch.equal(answers(ours, STAGES[0]), answers(plain, STAGES[0]))
