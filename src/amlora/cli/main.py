@@ -18,6 +18,7 @@ import typer
 from amlora.cli import (
     config,
     doctor,
+    grid,
     list_runs,
     methods,
     predict,
@@ -43,6 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run", short_help="Learn a stream of tasks.")(run.run)
+app.command("grid", short_help="Run a comparison of methods.")(grid.grid)
 app.add_typer(config.app, name="config")
 app.command("ls", short_help="List the runs in a folder.")(list_runs.ls)
 app.command("show", short_help="Show one run.")(show.show)
@@ -121,8 +123,8 @@ def fail(text: str) -> int:
 
 
 def interrupted(words: Sequence[str]) -> str:
-    """Return the line for an interrupt: for a run, the command that goes on where it stopped."""
-    if not words or words[0] != "run":
+    """Return the line for an interrupt: for runs, the command that goes on where it stopped."""
+    if not words or words[0] not in ("run", "grid"):
         return "amlora: interrupted."
     if rank.processes() > 1:
         return "amlora: interrupted; to go on, give the same command again, launcher and all."

@@ -53,6 +53,8 @@ class StageFacts(msgspec.Struct, frozen=True):
     tokens: int
     trainable_parameters: int
     stored_parameters: int
+    stored_examples: int | None = None
+    """None in records of versions that did not count them."""
     losses: tuple[float, ...] = ()
 
 

@@ -1,6 +1,7 @@
 """Load a stream: read each task's rows, check them, set aside what is missing, draw samples."""
 
 from dataclasses import replace
+from typing import TypeVar
 
 from amlora.errors import InputError
 from amlora.streams import catalogue
@@ -15,6 +16,7 @@ from amlora.streams.task import UNLABELLED, Task, TaskStream
 MOST_OPTIONS = 50  # more distinct answers than this are free text
 DEV_SHARE = 0.1  # of the train rows, where there are no dev rows
 TEST_SHARE = 0.2  # of the train rows, where there are no test rows
+Planned = TypeVar("Planned")
 
 
 def load_stream(settings: StreamSettings) -> tuple[TaskStream, list[str]]:
@@ -28,16 +30,28 @@ def load_stream(settings: StreamSettings) -> tuple[TaskStream, list[str]]:
         InputError: anything wrong with the settings or the data, with its place.
     """
     if settings.name == QUICKSTART:
-        tasks, warnings = quickstart_tasks(), list[str]()
+        tasks, warnings = first(quickstart_tasks(), settings), list[str]()
     else:
         tasks, warnings = list[Task](), list[str]()
-        for where, task_settings in planned_tasks(settings):
+        for where, task_settings in first(planned_tasks(settings), settings):
             task, found = load_task(task_settings, settings, where)
             tasks.append(task)
             warnings += found
     name = settings.name or (f"order-{settings.order}" if settings.order else "own")
     drawn = tuple(draw_task(task, settings) for task in tasks)
     return TaskStream(name=name, tasks=drawn), warnings
+
+
+def first(tasks: list[Planned], settings: StreamSettings) -> list[Planned]:
+    """Return as many of the tasks as the settings ask for.
+
+    Raises:
+        InputError: there are fewer.
+    """
+    wanted = settings.first_tasks
+    if wanted is not None and wanted > len(tasks):
+        raise InputError(f"stream.first_tasks: {wanted}, but there are {len(tasks)} tasks.")
+    return tasks[:wanted]
 
 
 def planned_tasks(settings: StreamSettings) -> list[tuple[str, TaskSettings]]:

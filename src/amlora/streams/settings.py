@@ -61,6 +61,8 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Own tasks, in the order in which they are learned."""
     order: str = ""
     """One of the paper's six orders (its table 4): "1" to "6"."""
+    first_tasks: int | None = None
+    """Only so many of the tasks, the first ones (None: all)."""
     prefix: Prefix = "off"
     """The reference's `Task:` and `Dataset:` lines. They tell the model which task it is."""
     form: Form = "full"
@@ -90,6 +92,7 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         if self.order:
             self._check_choice("order", self.order, catalogue.order_names())
         for field, limit in (
+            ("first_tasks", self.first_tasks),
             ("train_per_task", self.train_per_task),
             ("train_per_class", self.train_per_class),
             ("dev_per_class", self.dev_per_class),

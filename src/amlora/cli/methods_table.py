@@ -1,0 +1,103 @@
+"""`amlora report --table methods`: which runs stand in it, and under which names."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amlora.errors import InputError
+
+if TYPE_CHECKING:
+    from amlora.report.methods_render import Format
+    from amlora.report.methods_table import Facts
+
+
+def methods_table(wanted: Sequence[str], runs: Path, form: "Format", grid: str | None) -> str:
+    """Return the table, ready to print.
+
+    Args:
+        wanted: runs or folders of runs; with a grid, one store.
+        runs: where runs are looked up by name.
+        form: the format.
+        grid: a grid file, to show its runs alone, in its order.
+
+    Raises:
+        InputError: no run to show, or an altered one.
+    """
+    from amlora.experiment.store import find_runs, read_record
+    from amlora.report.methods_render import render
+    from amlora.report.methods_table import methods_tables, read_choices
+    from amlora.report.read import read_run
+
+    labels, notes = None, list[str]()
+    if grid is not None:
+        labels, missing = grid_runs(wanted, grid)
+        folders = list(labels)
+        if missing:
+            notes.append(f"Cells of the grid without a finished run: {', '.join(missing)}.")
+    else:
+        folders = find_runs(wanted, runs)
+    for folder in folders:
+        read_record(folder)
+    found = [read_run(folder) for folder in folders]
+    scored = [run for run in found if split_of(run.record.settings) != "dev"]
+    if left := len(found) - len(scored):
+        notes.append(f"Left out: {left} run{'s' * (left > 1)} scored on dev rows.")
+    if not scored:
+        raise InputError(f"{', '.join(wanted)}: no runs that were scored on test rows.")
+    stores = {folder.parent: None for folder in folders}
+    tables = methods_tables(
+        scored,
+        facts=facts_of({run.record.method for run in scored}),
+        choices=[choice for store in stores for choice in read_choices(store)],
+        labels=labels,
+    )
+    return render(tables, form, notes)
+
+
+def split_of(settings: Mapping[str, object]) -> object:
+    """Return which rows a run scored."""
+    evaluate = settings.get("evaluate")
+    return evaluate.get("split") if isinstance(evaluate, Mapping) else None
+
+
+def grid_runs(wanted: Sequence[str], grid: str) -> tuple[dict[Path, str], list[str]]:
+    """Return the finished runs of a grid with their labels, and the titles of the other cells.
+
+    Raises:
+        InputError: not one store, or none of its runs is finished.
+    """
+    from amlora.cli.grid import find_grid
+    from amlora.experiment.grid_choice import chosen_rate
+    from amlora.experiment.grid_file import load_grid
+    from amlora.experiment.grid_store import run_of
+
+    if len(wanted) != 1 or not Path(wanted[0]).is_dir():
+        raise InputError("--grid: give the one folder of runs that the grid was run in.")
+    store, loaded = Path(wanted[0]), load_grid(find_grid(grid))
+    labels: dict[Path, str] = {}
+    missing: list[str] = []
+    for slot in sorted(loaded.slots, key=lambda slot: loaded.groups.index(slot.group)):
+        rate = chosen_rate(store, loaded.name, slot.group)
+        run = None if rate is None else run_of(store, slot.group.cell(slot.seed, rate).id)
+        if run is None:
+            missing.append(slot.title)
+        else:
+            labels[run] = slot.group.label
+    if not labels:
+        raise InputError(f"{store}: no finished run of the grid {loaded.name}.")
+    return labels, missing
+
+
+def facts_of(methods: set[str]) -> "dict[str, Facts]":
+    """Return what methods need, of those that are installed."""
+    from amlora.methods import method_class, method_names
+    from amlora.report.methods_table import Facts
+
+    known = set(method_names())
+    return {
+        name: Facts(
+            needs_task_id=method_class(name).needs_task_id,
+            stores_examples=method_class(name).stores_examples,
+        )
+        for name in sorted(methods & known)
+    }

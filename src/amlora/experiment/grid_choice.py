@@ -1,0 +1,154 @@
+"""How a learning rate is chosen, and the sealed file that says so.
+
+The rule (docs/paper.md, protocol `clean`): every candidate learns the first task alone and is
+scored on that task's dev rows. The highest score wins; of equal ones that with the lower training
+loss in the last tenth of the steps; then the smaller rate. No test row and no later task is looked
+at. A candidate whose loss became infinite or not a number is recorded and cannot win.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from amlora import files
+from amlora.errors import InputError
+from amlora.experiment.grid import Cell, Group
+from amlora.experiment.store import read_record
+
+RULE = (
+    "first task alone; highest dev score, then lower mean training loss of the last tenth, then"
+    " smaller rate"
+)
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One rate and how its run went."""
+
+    rate: float
+    cell: str
+    run: str
+    """The run's folder; "" where it diverged."""
+    score: float | None
+    """On the first task's dev rows, 0..1; None where it diverged."""
+    loss: float | None
+    """Mean training loss of the last tenth of the steps."""
+    problem: str = ""
+    """How it diverged."""
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """A choice as it is kept."""
+
+    grid: str
+    label: str
+    order: str
+    method: str
+    seed: int
+    rule: str
+    task: str
+    """The first task."""
+    task_digest: str
+    stream_digest: str
+    """Of the stream that the candidates learned."""
+    model: str
+    """Fingerprint of the base model's weights."""
+    rate: float
+    candidates: tuple[Candidate, ...]
+
+
+def best(candidates: Sequence[Candidate]) -> Candidate:
+    """Return the winner by the rule above.
+
+    Raises:
+        InputError: all of them diverged.
+    """
+    able = [each for each in candidates if each.score is not None and each.loss is not None]
+    if not able:
+        raise InputError("no rate can be chosen: all candidates diverged.")
+
+    def place(each: Candidate) -> tuple[float, float, float]:
+        assert each.score is not None and each.loss is not None
+        return -each.score, each.loss, each.rate
+
+    return min(able, key=place)
+
+
+def choose(grid: str, group: Group, outcomes: Sequence[tuple[Cell, Path | None, str]]) -> Choice:
+    """Choose among finished candidates.
+
+    Args:
+        grid: the grid's name.
+        group: whose rate is chosen.
+        outcomes: each candidate, its run's folder, or None and how it diverged.
+
+    Raises:
+        InputError: all of them diverged, or a record is altered.
+    """
+    candidates: list[Candidate] = []
+    record: dict[str, Any] = {}
+    for cell, folder, problem in outcomes:
+        score = loss = None
+        if folder is not None:
+            record = read_record(folder)
+            score, loss = record["R"][-1][0], record["stages"][-1]["losses"][-1]
+        candidates.append(
+            Candidate(
+                rate=cell.settings.train.lr,
+                cell=cell.id,
+                run=folder.name if folder else "",
+                score=score,
+                loss=loss,
+                problem=problem,
+            )
+        )
+    return Choice(
+        grid=grid,
+        label=group.label,
+        order=group.order,
+        method=outcomes[0][0].settings.method.name,
+        seed=group.seed,
+        rule=RULE,
+        rate=best(candidates).rate,
+        task=record["tasks"][0]["name"],
+        task_digest=record["tasks"][0]["digest"],
+        stream_digest=record["stream_digest"],
+        model=record["model"]["fingerprint"],
+        candidates=tuple(candidates),
+    )
+
+
+def choice_path(store: Path, grid: str, group: Group) -> Path:
+    """Return where a group's choice is kept; other candidates are another file."""
+    order = f"-{group.order}" if group.order else ""
+    hash8 = files.digest([cell.id for cell in group.candidates()])[:8]
+    return store / "grids" / grid / "choices" / f"{group.label}{order}-{hash8}.json"
+
+
+def keep_choice(path: Path, choice: Choice) -> None:
+    """Write a choice; two processes that choose from equal records write equal bytes."""
+    files.make_folder(path.parent)
+    files.write_sealed(path, msgspec.to_builtins(choice))
+
+
+def read_choice(path: Path) -> Choice | None:
+    """Read a choice; None where there is none yet.
+
+    Raises:
+        InputError: altered, or not a choice.
+    """
+    if not files.exists(path):
+        return None
+    try:
+        return msgspec.convert(files.read_sealed(path), Choice)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}: {' '.join(str(error).split())}.") from None
+
+
+def chosen_rate(store: Path, grid: str, group: Group) -> float | None:
+    """Return a group's rate; None while it is to be chosen."""
+    if len(group.rates) == 1:
+        return group.rates[0]
+    choice = read_choice(choice_path(store, grid, group))
+    return choice.rate if choice else None

@@ -1,0 +1,253 @@
+"""The comparison of methods: one line per method over the seeds of its runs, as values.
+
+Runs that differ in more than their seed are different lines, and runs of different streams (tasks,
+rows, order) or base models are different tables: only what was measured alike stands side by side.
+`methods_render` writes the tables in five formats.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from amlora import files
+from amlora.errors import InputError
+from amlora.evaluate.metrics import mean_or_none
+from amlora.evaluate.statistics import mean_sd
+from amlora.report.read import Run
+
+NUMBER_BYTES = 4  # a stored parameter is counted as float32
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a method needs beyond its weights."""
+
+    needs_task_id: bool
+    stores_examples: bool
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A rate that was tried."""
+
+    rate: float
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """A choice of a learning rate, as a grid keeps it in the store."""
+
+    label: str
+    method: str
+    rate: float
+    task_digest: str
+    model: str
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A mean over seeds and its sample standard deviation, None for a single seed."""
+
+    mean: float
+    sd: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodLine:
+    """One line: fractions, numbers of parameters, megabytes (10^6 bytes), seconds."""
+
+    label: str
+    method: str
+    seeds: tuple[int, ...] = ()
+    average: Figure | None = None
+    forgetting: Figure | None = None
+    learning_accuracy: Figure | None = None
+    bwt: Figure | None = None
+    trainable_parameters: int | None = None
+    """The most that were trained in any one stage."""
+    stored_megabytes: float | None = None
+    """Of the parameters kept after the last stage, four bytes each; examples are not in it."""
+    stored_examples: int | None = None
+    """Kept after the last stage, made-up ones included."""
+    needs_task_id: bool | None = None
+    stores_examples: bool | None = None
+    seconds: Figure | None = None
+    rate: float | None = None
+    """`train.lr`."""
+    candidates: tuple[float, ...] = ()
+    """The rates that it was chosen from; empty where it was given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodsTable:
+    """The lines of one stream and one base model; the first line is the model before learning."""
+
+    model: str
+    tasks: tuple[str, ...]
+    stream_digest: str
+    lines: tuple[MethodLine, ...]
+
+
+def read_choices(store: Path) -> list[Choice]:
+    """Read the choices of all grids of a store, by name.
+
+    Raises:
+        InputError: one is altered.
+    """
+    found: list[Choice] = []
+    for path in sorted(store.glob("grids/*/choices/*.json")):
+        try:
+            found.append(msgspec.convert(files.read_sealed(path), Choice))
+        except msgspec.ValidationError as error:
+            raise InputError(f"{path}: {' '.join(str(error).split())}.") from None
+    return found
+
+
+def methods_tables(
+    runs: Sequence[Run],
+    *,
+    facts: Mapping[str, Facts],
+    choices: Sequence[Choice] = (),
+    labels: Mapping[Path, str] | None = None,
+) -> list[MethodsTable]:
+    """Put runs together.
+
+    Args:
+        runs: finished ones; several seeds of a line make one line.
+        facts: by method; a method that is not there leaves its cells empty.
+        choices: of learning rates.
+        labels: by run folder, in the order of the lines; None: lines are named by method, or, where
+            that does not tell them apart, by run name, and sorted.
+    """
+    tables: dict[tuple[str, str | None], dict[str, list[Run]]] = {}
+    for run in runs:
+        record = run.record
+        lines = tables.setdefault((record.stream_digest, record.model.fingerprint), {})
+        lines.setdefault(line_key(run), []).append(run)
+    made: list[MethodsTable] = []
+    for (stream_digest, _), groups in sorted(tables.items(), key=lambda item: str(item[0])):
+        lines = list(groups.values())
+        names = [labels[group[0].folder] for group in lines] if labels else named(lines)
+        shown = [
+            line_of(name, group, facts.get(group[0].record.method), choices)
+            for name, group in zip(names, lines, strict=True)
+        ]
+        if labels:
+            rank = {label: place for place, label in enumerate(dict.fromkeys(labels.values()))}
+            shown.sort(key=lambda line: rank[line.label])
+        else:
+            shown.sort(key=lambda line: line.label)
+        record = lines[0][0].record
+        made.append(
+            MethodsTable(
+                model=record.model.name,
+                tasks=tuple(task.name for task in record.tasks),
+                stream_digest=stream_digest,
+                lines=(zero_shot([run for group in lines for run in group]), *shown),
+            )
+        )
+    return made
+
+
+def line_key(run: Run) -> str:
+    """Return what is equal in the runs of one line: everything but the seed."""
+    record = run.record
+    settings = {key: value for key, value in record.settings.items() if key != "seed"}
+    return files.digest([record.method, str(record.method_version), settings])
+
+
+def named(lines: Sequence[Sequence[Run]]) -> list[str]:
+    """Return a distinct name for each line: method, run name, both, or with the settings' hash."""
+    ways: tuple[Callable[[Run], str], ...] = (
+        lambda run: run.record.method,
+        lambda run: run.record.name,
+        lambda run: f"{run.record.name}, {run.record.method}",
+    )
+    firsts = [group[0] for group in lines]
+    for way in ways:
+        if len(set(names := [way(run) for run in firsts])) == len(firsts):
+            return names
+    return [f"{ways[-1](run)} {line_key(run)[:8]}" for run in firsts]
+
+
+def line_of(
+    label: str, group: Sequence[Run], facts: Facts | None, choices: Sequence[Choice]
+) -> MethodLine:
+    """Sum the seeds of one line up.
+
+    Raises:
+        InputError: a seed is there twice.
+    """
+    by_seed: dict[int, Run] = {}
+    for run in group:
+        if other := by_seed.get(run.record.seed):
+            raise InputError(
+                f"{run.folder}: the same run as {other.folder}; give one of the two folders."
+            )
+        by_seed[run.record.seed] = run
+    runs = [by_seed[seed] for seed in sorted(by_seed)]
+    record = runs[0].record
+    last = [run.record.stages[-1] for run in runs if run.record.stages]
+    rate = learning_rate(runs[0])
+    stored = max((stage.stored_parameters for stage in last), default=None)
+    examples = [stage.stored_examples for stage in last if stage.stored_examples is not None]
+    return MethodLine(
+        label=label,
+        method=record.method,
+        seeds=tuple(sorted(by_seed)),
+        average=figure([run.record.metrics.average for run in runs]),
+        forgetting=figure([run.record.metrics.forgetting for run in runs]),
+        learning_accuracy=figure([run.record.metrics.learning_accuracy for run in runs]),
+        bwt=figure([run.record.metrics.bwt for run in runs]),
+        trainable_parameters=max(
+            (stage.trainable_parameters for run in runs for stage in run.record.stages),
+            default=None,
+        ),
+        stored_megabytes=None if stored is None else stored * NUMBER_BYTES / 1e6,
+        stored_examples=max(examples, default=None),
+        needs_task_id=facts.needs_task_id if facts else None,
+        stores_examples=facts.stores_examples if facts else None,
+        seconds=figure([run.measured.seconds.get("total") for run in runs]),
+        rate=rate,
+        candidates=candidates_of(runs[0], rate, choices),
+    )
+
+
+def figure(values: Sequence[float | None]) -> Figure | None:
+    """Mean and standard deviation over seeds; None where one is missing."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(values) or not known:
+        return None
+    return Figure(*mean_sd(known))
+
+
+def zero_shot(runs: Sequence[Run]) -> MethodLine:
+    """Return the model's own scores, which all runs measure before they learn.
+
+    They are the same in all runs but for rounding, where methods keep the weights in other types;
+    then there is a standard deviation.
+    """
+    found = [mean_or_none(run.record.R[0]) for run in runs]
+    known = [value for value in found if value is not None]
+    average = None
+    if known:
+        average = Figure(known[0]) if len(set(known)) == 1 else Figure(*mean_sd(known))
+    return MethodLine(label="zero-shot", method="", average=average)
+
+
+def learning_rate(run: Run) -> float | None:
+    """Return a run's `train.lr`; None where its record does not hold it."""
+    train = run.record.settings.get("train")
+    rate = train.get("lr") if isinstance(train, dict) else None
+    return float(rate) if isinstance(rate, int | float) else None
+
+
+def candidates_of(run: Run, rate: float | None, choices: Sequence[Choice]) -> tuple[float, ...]:
+    """Return the rates that a run's was chosen from: those of the choice that it follows."""
+    record = run.record
+    for choice in choices:
+        asked = choice.label, choice.method, choice.rate, choice.task_digest, choice.model
+        is_ = record.name, record.method, rate, record.tasks[0].digest, record.model.fingerprint
+        if asked == is_:
+            return tuple(candidate.rate for candidate in choice.candidates)
+    return ()

@@ -1,0 +1,233 @@
+"""`amlora grid` and the tables of its results, with the processes that users get."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+
+from amlora.cli import main as command
+from amlora.cli.grid import parse_shard
+from amlora.cli.main import main
+from amlora.report.format import MISSING
+from grids import write_grid
+
+GRID = """
+base = "base.toml"
+[[methods]]
+name = "seq_ft"
+[[methods]]
+name = "am_lora"
+label = "broken"
+method.lora.targets = ["no_such_layer"]
+[select.rates]
+seq_ft = [1e-3, 1e-2]
+"""
+
+
+def amlora(*words: object) -> tuple[int, str, str]:
+    """Run the command line in this process; return exit status, output and errors."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as left:
+        main([str(word) for word in words])
+    assert isinstance(left.value.code, int)
+    return left.value.code, out.getvalue(), err.getvalue()
+
+
+class Place:
+    """A grid that was run: two candidates, one cell that learns and one that cannot."""
+
+    def __init__(self, folder: Path, model: Path) -> None:
+        self.grid = write_grid(folder, model, GRID)
+        self.runs = folder / "runs"
+        self.before = amlora("grid", self.grid, "--runs", self.runs, "--list")
+        self.status, self.out, self.err = amlora("grid", self.grid, "--runs", self.runs, "-j", 2)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, llama_folder) -> Place:
+    return Place(tmp_path_factory.mktemp("grid"), llama_folder)
+
+
+def test_before_a_run_all_cells_wait_and_nothing_is_written(place):
+    status, out, err = place.before
+    assert (status, err) == (0, "")
+    header, *rows = out.splitlines()
+    assert header.split() == ["CELL", "LABEL", "ORDER", "SEED", "RATE", "STATE", "RUN"]
+    assert [row.split()[-2] for row in rows] == ["waiting"] * 4
+    assert rows[2].split()[0] == MISSING  # its rate is not chosen yet
+
+
+def test_a_failed_cell_ends_in_status_1_with_its_reason_and_all_others_are_done(place):
+    assert place.status == 1
+    assert place.err.splitlines()[-1].startswith("amlora: broken, seed 1: ")
+    assert "no_such_layer" in place.err.splitlines()[-1]
+    assert f"3 cells finished in {place.runs}." in place.out
+    assert "seq_ft: rate 0.01 chosen (dev rows of feel," in place.err
+    assert "seq_ft, seed 1: finished in " in place.err
+
+
+def test_the_list_tells_each_cells_state_and_run(place):
+    status, out, _ = amlora("grid", place.grid, "--runs", place.runs, "--list", "--json")
+    assert status == 0
+    rows = json.loads(out)
+    assert [row["state"] for row in rows] == ["finished", "finished", "finished", "failed"]
+    assert [row["kind"] for row in rows] == ["select", "select", "run", "run"]
+    assert all((place.runs / row["run"] / "record.json").is_file() for row in rows[:3])
+    assert "no_such_layer" in rows[3]["reason"]
+    assert len({row["cell"] for row in rows}) == 4
+    assert "no_such_layer" in amlora("grid", place.grid, "--runs", place.runs, "--list")[1]
+
+
+def test_a_share_lists_its_own_cells_alone(place):
+    words = ("grid", place.grid, "--runs", place.runs, "--list", "--json", "--shard")
+    assert [row["label"] for row in json.loads(amlora(*words, "2/2")[1])] == ["broken"]
+    labels = [row["label"] for row in json.loads(amlora(*words, "1/2")[1])]
+    assert labels == ["seq_ft", "seq_ft", "seq_ft"]
+
+
+def test_a_share_that_is_finished_ends_at_once(place):
+    before = {path: path.stat().st_mtime_ns for path in place.runs.glob("*/record.json")}
+    words = ("--runs", place.runs, "--shard", "1/2", "--json")
+    status, out, err = amlora("grid", place.grid, *words)
+    assert status == 0
+    assert "started" not in err and "seq_ft, seed 1: finished already, average" in err
+    assert [row["state"] for row in json.loads(out)] == ["finished"] * 3
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_the_table_of_a_store_leaves_candidates_out_and_names_them(place):
+    status, out, err = amlora("report", place.runs, "--table", "methods")
+    assert (status, err) == (0, "")
+    assert "seq_ft" in out and "0.01 of 0.001, 0.01" in out
+    assert "Left out: 2 runs scored on dev rows." in out
+    assert "select-" not in out
+
+
+def test_the_table_of_a_grid_names_the_cells_that_are_missing(place):
+    words = ("report", place.runs, "--table", "methods", "--grid", place.grid)
+    status, out, _ = amlora(*words, "--format", "json")
+    assert status == 0
+    found = json.loads(out)
+    assert found["notes"] == ["Cells of the grid without a finished run: broken, seed 1."]
+    ((zero, line),) = [table["lines"] for table in found["tables"]]
+    assert (zero["label"], line["label"], line["rate"]) == ("zero-shot", "seq_ft", 0.01)
+    assert (line["needs_task_id"], line["stores_examples"], line["stored_examples"]) == (
+        *(False, False),
+        0,
+    )
+
+
+def test_a_table_is_written_to_a_file_and_never_over_another(place, tmp_path):
+    words = ("report", place.runs, "--table", "methods", "--format", "markdown", "--out")
+    assert amlora(*words, tmp_path / "t.md")[:2] == (0, f"{tmp_path}/t.md\n")
+    assert (tmp_path / "t.md").read_text().count("\n| ") == 4
+    line = f"amlora: {tmp_path}/t.md: is there already; --force overwrites it.\n"
+    assert amlora(*words, tmp_path / "t.md")[::2] == (2, line)
+
+
+WRONG = [
+    ("grid absent.toml", "absent.toml: no such grid file; shipped: "),
+    ("grid methods-quickstat --list", "methods-quickstat: no such grid file; did you mean"),
+    ("grid plain", "plain: a folder, not a grid file."),
+    ("grid good.toml --shard 3/2", "--shard 3/2: expected I/N with I from 1 to N, such as 2/4."),
+    ("grid good.toml --shard 0/2", "--shard 0/2: expected I/N"),
+    ("grid good.toml --shard two", "--shard two: expected I/N"),
+    ("grid good.toml --runs good.toml", "good.toml: a file, not a folder of runs."),
+    ("grid good.toml --jobs 0", "Invalid value for '--jobs'"),
+    ("grid typo.toml", "unknown setting 'grid.method_s'"),
+    ("report plain --format csv", "--format: give --table methods as well."),
+    ("report plain --grid good.toml", "--grid: give --table methods as well."),
+    ("report plain --table all", "Invalid value for '--table'"),
+    ("report plain --table methods", "plain: not a run folder;"),
+    ("report plain --table methods --grid good.toml", "plain: no finished run of the grid good."),
+    ("report no --table methods --grid good.toml", "--grid: give the one folder of runs"),
+    ("methods --model ./absent", "model.name: there is no folder or GGUF file './absent'."),
+]
+
+
+@pytest.mark.parametrize(("words", "line"), WRONG, ids=[words for words, _ in WRONG])
+def test_wrong_input_is_one_line_and_writes_nothing(tmp_path, monkeypatch, words, line):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "good.toml").write_text(
+        '[stream]\nname = "quickstart"\n[[methods]]\nname = "seq_ft"\n'
+    )
+    (tmp_path / "typo.toml").write_text('[[method_s]]\nname = "seq_ft"\n')
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    status, out, err = amlora(*words.split())
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    assert (status, out) == (2, "")
+    assert err.startswith(f"amlora: {line}") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"), [("1/1", (1, 1)), ("2/4", (2, 4)), ("12/12", (12, 12))]
+)
+def test_shares_are_counted_from_1(text, numbers):
+    assert parse_shard(text) == numbers
+
+
+def test_an_interrupted_grid_tells_the_command_that_goes_on():
+    words = ["grid", "my grid.toml", "--jobs", "2"]
+    assert command.interrupted(words) == (
+        "amlora: interrupted; to go on: amlora grid 'my grid.toml' --jobs 2"
+    )
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_all_processes_and_the_same_command_goes_on(llama_folder, tmp_path):
+    text = 'base = "base.toml"\nseeds = [0, 1]\n[[methods]]\nname = "sin_lora"\n'
+    grid = write_grid(tmp_path, llama_folder, text, steps="200")
+    runs = tmp_path / "runs"
+    words = ["grid", str(grid), "--runs", str(runs), "--jobs", "2"]
+    code = "from amlora.cli.main import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words], stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        while len(list(runs.glob("*/log.jsonl"))) < 2:
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        said = process.stderr.read().splitlines()
+        assert process.wait() == 130
+    assert said[-1] == f"amlora: interrupted; to go on: amlora {' '.join(words)}"
+    assert "stopping 2 at the end of their step." in said
+    assert not any("Traceback" in line or "failed" in line for line in said)
+    states = [row["state"] for row in json.loads(amlora(*words, "--list", "--json")[1])]
+    assert states == ["started", "started"]
+    assert amlora(*words)[0] == 0
+    assert len(list(runs.glob("*/record.json"))) == 2
+
+
+@pytest.mark.slow
+def test_workers_end_by_themselves_when_the_grid_is_killed(llama_folder, tmp_path):
+    text = 'base = "base.toml"\n[[methods]]\nname = "sin_lora"\n'
+    grid = write_grid(tmp_path, llama_folder, text, steps="500")
+    runs = tmp_path / "runs"
+    words = ["grid", str(grid), "--runs", str(runs)]
+    code = "from amlora.cli.main import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *words], stderr=subprocess.DEVNULL
+    ) as process:
+        while not list(runs.glob("*/log.jsonl")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.kill()
+    (worker,) = map(int, children)
+    deadline = time.monotonic() + 60
+    while Path(f"/proc/{worker}").exists():
+        assert time.monotonic() < deadline, "the worker goes on"
+        time.sleep(0.1)
+    assert list(runs.glob("*/checkpoint/current.json"))
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)

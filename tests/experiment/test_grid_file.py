@@ -1,0 +1,249 @@
+"""Grid files: what they resolve to, their shares, and what is wrong with them."""
+
+from pathlib import Path
+
+import pytest
+
+from amlora.errors import InputError
+from amlora.experiment.config import load_settings, settings_from
+from amlora.experiment.grid import Grid
+from amlora.experiment.grid_file import load_grid
+
+BASE = """
+seed = 7
+[method]
+name = "am_lora"
+[stream]
+data_root = "data"
+[[stream.tasks]]
+name = "a"
+source = "a"
+[[stream.tasks]]
+name = "b"
+source = "b"
+[train]
+batch = 4
+"""
+GRID = """
+base = "base.toml"
+seeds = [0, 1, 2]
+[train]
+epochs = 2
+[[methods]]
+name = "sin_lora"
+train.lr = 2e-4
+[[methods]]
+name = "seq_ft"
+train.batch = 16
+[[methods]]
+name = "seq_ft"
+label = "seq_ft-lora"
+method.trainable = "lora"
+method.lora.rank = 2
+[[methods]]
+name = "am_lora"
+method.sparsity = [1e-5, 1e-4]
+[select.rates]
+seq_ft = [1e-5, 5e-5]
+seq_ft-lora = [1e-3]
+am_lora = [3e-4, 1e-3, 3e-3]
+"""
+
+
+@pytest.fixture
+def grid_of(tmp_path):
+    """Return a function that loads a grid file's text over the base above."""
+    (tmp_path / "base.toml").write_text(BASE)
+
+    def make(text: str) -> Grid:
+        path = tmp_path / "some.toml"
+        path.write_text(text)
+        return load_grid(path)
+
+    return make
+
+
+def cell(grid: Grid, label: str, seed: int = 0, order: str = ""):
+    (group,) = [group for group in grid.groups if group.key == (label, order)]
+    return group.cell(seed, group.rates[0])
+
+
+def test_cells_are_lines_times_seeds_the_first_seed_first(grid_of):
+    grid = grid_of(GRID)
+    assert grid.name == "some"
+    labels = ["sin_lora", "seq_ft", "seq_ft-lora", "am_lora"]
+    assert [slot.title for slot in grid.slots] == [
+        f"{label}, seed {seed}" for seed in (0, 1, 2) for label in labels
+    ]
+
+
+def test_a_cell_is_the_base_with_the_grids_and_the_lines_settings_over_it(grid_of):
+    settings = cell(grid_of(GRID), "seq_ft", seed=2).settings
+    assert settings == settings_from(
+        {
+            "name": "seq_ft",
+            "seed": 2,
+            "method": {"name": "seq_ft"},
+            "stream": {
+                "data_root": "data",
+                "tasks": [{"name": "a", "source": "a"}, {"name": "b", "source": "b"}],
+            },
+            "train": {"batch": 16, "epochs": 2.0, "lr": 1e-5},
+        }
+    )
+
+
+def test_a_line_has_its_own_rate_one_to_choose_or_the_default(grid_of):
+    grid = grid_of(GRID.replace("train.lr = 2e-4", ""))
+    rates = {group.label: group.rates for group in grid.groups}
+    assert rates == {
+        "sin_lora": (1e-3,),
+        "seq_ft": (1e-5, 5e-5),
+        "seq_ft-lora": (1e-3,),
+        "am_lora": (3e-4, 1e-3, 3e-3),
+    }
+    assert grid_of(GRID).groups[0].rates == (2e-4,)
+
+
+def test_candidates_learn_the_first_task_alone_and_are_scored_on_dev_rows(grid_of):
+    grid = grid_of(GRID)
+    candidates = grid.groups[3].candidates()
+    assert [each.settings.train.lr for each in candidates] == [3e-4, 1e-3, 3e-3]
+    for each in candidates:
+        assert each.settings.stream.first_tasks == 1
+        assert each.settings.evaluate.split == "dev"
+        assert each.settings.seed == 0
+        assert each.settings.name == "select-am_lora"
+        assert vars_of(each.settings.method.settings)["sparsity"] == (1e-5,)
+
+
+def vars_of(struct) -> dict:
+    return {name: getattr(struct, name) for name in struct.__struct_fields__}
+
+
+def test_nothing_is_selected_where_there_is_one_rate_or_none(grid_of):
+    grid = grid_of(GRID)
+    assert grid.groups[0].candidates() == grid.groups[2].candidates() == ()
+
+
+def test_a_cell_of_a_comparison_scores_test_rows_of_all_tasks(grid_of):
+    settings = cell(grid_of(GRID), "am_lora").settings
+    assert (settings.stream.first_tasks, settings.evaluate.split) == (None, "test")
+
+
+def test_ids_differ_between_all_cells_and_do_not_depend_on_the_grid(grid_of):
+    grid = grid_of(GRID)
+    cells = [slot.group.cell(slot.seed, rate) for slot in grid.slots for rate in slot.group.rates]
+    cells += [each for group in grid.groups for each in group.candidates()]
+    assert len({each.id for each in cells}) == len(cells)
+    other = grid_of('name = "other"\n' + GRID.replace("seeds = [0, 1, 2]", "seeds = [1]"))
+    assert cell(other, "seq_ft", seed=1).id == cell(grid, "seq_ft", seed=1).id
+
+
+def test_seeds_are_the_bases_where_the_grid_names_none(grid_of):
+    grid = grid_of(GRID.replace("seeds = [0, 1, 2]", ""))
+    assert {slot.seed for slot in grid.slots} == {7}
+    assert grid.groups[1].candidates()[0].settings.seed == 7
+
+
+def test_a_grid_needs_no_base(grid_of):
+    grid = grid_of('[stream]\nname = "quickstart"\n[[methods]]\nname = "seq_ft"\n')
+    assert cell(grid, "seq_ft").settings.stream.name == "quickstart"
+
+
+def test_own_tasks_in_several_orders(grid_of):
+    orders = 'orders = [["a", "b"], ["b", "a"]]\n'
+    grid = grid_of(orders + GRID)
+    settings = cell(grid, "sin_lora", order="b-a").settings
+    assert [task.name for task in settings.stream.tasks] == ["b", "a"]
+    assert len(grid.slots) == 2 * 4 * 3
+    assert grid.groups[4].title == "sin_lora, order b-a"
+
+
+def test_the_papers_orders_replace_the_bases(grid_of, tmp_path):
+    base = '[stream]\nname = "mine"\norder = "1"\ndata_root = "data"\n'
+    (tmp_path / "papers.toml").write_text(base)
+    text = 'orders = ["2", "4"]\n' + GRID.replace("base.toml", "papers.toml")
+    stream = cell(grid_of(text), "sin_lora", order="4").settings.stream
+    assert (stream.order, stream.name, stream.data_root) == ("4", "", "data")
+
+
+@pytest.mark.parametrize("of", [1, 2, 3, 5, 12, 20])
+def test_shares_cover_every_slot_once(grid_of, of):
+    grid = grid_of(GRID)
+    shares = [grid.share(number, of) for number in range(1, of + 1)]
+    titles = sorted(slot.title for share in shares for slot in share)
+    assert titles == sorted(slot.title for slot in grid.slots)
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_a_cells_settings_are_a_settings_file(grid_of, tmp_path):
+    from amlora.experiment.config import to_toml
+
+    settings = cell(grid_of(GRID), "seq_ft-lora").settings
+    (tmp_path / "cell.toml").write_text(to_toml(settings))
+    assert load_settings(tmp_path / "cell.toml") == settings
+
+
+WRONG = [
+    ("seeds = [0, 1, 2]", "sedes = [0]", "unknown setting 'grid.sedes'; did you mean 'seeds'?"),
+    ("seeds = [0, 1, 2]", "seeds = [0, 0]", "grid: seed 0 is there twice"),
+    ("seeds = [0, 1, 2]", "seeds = [-1]", "sin_lora: seed: expected 0 to"),
+    ("seeds = [0, 1, 2]", 'name = "a/b"', "grid.name 'a/b' cannot name a folder."),
+    ('base = "base.toml"', 'base = "no.toml"', "no.toml: no such file or directory."),
+    ('label = "seq_ft-lora"', "", "grid: label 'seq_ft' is there twice"),
+    ('label = "seq_ft-lora"', 'label = "a b"', "grid: label 'a b' cannot name a folder;"),
+    ("am_lora = [3e-4", "amlora = [3e-4", "grid.select.rates has 'amlora', which is no label; did"),
+    ("[3e-4, 1e-3, 3e-3]", "[]", "grid.select.rates.am_lora must be different numbers above 0."),
+    ("[3e-4, 1e-3, 3e-3]", "[1, 1]", "grid.select.rates.am_lora must be different numbers"),
+    ("[3e-4, 1e-3, 3e-3]", "[0]", "grid.select.rates.am_lora must be different numbers"),
+    ("[3e-4, 1e-3, 3e-3]", '"x"', "grid.select.rates.am_lora: expected a list"),
+    ("train.batch = 16", "train.lr = 1e-3", "grid.methods: seq_ft has train.lr and select.rates;"),
+    ("train.batch = 16", "train.bach = 1", "seq_ft: unknown setting 'train.bach'; did you mean"),
+    ("train.batch = 16", 'train.lr = "x"', "grid.methods: seq_ft has train.lr and select.rates;"),
+    ("train.lr = 2e-4", 'train.lr = "x"', "sin_lora: train.lr: expected a number, got 'x'."),
+    ("train.lr = 2e-4", 'method.name = "x"', "grid.methods[0]"),
+    (
+        "method.lora.rank = 2",
+        "method.lora.rnk = 2",
+        "seq_ft-lora: unknown setting 'method.lora.rnk'",
+    ),
+    ('"sin_lora"', '"sin_lore"', "sin_lore: method.name: unknown method 'sin_lore'; did you mean"),
+    ("[train]\nepochs", "[method]\nepochs", "grid.method: a grid has one [[methods]] entry for"),
+    ("seeds = [0, 1, 2]", 'orders = [["a", "c"]]', "grid.orders: no task 'c' in stream.tasks"),
+    ("seeds = [0, 1, 2]", 'orders = [["a", "a"]]', "grid.orders: a, a has a task twice."),
+    ("seeds = [0, 1, 2]", 'orders = ["9"]', "sin_lora, order 9: stream.order: '9' is not one of"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "line"), WRONG, ids=[new or "none" for _, new, _ in WRONG])
+def test_a_mistake_is_one_line_that_says_where(grid_of, tmp_path, old, new, line):
+    assert old in GRID
+    with pytest.raises(InputError) as caught:
+        grid_of(GRID.replace(old, new, 1))
+    assert str(caught.value).replace(f"{tmp_path}/", "").startswith(line)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_base_with_settings_of_a_method_is_refused(grid_of, tmp_path):
+    (tmp_path / "base.toml").write_text(BASE.replace('"am_lora"', '"am_lora"\ngain = "loras"'))
+    with pytest.raises(InputError, match=r"method.gain: a grid's base holds no settings"):
+        grid_of(GRID)
+
+
+def test_the_quickstart_stream_has_no_other_order(grid_of, tmp_path):
+    (tmp_path / "base.toml").write_text('[stream]\nname = "quickstart"\n')
+    with pytest.raises(InputError, match="the quickstart stream has one order"):
+        grid_of('orders = ["1"]\n' + GRID)
+
+
+def test_a_grid_without_methods_is_refused(grid_of):
+    with pytest.raises(InputError, match=r"grid.methods must not be empty"):
+        grid_of("methods = []\n")
+    with pytest.raises(InputError, match=r"grid.methods is missing"):
+        grid_of("seeds = [1]\n")
+
+
+def test_an_absent_grid_file_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        load_grid(Path(tmp_path / "absent.toml"))

@@ -1,0 +1,317 @@
+"""Sweeps over grids of tiny runs: finished, failed, shared by processes, stopped and killed."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from amlora import files
+from amlora.experiment import grid_store as cells
+from amlora.experiment.grid_file import load_grid
+from amlora.experiment.store import read_record
+from broken_disk import strays
+from grids import TWO_SEEDS, choices, ended, results, said, start, times, write_grid
+
+
+class Place:
+    """A grid file, and what its sweep leaves when nothing disturbs it."""
+
+    def __init__(self, folder: Path, model: Path) -> None:
+        self.folder = folder
+        self.file = write_grid(folder, model, TWO_SEEDS, steps="6\ncheckpoint_every = 2")
+        self.runs = folder / "runs"
+        begun = time.monotonic()
+        self.status = ended(start(self.file, self.runs))
+        self.seconds = time.monotonic() - begun
+        self.results = results(self.runs)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, llama_folder) -> Place:
+    return Place(tmp_path_factory.mktemp("place"), llama_folder)
+
+
+def test_every_cell_is_run_the_candidates_before_those_that_wait_for_them(place):
+    assert place.status == 0
+    lines = said(place.runs)
+    assert sum(line.startswith("started") for line in lines) == 6
+    assert sum(line.startswith("finished") for line in lines) == 6
+    at = lines.index("chosen: seq_ft: " + lines_with(lines, "chosen")[0].split()[-1])
+    waiting = [line for line in lines if line.startswith("started: seq_ft")]
+    assert waiting and all(lines.index(line) > at for line in waiting)
+    names = sorted(name.rpartition("-")[0].rpartition("-")[0] for name in times(place.runs))
+    assert names == ["select-seq_ft-seq_ft"] * 2 + ["seq_ft-seq_ft"] * 2 + ["sin_lora-sin_lora"] * 2
+
+
+def lines_with(lines: list[str], start: str) -> list[str]:
+    return [line for line in lines if line.startswith(start)]
+
+
+def test_the_cells_have_the_chosen_rate_and_the_choice_names_its_runs(place):
+    (choice,) = choices(place.runs)
+    scores = {
+        each["rate"]: (-each["score"], each["loss"], each["rate"]) for each in choice["candidates"]
+    }
+    assert choice["rate"] == min(scores, key=lambda rate: scores[rate])
+    for name in times(place.runs):
+        record = read_record(place.runs / name)
+        if name.startswith("seq_ft"):
+            assert record["settings"]["train"]["lr"] == choice["rate"]
+    for each in choice["candidates"]:
+        record = read_record(place.runs / each["run"])
+        assert record["settings"]["train"]["lr"] == each["rate"]
+        assert record["settings"]["evaluate"]["split"] == "dev"
+        assert record["R"][-1] == [each["score"]]
+        assert [task["name"] for task in record["tasks"]] == ["feel"] == [choice["task"]]
+
+
+def test_finished_cells_are_not_done_again_nor_started(place):
+    before = times(place.runs)
+    assert ended(start(place.file, place.runs, name="again")) == 0
+    assert times(place.runs) == before
+    assert lines_with(said(place.runs, "again"), "started") == []
+
+
+def test_another_grid_shares_the_cells_it_has_in_common(place, tmp_path):
+    shutil.copytree(place.runs, tmp_path / "runs")
+    text = 'name = "other"\n' + TWO_SEEDS.replace("seeds = [0, 1]", "seeds = [0]")
+    shutil.copy(place.folder / "base.toml", tmp_path)
+    (tmp_path / "other.toml").write_text(text)
+    assert ended(start(tmp_path / "other.toml", tmp_path / "runs")) == 0
+    assert lines_with(said(tmp_path / "runs"), "started") == []
+    assert [choice["grid"] for choice in choices(tmp_path / "runs")] == ["other", "small"]
+
+
+@pytest.mark.parametrize("of", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_shares_one_after_the_other_give_the_whole(place, tmp_path, of):
+    runs = tmp_path / "runs"
+    started: list[str] = []
+    for number in range(1, of + 1):
+        name = f"share-{number}"
+        assert ended(start(place.file, runs, share=(number, of), name=name)) == 0
+        started += lines_with(said(runs, name), "started")
+    assert len(started) == len(set(started)) == 6
+    assert results(runs) == place.results
+
+
+def test_two_processes_on_one_store_do_each_cell_once(place, tmp_path):
+    runs = tmp_path / "runs"
+    both = [start(place.file, runs, name=f"side-{at}", jobs=2) for at in range(2)]
+    assert [ended(process) for process in both] == [0, 0]
+    assert results(runs) == place.results
+    # A cell is done once, whoever did it: one log of as many steps as the run has.
+    logs = {path.parent.name: path.read_text().count("\n") for path in runs.glob("*/log.jsonl")}
+    assert logs == {
+        path.parent.name: path.read_text().count("\n") for path in place.runs.glob("*/log.jsonl")
+    }
+    assert strays(runs) == []
+
+
+def test_a_lease_is_free_once_its_process_is_dead(place, tmp_path):
+    runs = tmp_path / "runs"
+    grid = load_grid(place.file)
+    cell = grid.groups[0].cell(0, grid.groups[0].rates[0])
+    folder = cells.cell_folder(runs, cell.id)
+    with files.lock(folder):
+        assert cells.leased(runs, cell.id)
+        assert cells.state_of(runs, cell.id) == "started"
+        process = start(place.file, runs)
+        deadline = time.monotonic() + 60
+        while len(times(runs)) < 5 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert len(times(runs)) == 5  # all the others
+        assert process.is_alive()
+    assert ended(process) == 0
+    assert results(runs) == place.results
+
+
+BROKEN = """
+base = "base.toml"
+seeds = [0, 1]
+[[methods]]
+name = "sin_lora"
+label = "wide"
+method.lora.targets = ["no_such_layer"]
+[[methods]]
+name = "sin_lora"
+"""
+
+
+def test_a_failing_cell_is_noted_with_its_reason_and_does_not_stop_the_rest(llama_folder, tmp_path):
+    file, runs = write_grid(tmp_path, llama_folder, BROKEN), tmp_path / "runs"
+    assert ended(start(file, runs)) == 1
+    assert len(times(runs)) == 2
+    grid = load_grid(file)
+    for seed in (0, 1):
+        cell = grid.groups[0].cell(seed, grid.groups[0].rates[0])
+        assert cells.state_of(runs, cell.id) == "failed"
+        failure = cells.failure_of(runs, cell.id)
+        assert failure is not None and failure.kind == "input"
+        assert "no_such_layer" in failure.reason and "\n" not in failure.reason
+    failed = [line for line in said(runs) if line.startswith("failed: wide")]
+    assert len(failed) == 2 and all("no_such_layer" in line for line in failed)
+    # Tried again, once, and noted anew.
+    assert ended(start(file, runs, name="again")) == 1
+    again = said(runs, "again")
+    assert len(lines_with(again, "started: wide")) == len(lines_with(again, "failed: wide")) == 2
+    assert lines_with(again, "started: sin_lora") == []
+
+
+DIVERGING = """
+base = "base.toml"
+[[methods]]
+name = "seq_ft"
+[[methods]]
+name = "sin_lora"
+method.lora.rank = 2
+[select.rates]
+seq_ft = [1e38, 1e-3]
+sin_lora = [1e38, 2e38]
+"""
+
+
+def test_a_diverged_candidate_cannot_win_and_where_all_diverge_nothing_is_chosen(
+    llama_folder, tmp_path
+):
+    file, runs = write_grid(tmp_path, llama_folder, DIVERGING), tmp_path / "runs"
+    assert ended(start(file, runs)) == 1
+    (choice,) = choices(runs)
+    assert (choice["label"], choice["rate"]) == ("seq_ft", 1e-3)
+    assert "not finite" in choice["candidates"][0]["problem"]
+    assert choice["candidates"][0]["score"] is None
+    (failed,) = lines_with(said(runs), "failed")
+    assert failed == "failed: sin_lora, seed 1: no rate can be chosen: all candidates diverged."
+
+
+def test_edited_data_are_learned_anew(place, llama_folder, tmp_path):
+    text = TWO_SEEDS.partition('[[methods]]\nname = "seq_ft"')[0]
+    file, runs = write_grid(tmp_path, llama_folder, text), tmp_path / "runs"
+    assert ended(start(file, runs)) == 0
+    before = times(runs)
+    path = tmp_path / "data" / "topic" / "train.jsonl"
+    path.write_text(path.read_text().replace("won", "lost"))
+    assert ended(start(file, runs, name="again")) == 0
+    assert len(before) == 2 and len(times(runs)) == 4
+    assert before.items() <= times(runs).items()
+
+
+def test_wrong_data_are_told_before_any_cell_is_started(llama_folder, tmp_path):
+    file, runs = write_grid(tmp_path, llama_folder, TWO_SEEDS), tmp_path / "runs"
+    (tmp_path / "data" / "topic" / "train.jsonl").write_text('{"text": "a"}\n')
+    assert ended(start(file, runs)) == 1
+    assert said(runs) == [] and not (runs / "cells").exists()
+
+
+def test_an_altered_run_is_named_and_the_rest_is_done(place, tmp_path):
+    runs = tmp_path / "runs"
+    shutil.copytree(place.runs, runs)
+    altered = sorted(runs.glob("sin_lora-*"))[0]
+    (altered / "rows.jsonl").write_text("")
+    other = sorted(runs.glob("seq_ft-*"))[0]
+    shutil.rmtree(other)
+    assert ended(start(place.file, runs)) == 1
+    (failed,) = lines_with(said(runs), "failed")
+    assert f"{altered}/rows.jsonl: altered" in failed
+    assert (other / "record.json").read_bytes() == place.results[f"{other.name}/record.json"]
+
+
+def children(pid: int) -> list[int]:
+    """Return a process's children."""
+    found = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        found += [int(child) for child in path.read_text().split()]
+    return found
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
+def test_a_stop_saves_every_cell_and_the_same_command_goes_on(place, tmp_path, number):
+    runs = tmp_path / "runs"
+    process = start(place.file, runs, jobs=2)
+    wait_for_checkpoint(runs)
+    assert process.pid is not None
+    workers = children(process.pid)
+    os.kill(process.pid, number)
+    assert ended(process) == 130
+    assert workers and not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert len(times(runs)) < 6
+    assert ended(start(place.file, runs, name="again")) == 0
+    assert results(runs) == place.results
+    assert not any("failed" in line for line in said(runs) + said(runs, "again"))
+
+
+def wait_for_checkpoint(runs: Path) -> None:
+    """Wait until a run has begun to learn."""
+    deadline = time.monotonic() + 60
+    while not list(runs.glob("*/checkpoint/current.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def killed_and_restarted(place: Place, runs: Path, moments: list[float], *, workers: bool) -> int:
+    """Kill a sweep, with its workers or without, at some moments; then let it end."""
+    met = 0
+    for at, moment in enumerate(moments):
+        process = start(place.file, runs, jobs=1 + at % 2, name=f"killed-{at}")
+        process.join(moment)
+        if process.is_alive():
+            assert process.pid is not None
+            below = children(process.pid) if workers else []
+            for pid in [process.pid, *below]:
+                os.kill(pid, signal.SIGKILL)
+            process.join()
+            met += 1
+    assert ended(start(place.file, runs)) == 0
+    assert results(runs) == place.results
+    assert strays(runs) == []
+    return met
+
+
+def test_a_sweep_killed_at_random_moments_goes_on_to_the_same_records(place, tmp_path):
+    chance = random.Random(0)
+    moments = [chance.uniform(0.2, 0.6) * place.seconds for _ in range(2)]
+    assert killed_and_restarted(place, tmp_path / "runs", moments, workers=False) > 0
+    assert killed_and_restarted(place, tmp_path / "all" / "runs", moments, workers=True) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [False, True])
+def test_a_sweep_killed_many_times_goes_on_to_the_same_records(place, tmp_path, workers):
+    chance = random.Random(workers)
+    met = 0
+    for index in range(6):
+        moments = [chance.uniform(0, 0.8) * place.seconds for _ in range(1 + index % 3)]
+        met += killed_and_restarted(place, tmp_path / str(index) / "runs", moments, workers=workers)
+    assert met >= 6
+    print(f"{met} kills of a sweep")
+
+
+def test_a_worker_that_is_killed_is_a_failed_cell(place, tmp_path):
+    runs = tmp_path / "runs"
+    process = start(place.file, runs)
+    wait_for_checkpoint(runs)
+    assert process.pid is not None
+    (worker,) = children(process.pid)
+    os.kill(worker, signal.SIGKILL)
+    assert ended(process) == 1
+    (failed,) = lines_with(said(runs), "failed")[:1]
+    assert "ended by signal 9; is there enough memory?" in failed
+    assert ended(start(place.file, runs, name="again")) == 0
+    assert results(runs) == place.results
+
+
+def test_settings_of_a_cell_are_kept_as_a_settings_file(place):
+    from amlora.experiment.config import load_settings
+
+    grid = load_grid(place.file)
+    cell = grid.groups[0].cell(1, grid.groups[0].rates[0])
+    folder = cells.cell_folder(place.runs, cell.id)
+    assert load_settings(folder / "settings.toml") == cell.settings
+    run = cells.run_of(place.runs, cell.id)
+    assert run is not None and json.loads((folder / "cell.json").read_text())["run"] == run.name
