@@ -6,6 +6,7 @@ from functools import partial
 import torch
 from memory import kept_bytes
 from row import Row
+from size import Size
 from timing import pair
 from torch import Tensor, nn
 
@@ -171,28 +172,11 @@ def against_textbook(width: int, loras: int, tokens: int, pairs: int) -> Iterato
     )
 
 
-def by_loras(width: int, loras: int, tokens: int, pairs: int) -> Row:
-    """Compare the adapted layer with its frozen linear alone."""
-    torch.manual_seed(0)
-    layer = mixture(width, loras)
-    x = torch.randn(tokens, width, requires_grad=True)
-    d_out = torch.randn(tokens, width)
-    timed = pair(lambda: step(layer, x, d_out), lambda: step(layer.base, x, d_out), pairs=pairs)
-    return Row(
-        name=f"layer / frozen linear, time, fp32, N={loras}",
-        ratio=timed.ratio,
-        bar=None,
-        floor=operations(width, loras, RANK) / operations(width, 0, 0),
-        detail=f"D={width} T={tokens}: {timed.first:.4f} s, {timed.second:.4f} s",
-    )
-
-
-def rows(*, quick: bool) -> Iterator[Row]:
+def rows(size: Size) -> Iterator[Row]:
     """Give the rows of this benchmark, one by one as they are measured."""
-    pairs = 7 if quick else 21
+    width, tokens = (64, 32) if size == "smoke" else (1024, 1024)
+    pairs = {"full": 21, "quick": 7, "smoke": 1}[size]
     for kind in KINDS:
-        yield from against_one_lora(1024, 15, 1024, kind, pairs)
-    yield all_rows_trained(1024, 15, 1024, pairs)
-    yield from against_textbook(1024, 15, 2048, 3 if quick else 9)
-    for loras in (1, 15, 100) if quick else (1, 4, 15, 64, 100, 256):
-        yield by_loras(576, loras, 1024, 3 if quick else 9)
+        yield from against_one_lora(width, 15, tokens, kind, pairs)
+    yield all_rows_trained(width, 15, tokens, pairs)
+    yield from against_textbook(width, 15, 2 * tokens, {"full": 9, "quick": 3, "smoke": 1}[size])

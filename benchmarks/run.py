@@ -1,46 +1,79 @@
 """Measure speed and memory: prints rows and keeps them under benchmarks/results.
 
-A new benchmark is a module with `rows(*, quick)` and its name in BENCHMARKS.
+    python benchmarks/run.py                 everything
+    python benchmarks/run.py layer step      these alone
+
+A new benchmark is a module with `rows(size)` and its name in BENCHMARKS.
 """
 
 import argparse
 import dataclasses
 import importlib
 import sys
+import time
 from pathlib import Path
 
 from machine import busy, file_name, machine
 from row import Row
+from size import Size
 
 from amlora import files
 
-BENCHMARKS = ("layer", "step", "scoring", "start")
+BENCHMARKS = (
+    "layer",
+    "cost",
+    "step",
+    "peers",
+    "utilisation",
+    "scoring",
+    "overhead",
+    "methods",
+    "start",
+)
 RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> int:
     """Run the chosen benchmarks; return 1 if a bar was missed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=BENCHMARKS, action="append", help="run these alone")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}")
     parser.add_argument("--quick", action="store_true", help="few samples; nothing is kept")
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes, to see that it runs")
     chosen = parser.parse_args()
-    names: tuple[str, ...] = tuple(chosen.only or BENCHMARKS)
+    if unknown := set(chosen.names) - set(BENCHMARKS):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    size: Size = "smoke" if chosen.smoke else "quick" if chosen.quick else "full"
     here = machine()
     print(", ".join(f"{key} {value}" for key, value in here.items()))
-    noise = busy()
+    noise = "" if size == "smoke" else busy()
     if noise:
         print(f"{noise}: times are unreliable, nothing is kept")
     missed: list[str] = []
-    for name in names:
-        measured: list[Row] = []
-        for row in importlib.import_module(name).rows(quick=chosen.quick):
-            print(row.line(), flush=True)
-            measured.append(row)
+    begun = time.perf_counter()
+    for name in chosen.names or BENCHMARKS:
+        measured = measure(name, size)
         missed += [row.name for row in measured if not row.met]
-        if not chosen.quick and not noise:
+        if size == "full" and not noise:
             keep(name, measured, here)
+    print(f"{time.perf_counter() - begun:.0f} s in all")
+    if size == "smoke":
+        print("bench: smoke sizes, nothing is judged or kept")
+        return 0
     print("bench: all bars met" if not missed else f"bench: missed: {'; '.join(missed)}")
     return 1 if missed else 0
+
+
+def measure(name: str, size: Size) -> list[Row]:
+    """Run one benchmark and print its rows as they come."""
+    begun = time.perf_counter()
+    measured: list[Row] = []
+    for row in importlib.import_module(name).rows(size):
+        print(row.line(judged=size != "smoke"), flush=True)
+        measured.append(row)
+    print(f"({name}: {time.perf_counter() - begun:.0f} s)", flush=True)
+    return measured
 
 
 def keep(name: str, rows: list[Row], here: dict[str, str | int]) -> None:

@@ -1,27 +1,30 @@
 """Exact match on the quick-start model: against bare prefill, generation, and no shared prefix."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import msgspec
 from accelerate import Accelerator
 from row import Row
+from size import Size
+from subjects import main_subject
 from timing import pair
-from words import made_up
+from words import made_up, made_up_task
 
 from amlora.engine import prefix
 from amlora.engine.backbone import Backbone, load_backbone
-from amlora.engine.batch import collate, target_logits
+from amlora.engine.batch import collate, length, target_logits
 from amlora.engine.encode import Row as Encoded
 from amlora.engine.encode import encode_rows
-from amlora.engine.exact import exact_match, generated_match
+from amlora.engine.exact import exact_match, generated_match, passes
 from amlora.engine.generate import inference
 from amlora.engine.packs import packs
-from amlora.engine.settings import ModelSettings
 from amlora.engine.train import Progress, TrainSettings, train_stage
 from amlora.methods.base import Stage
 from amlora.methods.sin_lora import SinLoRA
 from amlora.streams.load import load_stream
 from amlora.streams.settings import StreamSettings
+from amlora.streams.task import Task
 
 TOKENS = 4096
 NEW = 50
@@ -30,35 +33,44 @@ DBPEDIA = (70, (40, 90))
 """Tokens of DBpedia's instruction and options, and of its texts, in this model's tokens."""
 
 
-def rows(*, quick: bool) -> Iterator[Row]:
+def rows(size: Size) -> Iterator[Row]:
     """Compare on untrained rows, then train, then compare again."""
-    count, pairs = (16, 2) if quick else (60, 5)
-    backbone = load_backbone(ModelSettings(max_tokens=192))
-    stream, _ = load_stream(StreamSettings(name="quickstart", test_per_task=count))
-    task = next(task for task in stream.tasks if task.name == TASK)
+    count, pairs = {"full": (60, 5), "quick": (16, 2), "smoke": (8, 1)}[size]
+    with main_subject(size) as subject:
+        backbone = load_backbone(msgspec.structs.replace(subject.settings, max_tokens=192))
+    task = chosen_task(size, count)
     scored = encode_rows(backbone, task, task.test, prefix="off", form="full")
     yield against_generation(backbone, scored[: count // 4], "untrained", bar=5.0, pairs=pairs)
     trained = encode_rows(backbone, task, task.train, prefix="off", form="full")
-    learn(backbone, trained)
+    learn(backbone, trained, steps=24 if size != "smoke" else 2)
     yield against_generation(backbone, scored, "trained", bar=1.2, pairs=pairs)
     yield against_prefill(backbone, scored, pairs)
+    yield estimated_prefill(backbone, scored, pairs)
     instruction, text = DBPEDIA
     long = made_up(backbone, rows=count, instruction=instruction, text=text)
     yield against_no_prefix(backbone, long, pairs)
     yield padding(long)
 
 
-def learn(backbone: Backbone, trained: list[Encoded]) -> None:
+def chosen_task(size: Size, count: int) -> Task:
+    """Return the shortest task of the quick start; a made-up one in a smoke run."""
+    if size == "smoke":
+        return made_up_task("made up", train=8, test=count, words=12, seed=0)
+    stream, _ = load_stream(StreamSettings(name="quickstart", test_per_task=count))
+    return next(task for task in stream.tasks if task.name == TASK)
+
+
+def learn(backbone: Backbone, trained: list[Encoded], *, steps: int) -> None:
     """Teach the task, so that answers are short."""
     method = SinLoRA(backbone, SinLoRA.Settings(), seed=0)
-    stage = Stage(0, TASK, trained, 24)
+    stage = Stage(0, TASK, trained, steps)
     method.begin(stage)
     settings = TrainSettings(lr=1e-3, bucketed=False)
     train_stage(method, stage, settings, Accelerator(cpu=True), Progress(), lambda *_: None)
     method.end(stage)
 
 
-def score(backbone: Backbone, scored: list[Encoded]) -> list[bool]:
+def score(backbone: Backbone, scored: Sequence[Encoded]) -> list[bool]:
     """Return which rows are hits, decided as in a run under bfloat16."""
     answers, _ = exact_match(
         backbone, scored, tokens_per_batch=TOKENS, max_new_tokens=NEW, margin=0.0
@@ -84,20 +96,23 @@ def against_generation(
         ratio=timed.ratio,
         bar=bar,
         direction="at least",
-        detail=f"{len(scored)} rows of {TASK}, {len(scored) / timed.second:.1f} rows/s,"
+        detail=f"{len(scored)} rows of {scored[0].task}, {len(scored) / timed.second:.1f} rows/s,"
         f" {differ} decisions differ",
     )
 
 
+def prefill(backbone: Backbone, scored: list[Encoded]) -> None:
+    """Run a bare forward pass over the rows, in the batches that scoring without a prefix has."""
+    with inference(backbone):
+        for chosen in packs(scored, TOKENS):
+            target_logits(backbone, collate([scored[i] for i in chosen], backbone, share=1.0))
+
+
 def against_prefill(backbone: Backbone, scored: list[Encoded], pairs: int) -> Row:
-    """Time a bare forward pass over the same rows, in the same batches, against scoring."""
-
-    def prefill() -> None:
-        with inference(backbone):
-            for chosen in packs(scored, TOKENS):
-                target_logits(backbone, collate([scored[i] for i in chosen], backbone, share=1.0))
-
-    timed = pair(prefill, lambda: score(backbone, scored), pairs=pairs, warm=1)
+    """Time a bare forward pass over the same rows against scoring."""
+    timed = pair(
+        lambda: prefill(backbone, scored), lambda: score(backbone, scored), pairs=pairs, warm=1
+    )
     return Row(
         name="prefill / scoring, trained rows",
         ratio=timed.ratio,
@@ -105,6 +120,33 @@ def against_prefill(backbone: Backbone, scored: list[Encoded], pairs: int) -> Ro
         direction="at least",
         detail=f"{len(scored) / timed.second:.1f} rows/s scored, {len(scored) / timed.first:.1f}"
         " rows/s prefilled without a shared prefix",
+    )
+
+
+def estimated_prefill(backbone: Backbone, scored: list[Encoded], pairs: int) -> Row:
+    """Compare the rate of bare prefill that a run can tell from its own pass with the timed one.
+
+    The pass over tokens behind the shared prefix is taken to cost as much a token as the whole
+    would: a run then knows the rate without running anything more.
+    """
+    with inference(backbone):
+        shared = prefix.shared_prefix(backbone, scored).length
+    whole = sum(length(row) for row in scored)
+    run = whole - shared * (len(scored) - 1)
+
+    timed = pair(
+        lambda: list(passes(backbone, scored, TOKENS)),
+        lambda: prefill(backbone, scored),
+        pairs=pairs,
+        warm=1,
+    )
+    more = whole / run
+    return Row(
+        name="prefill as a run estimates it / prefill, seconds",
+        ratio=timed.ratio * more,
+        detail=f"{len(scored) / (timed.first * more):.1f} rows/s estimated,"
+        f" {len(scored) / timed.second:.1f} timed;"
+        f" {shared} shared tokens of {whole / len(scored):.0f}",
     )
 
 

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from row import Row
+from size import Size
 
 
-def rows(*, quick: bool) -> Iterator[Row]:
+def rows(size: Size) -> Iterator[Row]:
     """Start the command line a few times."""
     command = [str(Path(sys.executable).with_name("amlora")), "--help"]
     seconds: list[float] = []
-    for _ in range(3 if quick else 9):
+    for _ in range({"full": 9, "quick": 3, "smoke": 1}[size]):
         start = time.perf_counter()
         subprocess.run(command, check=True, capture_output=True)
         seconds.append(time.perf_counter() - start)

@@ -35,13 +35,18 @@ def pair(
     for _ in range(warm):
         seconds = min(timed(first, 1), timed(second, 1))
         repeats = max(1, round(SHORTEST / seconds))
+    return alternate(lambda: timed(first, repeats), lambda: timed(second, repeats), pairs=pairs)
+
+
+def alternate(first: Callable[[], float], second: Callable[[], float], *, pairs: int) -> Paired:
+    """Do what `pair` does with calls that tell their own seconds."""
     samples: list[tuple[float, float]] = []
     for index in range(pairs):
         if index % 2:
-            late = timed(second, repeats)
-            samples.append((timed(first, repeats), late))
+            late = second()
+            samples.append((first(), late))
         else:
-            samples.append((timed(first, repeats), timed(second, repeats)))
+            samples.append((first(), second()))
     return Paired(
         statistics.median(one / two for one, two in samples),
         statistics.median(one for one, _ in samples),
