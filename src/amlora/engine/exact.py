@@ -5,6 +5,7 @@ generated if the pass cannot know the whole answer (`verdict.py`), or if two log
 on were closer than the rounding between a padded pass and step-by-step generation can move them.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -80,7 +81,10 @@ def exact_match(
     answers: dict[int, Answer] = {}
     undecided: dict[int, float] = {}
     low_margin: dict[int, float] = {}
-    for i, best, leads in passes(backbone, rows, tokens_per_batch):
+    begun = time.perf_counter()
+    with inference(backbone):
+        prefix = shared_prefix(backbone, rows)
+    for i, best, leads in passes(backbone, rows, tokens_per_batch, prefix):
         row = rows[i]
         verdict = judge(
             best,
@@ -98,7 +102,8 @@ def exact_match(
         else:
             answers[i] = Answer(row.task, row.row, verdict.outcome == "hit", "pass", None, lead)
     hits = sum(answer.hit for answer in answers.values())
-    counts = Counts(hits, len(answers) - hits, len(undecided), len(low_margin))
+    seconds = (time.perf_counter() - begun) * prefix.saved(rows)
+    counts = Counts(hits, len(answers) - hits, len(undecided), len(low_margin), seconds)
     # A close call is generated alone: a budget of one token puts every row in its own batch.
     for left, budget in ((undecided, tokens_per_batch), (low_margin, 1)):
         texts = settle(
@@ -114,11 +119,9 @@ def exact_match(
 
 
 def passes(
-    backbone: Backbone, rows: Sequence[Row], tokens_per_batch: int
+    backbone: Backbone, rows: Sequence[Row], tokens_per_batch: int, prefix: Prefix
 ) -> Iterator[tuple[int, list[int], list[float]]]:
     """Yield each row's place, its best tokens, and their leads over the second best."""
-    with inference(backbone):
-        prefix = shared_prefix(backbone, rows)
     rows = [prefix.cut(row) for row in rows]
     for chosen in packs(rows, tokens_per_batch):
         batch = [rows[i] for i in chosen]

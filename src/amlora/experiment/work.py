@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +136,7 @@ class Work:
     def score(self, phase: str, index: int, tasks: range) -> None:
         """Score some tasks and add a row to R, or to `entered`."""
         row: list[float | None] = [None] * len(self.made.scored)
-        counts = Counts()
+        counts, begun = Counts(), time.perf_counter()
         lines: list[dict[str, Any]] = []
         total = sum(len(self.made.scored[j]) for j in tasks)
         done = 0
@@ -157,10 +156,12 @@ class Work:
             if self.stop.anywhere(self.accelerator):
                 raise Interrupted(self.folder)
         self.so_far["entered" if phase == "entered" else "R"].append(row)
-        self.so_far["evaluation"].append({"after": index, "phase": phase, **asdict(counts)})
+        self.so_far["evaluation"].append({"after": index, "phase": phase, **counts.kinds()})
+        self.told.note(scored_line(counts, time.perf_counter() - begun))
         self.keep_rows(lines)
         self.spent("evaluate")
         self.so_far["scored_rows"] += total
+        self.so_far["prefill_seconds"] += counts.prefill_seconds
 
     def with_margin(self, tasks: range) -> EvaluateSettings:
         """Measure, on a few rows of each task, how close two logits may come to be trusted.
@@ -326,9 +327,19 @@ def fresh_progress(environment: dict[str, Any]) -> dict[str, Any]:
         "rows": [],
         "seconds": {},
         "scored_rows": 0,
+        "prefill_seconds": 0.0,
         "trainable": 0,
         "environments": [environment],
     }
+
+
+def scored_line(counts: Counts, seconds: float) -> str:
+    """Return how an evaluation went; this process's part of it where there are several."""
+    kinds = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.kinds().items())
+    text = f"{counts.rows} rows scored ({kinds}), {counts.rows / seconds:.1f} rows/s"
+    if not counts.prefill_seconds:
+        return f"{text}."
+    return f"{text}; reading them once: about {counts.rows / counts.prefill_seconds:.1f} rows/s."
 
 
 def answer_line(phase: str, after: int, answer: Answer, gold: str) -> dict[str, Any]:
