@@ -16,7 +16,7 @@ from amlora.cli import main as command
 from amlora.cli.grid import parse_shard
 from amlora.cli.main import main
 from amlora.report.format import MISSING
-from grids import write_grid
+from grids import choices, write_grid
 
 GRID = """
 base = "base.toml"
@@ -48,6 +48,8 @@ class Place:
         self.runs = folder / "runs"
         self.before = amlora("grid", self.grid, "--runs", self.runs, "--list")
         self.status, self.out, self.err = amlora("grid", self.grid, "--runs", self.runs, "-j", 2)
+        (choice,) = choices(self.runs)
+        self.rate: float = choice["rate"]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,7 @@ def test_a_failed_cell_ends_in_status_1_with_its_reason_and_all_others_are_done(
     assert place.err.splitlines()[-1].startswith("amlora: broken, seed 1: ")
     assert "no_such_layer" in place.err.splitlines()[-1]
     assert f"3 cells finished in {place.runs}." in place.out
-    assert "seq_ft: rate 0.01 chosen (dev rows of feel," in place.err
+    assert f"seq_ft: rate {place.rate:g} chosen (dev rows of feel, 0.001: " in place.err
     assert "seq_ft, seed 1: finished in " in place.err
 
 
@@ -105,7 +107,7 @@ def test_a_share_that_is_finished_ends_at_once(place):
 def test_the_table_of_a_store_leaves_candidates_out_and_names_them(place):
     status, out, err = amlora("report", place.runs, "--table", "methods")
     assert (status, err) == (0, "")
-    assert "seq_ft" in out and "0.01 of 0.001, 0.01" in out
+    assert "seq_ft" in out and f"{place.rate:g} of 0.001, 0.01" in out
     assert "Left out: 2 runs scored on dev rows." in out
     assert "select-" not in out
 
@@ -117,7 +119,7 @@ def test_the_table_of_a_grid_names_the_cells_that_are_missing(place):
     found = json.loads(out)
     assert found["notes"] == ["Cells of the grid without a finished run: broken, seed 1."]
     ((zero, line),) = [table["lines"] for table in found["tables"]]
-    assert (zero["label"], line["label"], line["rate"]) == ("zero-shot", "seq_ft", 0.01)
+    assert (zero["label"], line["label"], line["rate"]) == ("zero-shot", "seq_ft", place.rate)
     assert (line["needs_task_id"], line["stores_examples"], line["stored_examples"]) == (
         *(False, False),
         0,

@@ -9,7 +9,9 @@ import pytest
 
 from amlora.cli import main as command
 
-COMMANDS = ("config", "doctor", "ls", "methods", "predict", "report", "run", "show", "version")
+COMMANDS = (
+    *("config", "doctor", "grid", "ls", "methods", "predict", "report", "run", "show", "version"),
+)
 
 
 def amlora(capsys, *words: str) -> tuple[int, str, str]:

@@ -1,8 +1,10 @@
 """`amlora methods`: every method with what it trains and stores, in words or counted on a model."""
 
 import json
+from typing import cast
 
 import pytest
+from torch import nn
 
 from amlora.cli import main as command
 from amlora.cli.methods import WORDS, grown
@@ -48,7 +50,8 @@ def test_counts_on_a_model_are_those_of_its_layers(capsys, any_folder):
     from amlora.mixture.inject import find_targets
 
     model = load_backbone(ModelSettings(name=str(any_folder))).model
-    layers = [model.get_submodule(n) for n in find_targets(model, model.config.model_type, ())]
+    names = find_targets(model, model.config.model_type, ())
+    layers = [cast(nn.Linear, model.get_submodule(name)) for name in names]
     lora = sum(8 * (layer.in_features + layer.out_features) for layer in layers)
     selector = sum(layer.out_features for layer in layers)
     whole = sum(weight.numel() for weight in model.parameters())

@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from amlora.cli.doctor_data import examine_data, print_data
 from amlora.cli.output import Json, print_json, print_pairs
+from amlora.errors import InputError
 from amlora.report.format import size
 
 EXTRAS = {
@@ -17,19 +19,38 @@ EXTRAS = {
     "peft": "peft: import and export of single LoRAs",
     "datasets": "data: Parquet and hub data sets",
 }
+MODEL = "smollm2-135m"
 HUB_SECONDS = 5.0  # how long the hub may take to answer
 
 
 def doctor(
     model: Annotated[
-        str, typer.Option("--model", help="Check this base model: built in, a folder, or a hub id.")
-    ] = "smollm2-135m",
+        str | None,
+        typer.Option(
+            "--model",
+            help=f"Check this base model: built in, a folder, or a hub id ({MODEL} if absent).",
+        ),
+    ] = None,
+    data: Annotated[
+        bool,
+        typer.Option("--data", help="Check the paper's tasks instead: counts, labels, overlap."),
+    ] = False,
+    data_root: Annotated[
+        Path | None,
+        typer.Option("--data-root", help="With --data: the folder of the reference layout."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check versions, device, memory, cache and model; exit status 1 if something is wrong."""
-    facts = examine(model)
+    if data and model is not None:
+        raise InputError("--data and --model exclude each other.")
+    if data_root is not None and not data:
+        raise InputError("--data-root: give --data as well.")
+    facts = examine_data(data_root) if data else examine(model or MODEL)
     if as_json:
         print_json(facts)
+    elif data:
+        print_data(facts)
     else:
         print_facts(facts)
     if facts["problems"]:

@@ -201,11 +201,10 @@ class Lines:
 
     def chosen(self, choice: "Choice") -> None:
         """Say which rate, among which."""
-        among = ", ".join(f"{each.rate:g}: {percent(each.score)}" for each in choice.candidates)
+        among = ", ".join(f"{each.rate:g}: {percent(each.score)} %" for each in choice.candidates)
         order = f", order {choice.order}" if choice.order else ""
-        self.note(
-            f"{choice.label}{order}: rate {choice.rate:g} (dev rows of {choice.task}: {among})."
-        )
+        rows = f"dev rows of {choice.task}"
+        self.note(f"{choice.label}{order}: rate {choice.rate:g} chosen ({rows}, {among}).")
 
     def status(self, overview: "Overview") -> None:
         """Print how far everything is, when a line is due."""

@@ -21,11 +21,13 @@ from amlora.cli import (
     grid,
     list_runs,
     methods,
+    orders,
     predict,
     rank,
     report,
     run,
     show,
+    tasks,
 )
 from amlora.errors import InputError
 
@@ -51,6 +53,8 @@ app.command("show", short_help="Show one run.")(show.show)
 app.command("report", short_help="Write an HTML report of runs.")(report.report)
 app.command("predict", short_help="Answer a text with what was learned.")(predict.predict)
 app.command("methods", short_help="List methods and their settings.")(methods.methods)
+app.command("tasks", short_help="List the paper's tasks.")(tasks.tasks)
+app.command("orders", short_help="List the paper's orders of tasks.")(orders.orders)
 app.command("doctor", short_help="Check what a run needs.")(doctor.doctor)
 
 

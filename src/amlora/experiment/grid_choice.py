@@ -16,6 +16,7 @@ from amlora import files
 from amlora.errors import InputError
 from amlora.experiment.grid import Cell, Group
 from amlora.experiment.store import read_record
+from amlora.methods import method_class
 
 RULE = (
     "first task alone; highest dev score, then lower mean training loss of the last tenth, then"
@@ -45,6 +46,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     order: str
     method: str
+    method_version: int = 0
     seed: int
     rule: str
     task: str
@@ -108,6 +110,7 @@ def choose(grid: str, group: Group, outcomes: Sequence[tuple[Cell, Path | None, 
         label=group.label,
         order=group.order,
         method=outcomes[0][0].settings.method.name,
+        method_version=method_class(outcomes[0][0].settings.method.name).version,
         seed=group.seed,
         rule=RULE,
         rate=best(candidates).rate,

@@ -105,7 +105,7 @@ class Bench:
             if self.look(item):
                 return False
             cells.keep_settings(self.store, item.cell)
-        except InputError as error:
+        except (InputError, OSError) as error:
             item.end("failed", reason=str(error))
             return False
         item.worker = self.start(self.store, item.cell.id, self.threads)
@@ -165,8 +165,9 @@ class Bench:
         try:
             if status != DONE:
                 self.note_end(cell.id, status, worker.said)
-            self.look(item)
-        except InputError as error:
+            if not self.look(item) and status == DONE:
+                item.end("failed", reason="its data or its method changed while the grid ran.")
+        except (InputError, OSError) as error:
             item.end("failed", reason=str(error))
 
     def note_end(self, cell: str, status: int, said: str) -> None:

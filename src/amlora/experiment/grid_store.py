@@ -49,11 +49,10 @@ def cell_folder(store: Path, cell: str) -> Path:
 
 
 def keep_settings(store: Path, cell: Cell) -> None:
-    """Write a cell's settings, if they are not there."""
+    """Write a cell's settings, whatever is there: its process reads them from this file."""
     folder = cell_folder(store, cell.id)
     files.make_folder(folder)
-    if not files.exists(folder / SETTINGS):
-        files.write_text(folder / SETTINGS, to_toml(cell.settings))
+    files.write_text(folder / SETTINGS, to_toml(cell.settings))
 
 
 def keep_run(store: Path, cell: str, run: str | None) -> None:

@@ -17,6 +17,7 @@ from amlora.experiment.grid import Grid, Group, Slot
 from amlora.experiment.grid_choice import Choice, choice_path, choose, keep_choice, read_choice
 from amlora.experiment.grid_item import Bench, Item
 from amlora.experiment.stop import AGAIN, handled
+from amlora.methods import method_class
 
 PAUSE = 0.2  # seconds between two looks at the processes
 
@@ -145,13 +146,13 @@ class Sweep:
             item.end("finished" if run else "diverged", run=run, reason=candidate.problem)
 
     def made_before(self, items: Sequence[Item]) -> Choice | None:
-        """Return the choice among some candidates, if it was made from the data as they are now."""
+        """Return the choice among candidates, if it is of the data and the method as they are."""
         cell = items[0].cell
         assert cell is not None
         choice = read_choice(choice_path(self.bench.store, self.grid.name, items[0].group))
-        if choice and choice.stream_digest == self.bench.stream_digest(cell):
-            return choice
-        return None
+        made = choice and (choice.stream_digest, choice.method_version)
+        version = method_class(cell.settings.method.name).version
+        return choice if made == (self.bench.stream_digest(cell), version) else None
 
     def ask(self, number: int, frame: FrameType | None) -> None:
         """Note a request to stop; what comes within a second is one and the same."""

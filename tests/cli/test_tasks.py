@@ -1,0 +1,142 @@
+"""`amlora tasks`, `amlora orders` and `amlora doctor --data`."""
+
+import json
+
+import pytest
+
+from amlora.cli import main as command
+from amlora.report.format import MISSING
+from amlora.streams import catalogue
+
+
+def amlora(capsys, *words: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as left:
+        command.main(words)
+    assert isinstance(left.value.code, int)
+    return left.value.code, *capsys.readouterr()
+
+
+def test_every_task_has_a_line_with_its_sizes_licence_and_hub_id(capsys):
+    status, out, _ = amlora(capsys, "tasks")
+    header, *lines = out.splitlines()
+    assert (status, header.split()[0]) == (0, "TASK")
+    assert [line.split()[0] for line in lines] == list(catalogue.entries())
+    [cb] = [line for line in lines if line.startswith("cb ")]
+    assert cb.split() == ["cb", "NLI", "3", "250", "56", "unknown", "aps/super_glue"]
+
+
+def test_one_task_is_shown_whole(capsys):
+    status, out, _ = amlora(capsys, "tasks", "rte")
+    entry = catalogue.entries()["rte"]
+    assert status == 0
+    shown = [entry.instruction, entry.folder, entry.hub.id, entry.hub.config, entry.hub.revision]
+    assert [text for text in shown if text not in out] == []
+    assert "not_entailment -> contradiction" in out
+    assert "277 rows (contradiction 131, entailment 146)" in out
+    assert "orders       4, 5, 6" in out
+
+
+def test_a_task_that_is_not_pinned_says_so(capsys):
+    assert "not pinned, columns not verified" in amlora(capsys, "tasks", "amazon")[1]
+    assert "not pinned" not in amlora(capsys, "tasks", "yelp")[1]
+
+
+def test_tasks_as_json_are_all_that_the_catalogue_knows(capsys):
+    listed = json.loads(amlora(capsys, "tasks", "--json")[1])
+    assert [task["name"] for task in listed] == list(catalogue.entries())
+    assert json.loads(amlora(capsys, "tasks", "yelp", "--json")[1]) == listed[-1]
+    assert listed[-1]["hub"]["answers"]["2 star"] == "negative"
+
+
+def test_orders_are_listed_and_one_is_shown_with_what_to_set(capsys):
+    assert "1      dbpedia, amazon, yahoo, agnews\n" in amlora(capsys, "orders")[1]
+    *_, line = amlora(capsys, "orders", "4")[1].splitlines()
+    assert line.startswith("--set stream.order=4 --set 'method.sparsity=[0.0, 0.01,")
+
+
+def test_orders_as_json(capsys):
+    listed = json.loads(amlora(capsys, "orders", "--json")[1])
+    assert {name: tuple(order["tasks"]) for name, order in listed.items()} == catalogue.orders()
+    assert json.loads(amlora(capsys, "orders", "5", "--json")[1]) == listed["5"]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("tasks yelpp", "unknown task 'yelpp'; did you mean 'yelp'?"),
+        ("orders 7", "unknown order '7'; orders: 1, 2, 3, 4, 5, 6."),
+        ("doctor --data --data-root absent", "absent: no such folder."),
+        ("doctor --data-root .", "--data-root: give --data as well."),
+        ("doctor --data --model x", "--data and --model exclude each other."),
+    ],
+)
+def test_wrong_input_is_one_line_and_status_2(capsys, tmp_path, monkeypatch, words, line):
+    monkeypatch.chdir(tmp_path)
+    assert amlora(capsys, *words.split()) == (2, "", f"amlora: {line}\n")
+
+
+@pytest.fixture
+def copa(tmp_path):
+    """The reference's layout with one whole task."""
+    folder = tmp_path / "data" / "COPA" / "COPA"
+    folder.mkdir(parents=True)
+    (folder / "labels.json").write_text('["A", "B"]')
+    entry = catalogue.entries()["copa"]
+    for split, counts in (("train", entry.rows.train), ("test", entry.rows.test)):
+        rows = [
+            {"sentence": f"{split} {label} {i}", "label": label}
+            for label, count in counts.labels.items()
+            for i in range(count)
+        ]
+        (folder / f"{split}.json").write_text(json.dumps(rows))
+    return folder
+
+
+def test_data_at_hand_is_listed_and_what_is_absent_is_no_problem(capsys, copa):
+    status, out, _ = amlora(capsys, "doctor", "--data", "--data-root", str(copa.parents[1]))
+    lines = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
+    assert status == 0
+    assert lines["copa"] == ["400", MISSING, "100", "whole"]
+    assert lines["yelp"] == [MISSING, MISSING, MISSING, "not", "there"]
+    assert "1 of 15 tasks are in" in out
+    assert "problem" not in out
+
+
+def test_a_smaller_copy_is_shown_as_such(capsys, copa):
+    rows = json.loads((copa / "train.json").read_text())
+    (copa / "train.json").write_text(json.dumps(rows[:90]))
+    status, out, _ = amlora(capsys, "doctor", "--data", "--data-root", str(copa.parents[1]))
+    assert status == 0
+    assert f"copa     90 of 400  {MISSING}    100   smaller\n" in out
+
+
+def test_each_problem_is_a_line_and_the_status_is_1(capsys, copa):
+    rows = json.loads((copa / "train.json").read_text())
+    (copa / "test.json").write_text(json.dumps([rows[0], {"sentence": "new", "label": "C"}]))
+    root = str(copa.parents[1])
+    status, out, _ = amlora(capsys, "doctor", "--data", "--data-root", root)
+    problems = [line for line in out.splitlines() if line.startswith("problem: ")]
+    assert (status, len(problems)) == (1, 2)
+    assert problems[0].startswith(f"problem: {copa}/test.json: line 1, item 2: label 'C'")
+    assert problems[1] == f"problem: {copa}: 1 of 2 test texts are in train as well."
+    status, out, _ = amlora(capsys, "doctor", "--data", "--data-root", root, "--json")
+    assert status == 1
+    assert [f"problem: {text}" for text in json.loads(out)["problems"]] == problems
+
+
+def test_a_folder_without_any_task_is_a_problem(capsys, tmp_path):
+    status, out, _ = amlora(capsys, "doctor", "--data", "--data-root", str(tmp_path))
+    assert status == 1
+    assert f"problem: {tmp_path}: none of the 15 tasks is there; the reference layout" in out
+
+
+def test_without_a_folder_the_hubs_cache_is_looked_at(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    entry = catalogue.entries()["cb"]
+    kept = tmp_path / "datasets--aps--super_glue" / "snapshots" / entry.hub.revision / "cb"
+    kept.mkdir(parents=True)
+    (kept / "train-00000-of-00001.parquet").write_bytes(b"")
+    status, out, _ = amlora(capsys, "doctor", "--data", "--json")
+    facts = json.loads(out)
+    assert (status, facts["problems"], facts["data_root"]) == (0, [], None)
+    assert [task["task"] for task in facts["tasks"] if task["there"]] == ["cb"]
