@@ -156,7 +156,7 @@ def test_a_wheel_holds_the_package_its_data_and_the_shipped_settings(tmp_path: P
     kept = (path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".pyc")
     sources = {path.relative_to(ROOT / "src").as_posix() for path in kept}
     configs = {f"amlora/configs/{path.name}" for path in (ROOT / "configs").glob("*.toml")}
-    assert {"amlora/py.typed", "amlora/streams/catalogue/tasks.toml"} <= sources
+    assert {"amlora/py.typed", "amlora/streams/catalogue/tasks/dbpedia.toml"} <= sources
     assert configs
     assert (sources | configs) - names == set()
     assert any(name.endswith("licenses/LICENSE") for name in names)

@@ -10,7 +10,8 @@ import pytest
 from amlora.cli import main as command
 
 COMMANDS = (
-    *("config", "doctor", "grid", "ls", "methods", "predict", "report", "run", "show", "version"),
+    *("config", "doctor", "grid", "ls", "methods", "orders", "predict", "report", "run", "show"),
+    *("tasks", "version"),
 )
 
 

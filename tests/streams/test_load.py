@@ -94,6 +94,17 @@ def test_missing_dev_and_test_rows_are_set_aside_disjoint_and_told(write_task):
     ]
 
 
+def test_dev_rows_may_be_set_aside_although_the_source_has_some(write_task):
+    """The reference's dev rows are its test rows."""
+    stream, warnings = load(write_task(train=100, dev=30, test=20), dev_from="train")
+    (task,) = stream.tasks
+    assert (len(task.train), len(task.dev), len(task.test)) == (90, 10, 20)
+    assert all(example.row.startswith("train:") for example in task.dev)
+    assert warnings == [
+        "fruit: no dev rows taken; 10 of the train rows were set aside for dev (sample_seed 0)."
+    ]
+
+
 def test_rows_set_aside_keep_the_id_of_their_file(write_task):
     stream, _ = load(write_task(train=100, dev=0, test=0))
     rows = [e.row for t in stream.tasks for split in (t.train, t.dev, t.test) for e in split]
@@ -215,11 +226,6 @@ def test_an_order_reads_the_papers_tasks_and_names_the_first_that_is_missing(ref
     assert str(caught.value).startswith(
         f"stream.order '1', dbpedia.source: {reference / 'TC' / 'dbpedia'}: no such file or folder"
     )
-
-
-def test_an_order_needs_a_folder():
-    with pytest.raises(InputError, match=r"^stream\.data_root: order '1' is read from a folder"):
-        load_stream(StreamSettings(order="1"))
 
 
 def test_a_prefix_needs_a_category(write):

@@ -1,13 +1,17 @@
 """The paper's 15 tasks on real files; AMLORA_DATA_ROOT names the folder in the reference layout."""
 
 import os
+import re
+from pathlib import Path
 
 import pytest
 
 from amlora.streams import catalogue
+from amlora.streams.compose import parts
 from amlora.streams.load import load_stream
 from amlora.streams.prompt import build_prompt
 from amlora.streams.settings import StreamSettings
+from amlora.streams.survey import survey
 
 ROOT = os.environ.get("AMLORA_DATA_ROOT", "")
 pytestmark = pytest.mark.skipif(not ROOT, reason="AMLORA_DATA_ROOT names no reference data")
@@ -28,3 +32,27 @@ def test_the_sentences_hold_what_their_instruction_speaks_of():
         prompt = build_prompt(task, task.test[0].text)
         assert parts.get(task.name, "") in prompt.text
         assert prompt.full.endswith("\nAnswer:")
+
+
+def test_the_forms_of_the_hubs_rows_are_those_of_the_reference():
+    """Not of Yahoo's: the public copies of its rows differ in form."""
+    stream, _ = load_stream(StreamSettings(order="6", data_root=ROOT))
+    for task in stream.tasks:
+        forms = [
+            "".join(
+                re.escape(text) + ("" if name is None else ".*") for text, name in parts(form, "")
+            )
+            for form in catalogue.entries()[task.name].hub.forms
+        ]
+        odd = [
+            example.text
+            for example in (*task.train, *task.test)
+            if not any(re.fullmatch(form, example.text, re.DOTALL) for form in forms)
+        ]
+        assert task.name == "yahoo" or odd == []
+
+
+def test_nothing_is_wrong_with_the_tasks_at_hand():
+    found = survey(Path(ROOT))
+    assert [finding.task for finding in found if not finding.there] == []
+    assert [problem for finding in found for problem in finding.problems] == []

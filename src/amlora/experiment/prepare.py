@@ -17,6 +17,7 @@ from amlora.experiment.config import RunSettings, resolved
 from amlora.files import digest
 from amlora.methods import method_class
 from amlora.methods.base import Method, Stage
+from amlora.streams.border import pieces
 from amlora.streams.load import load_stream
 from amlora.streams.task import Task, TaskStream
 
@@ -155,8 +156,15 @@ def check_room(backbone: Backbone, rows: Sequence[Sequence[Row]], settings: RunS
 def plan_stages(
     settings: RunSettings, tasks: Sequence[Task], rows: Sequence[Sequence[Row]], *, joint: bool
 ) -> list[Stage]:
-    """Return one stage per task, or one with all rows for a joint method."""
-    train = settings.train
+    """Return one stage per task, or one with all rows for a joint method.
+
+    With blurred borders a stage holds rows of neighbouring tasks as well, in its `sources` too;
+    each row keeps its task's name. `rows` are those of each task's `train`, in the same order.
+
+    Raises:
+        InputError: borders where there are none, or that leave a task no row in its own stage.
+    """
+    train, border = settings.train, settings.stream.border
     words = settings.stream.prefix, settings.stream.form
     sources = [dataclasses.replace(task, dev=(), test=()) for task in tasks]
 
@@ -164,14 +172,27 @@ def plan_stages(
         return steps_of(count, train.batch, train.epochs, train.steps)
 
     if joint:
+        if border:
+            raise InputError(
+                f"stream.border: {settings.method.name} learns all tasks in one stage, so there is"
+                " no border to blur; set it to 0."
+            )
         together = [row for task_rows in rows for row in task_rows]
         # A joint method is given as many steps as all stages of a sequential one together.
         total = sum(steps(len(task_rows)) for task_rows in rows)
         return [Stage(0, "all tasks", together, total, tuple(sources), *words)]
-    return [
-        Stage(i, task.name, task_rows, steps(len(task_rows)), (task,), *words)
-        for i, (task, task_rows) in enumerate(zip(sources, rows, strict=True))
-    ]
+    names, counts = [task.name for task in tasks], [len(task_rows) for task_rows in rows]
+    stages: list[Stage] = []
+    for i, parts in enumerate(pieces(names, counts, border)):
+        learned = [row for part in parts for row in rows[part.task][part.start : part.stop]]
+        seen = [
+            dataclasses.replace(
+                sources[part.task], train=tasks[part.task].train[part.start : part.stop]
+            )
+            for part in parts
+        ]
+        stages.append(Stage(i, names[i], learned, steps(len(learned)), tuple(seen), *words))
+    return stages
 
 
 def check_per_task(settings: RunSettings, stream: TaskStream) -> None:

@@ -41,7 +41,10 @@ class NoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 @dataclass(frozen=True)
 class Stage:
-    """One task as a method may see it: its training rows and nothing of later tasks."""
+    """One task as a method may see it: its training rows and nothing that is learned later.
+
+    With blurred borders (`stream.border`) some rows are those of neighbouring tasks.
+    """
 
     index: int
     """0 for the first task."""

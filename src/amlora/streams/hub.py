@@ -6,13 +6,14 @@ The library is an extra and slow to import, so it is imported where it is used. 
 
 import glob
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from amlora.errors import InputError, nearest
 from amlora.streams.rows import Record
+from amlora.streams.sample import lowest
 
 if TYPE_CHECKING:
     from amlora.streams.settings import TaskSettings
@@ -57,12 +58,14 @@ def read_parquet(path: Path) -> list[Record]:
     return to_records(dataset, str(path))
 
 
-def read_hub(task: "TaskSettings", where: str) -> dict[str, list[Record]]:
+def read_hub(task: "TaskSettings", where: str, seed: int) -> dict[str, list[Record]]:
     """Read the splits of a hub data set, or of a local folder in a hub repository's layout.
 
     Args:
-        task: gives id, configuration, revision and, where they are not the usual ones, split names.
+        task: gives id, configuration, revision, how many rows of each split at most, and split
+            names where they are not the usual ones.
         where: dotted path of the task's settings.
+        seed: decides which rows are read where the task limits them.
 
     Returns:
         "train", and "dev" and "test" where the data set has them.
@@ -78,9 +81,15 @@ def read_hub(task: "TaskSettings", where: str) -> dict[str, list[Record]]:
         lambda: library.get_dataset_split_names(task.hub, config, revision=revision),
     )
     splits: dict[str, list[Record]] = {}
-    asked = {"train": task.train, "dev": task.dev, "test": task.test}
-    for split, name in asked.items():
-        chosen = name or next((usual for usual in SPLIT_NAMES[split] if usual in names), "")
+    asked = {
+        "train": (task.train, task.most_train),
+        "dev": (task.dev, task.most_dev),
+        "test": (task.test, task.most_test),
+    }
+    for split, (name, most) in asked.items():
+        # A split that is named for test rows is not taken for dev rows as well.
+        free = [usual for usual in names if usual not in (task.train, task.dev, task.test)]
+        chosen = name or next((usual for usual in SPLIT_NAMES[split] if usual in free), "")
         if not chosen and split != "train":
             continue
         if chosen.partition("[")[0] not in names:  # "train[:10%]" is a slice of a split
@@ -95,7 +104,12 @@ def read_hub(task: "TaskSettings", where: str) -> dict[str, list[Record]]:
                 task.hub, config, split=chosen, revision=revision
             ),
         )
-        splits[split] = to_records(dataset, f"{task.hub} {chosen}")
+        place = f"{task.hub} {chosen}"
+        if most is None or most >= len(dataset):
+            splits[split] = to_records(dataset, place)
+        else:
+            numbers = lowest(len(dataset), most, seed=seed, task=task.name, split=split)
+            splits[split] = to_records(dataset.select(numbers), place, numbers)
     return splits
 
 
@@ -109,8 +123,14 @@ def attempt(library: ModuleType, where: str, load: Callable[[], Loaded]) -> Load
         raise InputError(f"{where}: {lines[0].rstrip('.')}.") from error
 
 
-def to_records(dataset: Any, place: str) -> list[Record]:
-    """Return a data set's rows, class labels by name."""
+def to_records(dataset: Any, place: str, numbers: Sequence[int] | None = None) -> list[Record]:
+    """Return a data set's rows, class labels by name.
+
+    Args:
+        dataset: the rows.
+        place: the data set and its split, for errors.
+        numbers: the place of each row in the split, where these are only some of its rows.
+    """
     names: dict[str, list[str]] = {
         column: feature.names
         for column, feature in cast("dict[str, Any]", dataset.features).items()
@@ -121,5 +141,6 @@ def to_records(dataset: Any, place: str) -> list[Record]:
         for column, labels in names.items():
             number = values[column]
             values[column] = None if number is None or number < 0 else labels[number]
-        records.append(Record(f"{place}: row {index}", values))
+        number = index if numbers is None else numbers[index]
+        records.append(Record(f"{place}: row {number}", values, number))
     return records

@@ -1,14 +1,19 @@
 """Load a stream: read each task's rows, check them, set aside what is missing, draw samples."""
 
+import math
 from dataclasses import replace
 from typing import TypeVar
 
+from msgspec.structs import replace as replace_task
+
 from amlora.errors import InputError
 from amlora.streams import catalogue
+from amlora.streams.catalogue import Entry
 from amlora.streams.check import check_labels, check_options, drop_unlabelled, find_overlap
+from amlora.streams.compose import compose, to_answers
 from amlora.streams.quickstart import quickstart_tasks
 from amlora.streams.rows import Row, to_rows
-from amlora.streams.sample import draw, set_aside
+from amlora.streams.sample import draw, rank, set_aside
 from amlora.streams.settings import QUICKSTART, StreamSettings, TaskSettings, check_task_settings
 from amlora.streams.source import Source, read_source
 from amlora.streams.task import UNLABELLED, Task, TaskStream
@@ -30,16 +35,34 @@ def load_stream(settings: StreamSettings) -> tuple[TaskStream, list[str]]:
         InputError: anything wrong with the settings or the data, with its place.
     """
     if settings.name == QUICKSTART:
-        tasks, warnings = first(quickstart_tasks(), settings), list[str]()
+        tasks, warnings = quickstart_tasks(), list[str]()
+        tasks = first(shuffled(tasks, [task.name for task in tasks], settings), settings)
     else:
         tasks, warnings = list[Task](), list[str]()
-        for where, task_settings in first(planned_tasks(settings), settings):
+        planned = planned_tasks(settings)
+        names = [task_settings.name for _, task_settings in planned]
+        for where, task_settings in first(shuffled(planned, names, settings), settings):
             task, found = load_task(task_settings, settings, where)
             tasks.append(task)
             warnings += found
     name = settings.name or (f"order-{settings.order}" if settings.order else "own")
+    if settings.shuffle_seed is not None:
+        name += f", shuffled by {settings.shuffle_seed}"
     drawn = tuple(draw_task(task, settings) for task in tasks)
     return TaskStream(name=name, tasks=drawn), warnings
+
+
+def shuffled(tasks: list[Planned], names: list[str], settings: StreamSettings) -> list[Planned]:
+    """Return the tasks in the order that `shuffle_seed` draws, or as they are.
+
+    The order depends on the seed and the tasks' names alone, so a task more or less leaves the
+    others as they are to each other.
+    """
+    seed = settings.shuffle_seed
+    if seed is None:
+        return tasks
+    ranks = [rank(seed, name, "place in the stream") for name in names]
+    return [task for _, task in sorted(zip(ranks, tasks, strict=True), key=lambda pair: pair[0])]
 
 
 def first(tasks: list[Planned], settings: StreamSettings) -> list[Planned]:
@@ -57,23 +80,19 @@ def first(tasks: list[Planned], settings: StreamSettings) -> list[Planned]:
 def planned_tasks(settings: StreamSettings) -> list[tuple[str, TaskSettings]]:
     """Return each task's settings with their place, for errors."""
     if settings.order:
-        if not settings.data_root:
-            raise InputError(
-                f"stream.data_root: order {settings.order!r} is read from a folder in the reference"
-                " layout (TC/dbpedia/train.json, ...); name it."
-            )
+        make = of_layout if settings.data_root else of_hub
         names = catalogue.orders()[settings.order]
-        return [(f"stream.order {settings.order!r}, {name}", of_catalogue(name)) for name in names]
+        return [
+            (f"stream.order {settings.order!r}, {name}", make(catalogue.entries()[name]))
+            for name in names
+        ]
     if not settings.tasks:
-        raise InputError(
-            "stream: no tasks; give name = 'quickstart', an order with data_root, or tasks."
-        )
+        raise InputError("stream: no tasks; give name = 'quickstart', an order, or tasks.")
     return [(f"stream.tasks[{index}]", task) for index, task in enumerate(settings.tasks)]
 
 
-def of_catalogue(name: str) -> TaskSettings:
+def of_layout(entry: Entry) -> TaskSettings:
     """Return the settings of one of the paper's tasks, in the reference layout."""
-    entry = catalogue.entries()[name]
     return TaskSettings(
         name=entry.name,
         source=entry.folder,
@@ -84,6 +103,30 @@ def of_catalogue(name: str) -> TaskSettings:
     )
 
 
+def of_hub(entry: Entry) -> TaskSettings:
+    """Return the settings of one of the paper's tasks, on the hub.
+
+    As many rows are read as the reference benchmark has, and train rows on top for the dev rows
+    that are set aside.
+    """
+    hub = entry.hub
+    return replace_task(
+        of_layout(entry),
+        source="",
+        hub=hub.id,
+        hub_config=hub.config,
+        revision=hub.revision,
+        train=hub.train,
+        test=hub.test,
+        label=hub.label,
+        forms=hub.forms,
+        answers=hub.answers,
+        most_train=math.ceil(entry.rows.train.count / (1 - DEV_SHARE)),
+        most_test=entry.rows.test.count,
+        dataset=entry.folder.rpartition("/")[2],
+    )
+
+
 def load_task(
     task: TaskSettings, stream: StreamSettings, where: str = "task"
 ) -> tuple[Task, list[str]]:
@@ -91,11 +134,13 @@ def load_task(
 
     Args:
         task: what to load.
-        stream: gives data_root, prefix, sample_seed and drop_unlabelled.
+        stream: gives data_root, prefix, sample_seed, dev_from and drop_unlabelled.
         where: dotted path of `task`, for errors.
     """
     check_task_settings(task, where)
-    source = read_source(task, stream.data_root, where)
+    source = read_source(task, stream.data_root, where, seed=stream.sample_seed)
+    if stream.dev_from == "train":
+        source.splits.pop("dev", None)
     splits, warnings = read_splits(task, source, stream, where)
     category = task.category or source.category
     if stream.prefix != "off" and not category:
@@ -117,8 +162,8 @@ def load_task(
                 split=split,
             )
             warnings.append(
-                f"{task.name}: no {split} rows given; {len(splits[split])} of the train rows were"
-                f" set aside for {split} (sample_seed {stream.sample_seed})."
+                f"{task.name}: no {split} rows {taken(split, stream)}; {len(splits[split])} of the"
+                f" train rows were set aside for {split} (sample_seed {stream.sample_seed})."
             )
     warnings += find_overlap(splits, task.name)
     loaded = Task(
@@ -129,11 +174,16 @@ def load_task(
         dev=tuple(row.example() for row in splits["dev"]),
         test=tuple(row.example() for row in splits["test"]),
         category=category,
-        dataset=source.dataset,
+        dataset=task.dataset or source.dataset,
         show_options=task.show_options,
         source=source.title,
     )
     return loaded, warnings
+
+
+def taken(split: str, stream: StreamSettings) -> str:
+    """Say why a split has no rows of its own."""
+    return "taken" if split == "dev" and stream.dev_from == "train" else "given"
 
 
 def read_splits(
@@ -143,7 +193,11 @@ def read_splits(
     splits: dict[str, list[Row]] = {}
     warnings: list[str] = []
     for split, records in source.splits.items():
+        if task.forms:
+            records = compose(records, task.forms, f"{where}.forms")
         rows, _ = to_rows(records, split, source.columns, where)
+        if task.answers:
+            rows = to_answers(rows, task.answers, f"{where}.answers")
         splits[split], dropped = drop_unlabelled(
             rows, keep_marked=not stream.drop_unlabelled, where=source.origins[split]
         )

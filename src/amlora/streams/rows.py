@@ -17,6 +17,8 @@ class Record:
     place: str
     """"{file}: line {n}", or what comes closest to it."""
     values: dict[str, object]
+    at: int | None = None
+    """Its place in the split, where only some of the split's rows were read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ def to_rows(
         if not text.strip():
             raise InputError(f"{record.place}: {used[0]} is empty.")
         label = to_label(record.values[used[1]], record.place, used[1])
-        rows.append(Row(text, label, f"{split}:{index}", record.place))
+        number = index if record.at is None else record.at
+        rows.append(Row(text, label, f"{split}:{number}", record.place))
     return rows, used or columns
 
 

@@ -5,6 +5,7 @@ is always a part of a larger one, and adding a task to a stream changes no other
 """
 
 import hashlib
+import heapq
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import TypeVar
@@ -51,6 +52,12 @@ def draw(
             taken[group] += 1
             drawn.append((taken[group] if balanced else 0, row))
     return [row for _, row in sorted(drawn, key=lambda pair: pair[0])][:per_task]
+
+
+def lowest(total: int, count: int, *, seed: int, task: str, split: str) -> list[int]:
+    """Return the places of the `count` rows of a split that a draw would take first, in order."""
+    chosen = heapq.nsmallest(count, range(total), key=lambda i: rank(seed, task, f"{split}:{i}"))
+    return sorted(chosen)
 
 
 def set_aside(

@@ -2,16 +2,19 @@
 
 import re
 from collections import Counter
-from typing import get_args
+from typing import Literal, get_args
 
 import msgspec
 
 from amlora.errors import InputError, nearest
 from amlora.streams import catalogue
 from amlora.streams.check import check_options
+from amlora.streams.compose import TEXT, parts
 from amlora.streams.prompt import Form, Prefix
 
+DevFrom = Literal["dev", "train"]
 QUICKSTART = "quickstart"
+MOST_BORDER = 0.5
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")  # a task's name is part of file names
 
 
@@ -44,25 +47,45 @@ class TaskSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Column of the text (`sentence` in the reference layout)."""
     label: str = "label"
     """Column of the answer. Columns `prompt` and `completion` serve if both defaults are absent."""
+    forms: tuple[str, ...] = ()
+    """The text put together from columns, as in "Title: {title}\\nText: {body}"; takes the place of
+    `text`. Of several, the first whose columns all hold text is used for a row, else the last."""
+    answers: dict[str, str] = {}
+    """The answer for each label, as in {0 = "no", 1 = "yes"}; empty: labels are the answers."""
+    most_train: int | None = None
+    """Read at most so many of the hub's train rows (None: all), drawn by `sample_seed`."""
+    most_dev: int | None = None
+    """The same for dev rows."""
+    most_test: int | None = None
+    """The same for test rows."""
     category: str = ""
     """Kind of task for the `Task:` prefix; the reference layout's own folder gives it otherwise."""
+    dataset: str = ""
+    """What the `Dataset:` prefix names; the reference layout's folder or the name otherwise."""
     show_options: bool = True
     """Whether the prompt lists the options."""
 
 
 class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A stream: the built-in `quickstart`, an order of the paper with `data_root`, or own tasks."""
+    """A stream: the built-in `quickstart`, an order of the paper, or own tasks."""
 
     name: str = ""
     """"quickstart" is the built-in stream; any other name is only a name."""
     data_root: str = ""
-    """Folder of the reference layout, or the folder that relative task sources start from."""
+    """Folder of the reference layout, or the folder that relative task sources start from. An order
+    without it is read from the hub."""
     tasks: tuple[TaskSettings, ...] = ()
     """Own tasks, in the order in which they are learned."""
     order: str = ""
     """One of the paper's six orders (its table 4): "1" to "6"."""
     first_tasks: int | None = None
     """Only so many of the tasks, the first ones (None: all)."""
+    shuffle_seed: int | None = None
+    """Learn the tasks in an order drawn by this seed (None: as given); `first_tasks` cuts that.
+    Settings with one number per task follow it as well."""
+    border: float = 0.0
+    """The share of a task's train rows, 0 to 0.5, that the stage before learns instead; the stage
+    after gets as many (`amlora.streams.border`). 0: a sharp border."""
     prefix: Prefix = "off"
     """The reference's `Task:` and `Dataset:` lines. They tell the model which task it is."""
     form: Form = "full"
@@ -79,6 +102,9 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """At most so many test rows of each label."""
     test_per_task: int | None = None
     """At most so many test rows a task, drawn after `test_per_class`."""
+    dev_from: DevFrom = "dev"
+    """"train": dev rows are set aside from the train rows, also where the source has a dev split.
+    The reference's is its test split, so that what is chosen on it is chosen on test rows."""
     balanced: bool = False
     """Take classes in turn, so that a draw of so many rows a task holds them evenly."""
     sample_seed: int = 0
@@ -89,6 +115,11 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     def __post_init__(self) -> None:
         self._check_choice("prefix", self.prefix, get_args(Prefix))
         self._check_choice("form", self.form, get_args(Form))
+        self._check_choice("dev_from", self.dev_from, get_args(DevFrom))
+        if not 0 <= self.border <= MOST_BORDER:
+            raise InputError(f"stream.border: must be 0 to {MOST_BORDER}, got {self.border}.")
+        if self.shuffle_seed is not None and self.shuffle_seed < 0:
+            raise InputError(f"stream.shuffle_seed: must be at least 0, got {self.shuffle_seed}.")
         if self.order:
             self._check_choice("order", self.order, catalogue.order_names())
         for field, limit in (
@@ -141,8 +172,17 @@ def check_task_settings(task: TaskSettings, where: str) -> None:
     check_options(task.options, f"{where}.options")
     if task.hub and task.source:
         raise InputError(f"{where}: source and hub exclude each other; give one.")
+    limits = {
+        "most_train": task.most_train,
+        "most_dev": task.most_dev,
+        "most_test": task.most_test,
+    }
+    for field, limit in limits.items():
+        if limit is not None and limit < 1:
+            raise InputError(f"{where}.{field}: must be at least 1 or left out, got {limit}.")
     if not task.hub:
-        for field, value in (("hub_config", task.hub_config), ("revision", task.revision)):
+        of_hub = {"hub_config": task.hub_config, "revision": task.revision, **limits}
+        for field, value in of_hub.items():
             if value:
                 raise InputError(f"{where}.{field}: {value!r} has no meaning without hub.")
         if not task.source and not task.train:
@@ -150,3 +190,15 @@ def check_task_settings(task: TaskSettings, where: str) -> None:
     for field, value in (("text", task.text), ("label", task.label)):
         if not value:
             raise InputError(f"{where}.{field}: a column's name, got an empty one.")
+    for form in task.forms:
+        parts(form, f"{where}.forms")
+    if task.forms and (task.text, task.label == TEXT) != (TEXT, False):
+        raise InputError(
+            f"{where}: forms take the place of text; leave text out, and name no label {TEXT!r}."
+        )
+    for label, answer in task.answers.items():
+        if task.options and answer not in task.options:
+            raise InputError(
+                f"{where}.answers: {answer!r}, the answer for {label!r}, is not among the"
+                f" options{nearest(answer, task.options) or '.'}"
+            )

@@ -33,20 +33,21 @@ class Source:
     dataset: str = ""
 
 
-def read_source(task: TaskSettings, data_root: str, where: str) -> Source:
+def read_source(task: TaskSettings, data_root: str, where: str, *, seed: int = 0) -> Source:
     """Read a task's rows.
 
     Args:
         task: says where they are.
         data_root: folder that relative paths start from; empty for the current one.
         where: dotted path of the task's settings, for errors.
+        seed: decides which rows of the hub are read where the task limits them.
 
     Raises:
         InputError: no such file, folder or data set, or a broken row.
     """
     columns = (task.text, task.label)
     if task.hub:
-        splits = read_hub(task, where)
+        splits = read_hub(task, where, seed)
         origins = {split: f"{task.hub} {split}" for split in splits}
         return Source(title=task.hub, splits=splits, columns=columns, origins=origins)
     root = Path(data_root).expanduser()

@@ -7,6 +7,47 @@ from pathlib import Path
 import msgspec
 
 HERE = Path(__file__).parent
+PAPER_TRAIN = 1000
+"""Training rows a task, as the paper's section 4.1 states."""
+PAPER_VALIDATION = 500
+"""Validation rows of each label, as the same section states."""
+
+
+class Hub(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a task's rows are on the Hugging Face hub, and how they become the reference's."""
+
+    id: str
+    config: str = ""
+    revision: str = ""
+    """The commit that is read; empty where none is known."""
+    verified: bool = True
+    """Whether columns, labels and commit were found in the data set's own card, or in records of
+    it; false: in other people's code only."""
+    train: str = "train"
+    """The split that train rows are drawn from; dev rows are set aside from them."""
+    test: str
+    """The split that test rows are drawn from: validation, where test labels are hidden."""
+    label: str
+    """Column of the label."""
+    forms: tuple[str, ...]
+    """The text, put together from columns as the reference has it; see `TaskSettings.forms`."""
+    answers: dict[str, str] = {}
+    """The answer for each of the hub's labels; empty where they are equal."""
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many rows a split of the reference benchmark has."""
+
+    count: int
+    labels: dict[str, int] = {}
+    """Rows of each label, as far as known."""
+
+
+class Splits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The reference benchmark's splits. Its dev.json is its test.json, so it is not listed."""
+
+    train: Counts
+    test: Counts
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,22 +65,46 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The answers, in the reference's order."""
     show_options: bool = True
     """Whether the prompt lists the answers."""
+    benchmark: str
+    """The collection that table 3 counts it to."""
+    metric: str
+    """What table 3 scores it by."""
+    licence: str
+    """Of the data, as its card states; "unknown" where it states none."""
+    hub: Hub
+    rows: Splits
+    """Of the reference benchmark."""
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of the paper's orders."""
+
+    tasks: tuple[str, ...]
+    """As learned (table 4)."""
+    sparsity: tuple[float, ...]
+    """AM-LoRA's lambda for each task (section 7.3), as many as there are tasks."""
 
 
 @cache
 def entries() -> dict[str, Entry]:
-    """Return the 15 tasks by name."""
-    tasks = tomllib.loads((HERE / "tasks.toml").read_text(encoding="utf-8"))["task"]
-    return {entry.name: entry for entry in msgspec.convert(tasks, list[Entry])}
+    """Return the 15 tasks by name, sorted."""
+    files = sorted((HERE / "tasks").glob("*.toml"))
+    read = (tomllib.loads(file.read_text(encoding="utf-8")) for file in files)
+    return {entry.name: entry for entry in msgspec.convert(list(read), list[Entry])}
 
 
 @cache
+def details() -> dict[str, Order]:
+    """Return the six orders by name."""
+    text = (HERE / "orders.toml").read_text(encoding="utf-8")
+    return msgspec.convert(tomllib.loads(text)["order"], dict[str, Order])
+
+
 def orders() -> dict[str, tuple[str, ...]]:
     """Return the task names of each of the six orders."""
-    text = (HERE / "orders.toml").read_text(encoding="utf-8")
-    return msgspec.convert(tomllib.loads(text)["order"], dict[str, tuple[str, ...]])
+    return {name: order.tasks for name, order in details().items()}
 
 
 def order_names() -> tuple[str, ...]:
     """Return "1" to "6"."""
-    return tuple(orders())
+    return tuple(details())

@@ -1,0 +1,149 @@
+"""Which of the paper's tasks are at hand, and whether their files are those of the reference.
+
+A copy with fewer rows than the reference benchmark is as good as a whole one, and is only said to
+be smaller. More rows, unknown labels, or rows in two splits are problems.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from amlora.errors import InputError, nearest
+from amlora.streams.catalogue import Counts, Entry, entries, orders
+from amlora.streams.load import of_layout
+from amlora.streams.rows import Row, to_rows
+from amlora.streams.source import Source, read_source
+from amlora.streams.task import UNLABELLED
+from amlora.streams.text import text_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What was found of one task."""
+
+    task: str
+    place: str
+    there: bool
+    """Whether there is anything at its place."""
+    rows: dict[str, int] = field(default_factory=dict[str, int])
+    """How many rows each split has."""
+    expected: dict[str, int] = field(default_factory=dict[str, int])
+    """How many the reference benchmark has."""
+    labels: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
+    """How many of each label each split has; "-" and "" are rows without one."""
+    notes: list[str] = field(default_factory=list[str])
+    """What is worth knowing, a line each."""
+    problems: list[str] = field(default_factory=list[str])
+    """What is wrong, a line each."""
+
+
+def survey(data_root: Path) -> list[Finding]:
+    """Look at each of the paper's tasks in a folder in the reference layout."""
+    return [look_at(entry, data_root) for entry in entries().values()]
+
+
+def complete_orders(there: set[str]) -> list[str]:
+    """Return the paper's orders all of whose tasks are among those named."""
+    return [name for name, tasks in orders().items() if there.issuperset(tasks)]
+
+
+def look_at(entry: Entry, data_root: Path) -> Finding:
+    """Read one task's files, and compare them with the catalogue and with each other."""
+    place = data_root / entry.folder
+    counts = {"train": entry.rows.train, "test": entry.rows.test}
+    expected = {split: count.count for split, count in counts.items()}
+    if not place.is_dir():
+        return Finding(task=entry.name, place=str(place), there=False, expected=expected)
+    try:
+        if not (place / "labels.json").is_file():
+            raise InputError(f"{place}: has no labels.json.")
+        source = read_source(of_layout(entry), str(data_root), entry.name)
+        splits = {
+            split: to_rows(records, split, source.columns, entry.name)[0]
+            for split, records in source.splits.items()
+        }
+    except InputError as error:
+        return Finding(
+            task=entry.name,
+            place=str(place),
+            there=True,
+            expected=expected,
+            problems=[str(error)],
+        )
+    found = {split: Counter(row.label for row in rows) for split, rows in splits.items()}
+    finding = Finding(
+        task=entry.name,
+        place=str(place),
+        there=True,
+        rows={split: len(rows) for split, rows in splits.items()},
+        expected=expected,
+        labels={split: dict(sorted(each.items())) for split, each in found.items()},
+    )
+    compare_labels(entry, source, splits, finding)
+    for split, count in counts.items():
+        if splits.get(split):
+            compare_counts(split, found[split], count, finding)
+        else:
+            finding.problems.append(f"{place}: no {split} rows.")
+    compare_texts(splits, finding)
+    return finding
+
+
+def compare_labels(
+    entry: Entry, source: Source, splits: dict[str, list[Row]], finding: Finding
+) -> None:
+    """Look for labels that the paper's task does not have, and count rows without one."""
+    if set(source.options) != set(entry.labels):
+        listed = ", ".join(source.options)
+        finding.problems.append(
+            f"{finding.place}/labels.json: lists {listed}; the task has {', '.join(entry.labels)}."
+        )
+    for split, rows in splits.items():
+        unknown = [row for row in rows if row.label not in (*entry.labels, UNLABELLED, "")]
+        if unknown:
+            first = unknown[0]
+            finding.problems.append(
+                f"{first.place}: label {first.label!r} is not known"
+                f" ({len(unknown)} of {len(rows)} {split} rows have such a label)"
+                f"{nearest(first.label, entry.labels) or '.'}"
+            )
+        if unlabelled := sum(row.label in (UNLABELLED, "") for row in rows):
+            finding.notes.append(f"{unlabelled} of {len(rows)} {split} rows have no label.")
+
+
+def compare_counts(split: str, found: Counter[str], expected: Counts, finding: Finding) -> None:
+    """Compare a split's rows, and those of each label, with the reference's as far as known."""
+    total = found.total()
+    if total > expected.count:
+        finding.problems.append(
+            f"{finding.place}: {total} {split} rows; the reference has {expected.count}."
+        )
+        return
+    if total < expected.count:
+        finding.notes.append(f"smaller: {total} of {expected.count} {split} rows.")
+    for label, count in expected.labels.items():
+        if found[label] > count or (total == expected.count and found[label] < count):
+            finding.problems.append(
+                f"{finding.place}: {found[label]} {split} rows labelled {label!r};"
+                f" the reference has {count}."
+            )
+
+
+def compare_texts(splits: dict[str, list[Row]], finding: Finding) -> None:
+    """Look for texts that are in two splits, case, punctuation and white space aside."""
+    keys = {split: {text_key(row.text) for row in rows} for split, rows in splits.items()}
+    for first, second in (("train", "test"), ("train", "dev"), ("test", "dev")):
+        if first not in keys or second not in keys or not keys[second]:
+            continue
+        if (first, second) == ("test", "dev") and keys["dev"] == keys["test"]:
+            finding.notes.append(
+                "dev rows are the test rows, as in the reference; stream.dev_from = 'train' sets"
+                " others aside."
+            )
+            continue
+        shared = sum(text_key(row.text) in keys[first] for row in splits[second])
+        if shared:
+            finding.problems.append(
+                f"{finding.place}: {shared} of {len(splits[second])} {second} texts are in {first}"
+                " as well."
+            )

@@ -1,0 +1,154 @@
+"""What `amlora doctor --data` finds in folders in the reference layout."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from amlora.streams import catalogue
+from amlora.streams.survey import Finding, complete_orders, look_at, survey
+
+CB = catalogue.entries()["cb"]
+TRAIN = {"entailment": 115, "contradiction": 119, "neutral": 16}
+TEST = {"entailment": 23, "contradiction": 28, "neutral": 5}
+
+
+def rows(split: str, counts: dict[str, int]) -> list[dict[str, str]]:
+    return [
+        {"sentence": f"{split} {label} {i}", "label": label}
+        for label, count in counts.items()
+        for i in range(count)
+    ]
+
+
+@pytest.fixture
+def write_cb(tmp_path):
+    """Write CB as the reference has it, or with other splits or labels."""
+
+    def make(labels: Sequence[str] = CB.labels, **splits: list[dict[str, str]] | None) -> Path:
+        folder = tmp_path / CB.folder
+        folder.mkdir(parents=True)
+        test = rows("test", TEST)
+        whole = {"train": rows("train", TRAIN), "dev": test, "test": test, **splits}
+        for split, written in whole.items():
+            if written is not None:
+                (folder / f"{split}.json").write_text(json.dumps(written))
+        (folder / "labels.json").write_text(json.dumps(labels))
+        return folder
+
+    return make
+
+
+def look(root: Path) -> Finding:
+    return look_at(CB, root)
+
+
+def test_the_references_own_files_are_whole_with_dev_rows_that_are_test_rows(tmp_path, write_cb):
+    write_cb()
+    found = look(tmp_path)
+    assert (found.there, found.problems) == (True, [])
+    assert found.rows == {"train": 250, "dev": 56, "test": 56}
+    assert found.expected == {"train": 250, "test": 56}
+    assert found.labels["train"] == TRAIN
+    assert found.notes == [
+        "dev rows are the test rows, as in the reference; stream.dev_from = 'train' sets others"
+        " aside."
+    ]
+
+
+def test_fewer_rows_are_no_problem(tmp_path, write_cb):
+    write_cb(train=rows("train", {"entailment": 9, "neutral": 4}), dev=rows("dev", {"neutral": 2}))
+    found = look(tmp_path)
+    assert found.problems == []
+    assert found.notes == ["smaller: 13 of 250 train rows."]
+
+
+def test_more_rows_than_the_reference_has_are_a_problem(tmp_path, write_cb):
+    folder = write_cb(train=rows("train", {**TRAIN, "neutral": 17}))
+    assert look(tmp_path).problems == [f"{folder}: 251 train rows; the reference has 250."]
+
+
+@pytest.mark.parametrize(
+    ("counts", "wrong"),
+    [
+        ({**TRAIN, "neutral": 17, "entailment": 114}, {"neutral": 17, "entailment": 114}),
+        ({"neutral": 17}, {"neutral": 17}),  # fewer rows, but more of one label
+    ],
+)
+def test_rows_of_a_label_are_counted_against_the_references(tmp_path, write_cb, counts, wrong):
+    folder = write_cb(train=rows("train", counts))
+    assert sorted(look(tmp_path).problems) == sorted(
+        f"{folder}: {count} train rows labelled {label!r}; the reference has {TRAIN[label]}."
+        for label, count in wrong.items()
+    )
+
+
+def test_an_unknown_label_is_named_with_its_line_and_the_nearest(tmp_path, write_cb):
+    written = [*rows("train", {"neutral": 3}), {"sentence": "odd", "label": "entailmant"}]
+    folder = write_cb(train=written)
+    assert look(tmp_path).problems == [
+        f"{folder}/train.json: line 1, item 4: label 'entailmant' is not known"
+        " (1 of 4 train rows have such a label); did you mean 'entailment'?"
+    ]
+
+
+def test_rows_without_a_label_are_counted(tmp_path, write_cb):
+    test = rows("test", {"neutral": 3, "-": 2})
+    write_cb(test=test, dev=None)
+    assert "2 of 5 test rows have no label." in look(tmp_path).notes
+
+
+def test_a_list_of_labels_that_is_not_the_tasks_is_a_problem(tmp_path, write_cb):
+    folder = write_cb(labels=["entailment", "contradiction"])
+    assert look(tmp_path).problems == [
+        f"{folder}/labels.json: lists entailment, contradiction;"
+        " the task has entailment, contradiction, neutral."
+    ]
+
+
+def test_texts_in_two_splits_are_counted_whatever_their_case(tmp_path, write_cb):
+    test = rows("test", TEST)
+    train = rows("train", {"neutral": 5})
+    train[0]["sentence"] = test[0]["sentence"].upper() + "!"
+    dev = rows("dev", {"neutral": 4})
+    dev[1]["sentence"] = test[1]["sentence"]
+    dev[2]["sentence"] = train[1]["sentence"]
+    folder = write_cb(train=train, dev=dev)
+    assert look(tmp_path).problems == [
+        f"{folder}: 1 of 56 test texts are in train as well.",
+        f"{folder}: 1 of 4 dev texts are in train as well.",
+        f"{folder}: 1 of 4 dev texts are in test as well.",
+    ]
+
+
+def test_a_missing_split_is_a_problem(tmp_path, write_cb):
+    folder = write_cb(test=None, dev=None)
+    assert look(tmp_path).problems == [f"{folder}: no test rows."]
+
+
+def test_a_broken_file_is_one_line(tmp_path, write_cb):
+    folder = write_cb()
+    (folder / "train.json").write_text("[{]")
+    [problem] = look(tmp_path).problems
+    assert problem.startswith(f"{folder}/train.json: line 1: not JSON")
+
+
+def test_a_folder_without_labels_is_a_problem(tmp_path, write_cb):
+    folder = write_cb()
+    (folder / "labels.json").unlink()
+    assert look(tmp_path).problems == [f"{folder}: has no labels.json."]
+
+
+def test_all_tasks_are_looked_at_and_those_absent_are_no_problem(tmp_path, write_cb):
+    write_cb()
+    found = survey(tmp_path)
+    assert [finding.task for finding in found] == list(catalogue.entries())
+    assert [finding.task for finding in found if finding.there] == ["cb"]
+    assert not any(finding.problems for finding in found)
+
+
+def test_an_order_is_complete_when_all_its_tasks_are_there():
+    assert complete_orders({"dbpedia", "amazon", "yahoo", "agnews", "cb"}) == ["1", "2", "3"]
+    assert complete_orders(set(catalogue.entries())) == ["1", "2", "3", "4", "5", "6"]
+    assert complete_orders({"dbpedia"}) == []
