@@ -24,7 +24,9 @@ ALLOWED = {
     "mixture": BASIS,
     "streams": BASIS | {"wheels"},
     "evaluate": BASIS,
-    "methods": BASIS | LEAVES | {"engine.batch", "engine.encode", "engine.backbone"},
+    "methods": BASIS
+    | LEAVES
+    | {"engine.batch", "engine.encode", "engine.backbone", "engine.generate"},
     "engine": BASIS | LEAVES | {"wheels", "methods.base"},
     "report": BASIS | {"evaluate"},
     "experiment": BASIS | LEAVES | {"wheels", "methods", "engine"},

@@ -6,7 +6,7 @@ from transformers import GenerationConfig
 
 from amlora.engine.backbone import ModelSettings, load_backbone
 from amlora.engine.encode import decode, encode_prompt
-from amlora.engine.generate import generate_answers, greedy, inference
+from amlora.engine.generate import configured, generate_answers, inference
 from amlora.streams.prompt import Prompt
 
 TEXTS = ["a good film", "the market fell today and the team won", "x", "bad bad bad"]
@@ -72,7 +72,7 @@ def test_the_models_own_generation_config_changes_nothing_and_stays(backbone, pr
 def test_the_config_and_the_mode_are_put_back_after_a_failure(backbone):
     own = backbone.model.generation_config
     backbone.model.train()
-    with pytest.raises(KeyError), inference(backbone), greedy(backbone, 3):
+    with pytest.raises(KeyError), inference(backbone), configured(backbone, 3, None):
         raise KeyError
     assert backbone.model.generation_config is own
     assert backbone.model.training

@@ -5,7 +5,7 @@ import torch
 
 from amlora.engine.generate import generate_ids, inference
 from amlora.methods.parts.prompts import add_prompts
-from amlora.methods.parts.sample import RepetitionPenalty, before_end, sample
+from amlora.methods.parts.sample import RepetitionPenalty, sample
 from trained import load_base
 
 PROMPTS = [(5, 40, 60), (5, 41), (5, 42, 61, 62)]
@@ -64,8 +64,3 @@ def test_mode_and_generation_config_are_put_back(prompted):
     model.train()
     texts(prompted)
     assert model.training and model.generation_config is config and torch.is_grad_enabled()
-
-
-def test_a_text_ends_before_the_first_end_token():
-    assert before_end([7, 8, 2, 9, 2], frozenset({2, 3})) == [7, 8]
-    assert before_end([7, 8], frozenset({2})) == [7, 8]

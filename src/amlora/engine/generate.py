@@ -1,4 +1,4 @@
-"""Greedy generation: the reference that every score is defined by, at batch one.
+"""Generation: greedy at batch one, the reference that every score is defined by, or sampled.
 
 `generate` fills whatever a passed generation config leaves open from the model's own, which may
 sample, search with beams or punish repetition. So the model's config itself is replaced for the
@@ -40,11 +40,12 @@ def inference(backbone: Backbone) -> Iterator[None]:
 
 
 @contextmanager
-def greedy(backbone: Backbone, max_new_tokens: int) -> Iterator[None]:
-    """Make the model's own generation config a plain greedy one, and put the old one back."""
+def configured(backbone: Backbone, max_new_tokens: int, top_k: int | None) -> Iterator[None]:
+    """Make the model's own generation config a plain one, and put the old one back."""
     model = backbone.model
     config = GenerationConfig(
-        do_sample=False,
+        do_sample=top_k is not None,
+        top_k=top_k,
         num_beams=1,
         repetition_penalty=1.0,
         max_new_tokens=max_new_tokens,
@@ -52,7 +53,8 @@ def greedy(backbone: Backbone, max_new_tokens: int) -> Iterator[None]:
         pad_token_id=backbone.pad_id,
         decoder_start_token_id=backbone.start_id,
     )
-    assert config.get_generation_mode() is GenerationMode.GREEDY_SEARCH
+    wanted = GenerationMode.GREEDY_SEARCH if top_k is None else GenerationMode.SAMPLE
+    assert config.get_generation_mode() is wanted
     old = model.generation_config
     model.generation_config = config
     try:
@@ -68,6 +70,7 @@ def generate_ids(
     *,
     watch: LogitsProcessor | None = None,
     stop: StoppingCriteria | None = None,
+    top_k: int | None = None,
 ) -> list[list[int]]:
     """Generate for prompts of one batch; call it inside `inference`.
 
@@ -75,8 +78,9 @@ def generate_ids(
         backbone: the model.
         prompts: token ids; they are padded to one length, on the left for decoder-only models.
         max_new_tokens: where generation stops.
-        watch: sees the logits of each step, and must leave them as they are.
+        watch: sees the logits of each step; what it returns takes their place.
         stop: ends rows early; pad tokens follow.
+        top_k: draw from so many likeliest tokens by torch's global random state; None: greedy.
 
     Returns:
         For each prompt the new ids before its first end token.
@@ -85,7 +89,7 @@ def generate_ids(
     left = backbone.family == "decoder-only"
     ids = padded(prompts, backbone.pad_id, left=left).to(model.device)
     mask = padded([(1,) * len(prompt) for prompt in prompts], 0, left=left).to(model.device)
-    with greedy(backbone, max_new_tokens):
+    with configured(backbone, max_new_tokens, top_k):
         # A mixin brings `generate`, which the type PreTrainedModel does not know.
         out = model.generate(  # pyright: ignore
             input_ids=ids,

@@ -85,22 +85,38 @@ class LoRAMethod(Method):
 
     def stored_parameters(self) -> int:
         """Return the size of all LoRAs, and of the selectors where there is attention."""
-        wanted = ("a", "b", "w") if self.combine == "attention" else ("a", "b")
-        tensors = self.mixture.tensors().items()
-        return sum(t.numel() for name, t in tensors if name.rsplit(".", 1)[-1] in wanted)
+        return mixture_size(self.mixture)
 
     def state(self) -> State:
         """Return all LoRAs and selectors."""
-        ranks, alphas = self.mixture.shapes()
-        values = {"names": list(self.mixture.names), "ranks": ranks, "alphas": alphas}
-        return State(self.mixture.tensors(), values)
+        return mixture_state(self.mixture)
 
     def restore(self, state: State) -> None:
         """Take the LoRAs and selectors back, frozen."""
-        values = state.values
-        self.mixture.restore(values["names"], values["ranks"], values["alphas"], state.tensors)
+        restore_mixture(self.mixture, state)
 
     def resume(self, state: State, stage: Stage) -> None:
         """Take them back and make the newest LoRA trainable again."""
         self.restore(state)
         self.mixture.train_newest(self.selectors)
+
+
+def mixture_size(mixture: Mixture) -> int:
+    """Return the size of all LoRAs, and of the selectors where there is attention."""
+    wanted = ("a", "b", "w") if mixture.control.combine == "attention" else ("a", "b")
+    tensors = mixture.tensors().items()
+    return sum(t.numel() for name, t in tensors if name.rsplit(".", 1)[-1] in wanted)
+
+
+def mixture_state(mixture: Mixture) -> State:
+    """Return all LoRAs and selectors (no copy)."""
+    ranks, alphas = mixture.shapes()
+    return State(
+        mixture.tensors(), {"names": list(mixture.names), "ranks": ranks, "alphas": alphas}
+    )
+
+
+def restore_mixture(mixture: Mixture, state: State) -> None:
+    """Replace all LoRAs and selectors by stored ones, frozen; by none where there are none."""
+    values = state.values
+    mixture.restore(values["names"], values["ranks"], values["alphas"], state.tensors)

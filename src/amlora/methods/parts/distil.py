@@ -14,7 +14,19 @@ from torch.nn import functional as F
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import IGNORED, Batch, target_logits
 from amlora.methods.parts.prompts import PromptEmbedding
-from amlora.methods.parts.sample import untrained
+
+
+@contextmanager
+def untrained(backbone: Backbone) -> Iterator[None]:
+    """Eval mode (put back afterwards) and no gradients; what is made can serve a training step."""
+    model = backbone.model
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), backbone.arithmetic():
+            yield
+    finally:
+        model.train(training)
 
 
 def token_loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -14,9 +14,10 @@ import msgspec
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import IGNORED, collate, seed_of, target_logits
 from amlora.engine.encode import Row, decode, encode_prompt, encode_rows
+from amlora.engine.generate import inference
 from amlora.evaluate.score import normalise
 from amlora.methods.parts.prompts import behind
-from amlora.methods.parts.sample import sample, untrained
+from amlora.methods.parts.sample import sample
 from amlora.methods.parts.texts import ask
 from amlora.streams.prompt import Form, Prefix
 from amlora.streams.task import Example, Task
@@ -231,7 +232,7 @@ def write(
 def answers_gold(backbone: Backbone, rows: Sequence[Row], *, batch: int) -> list[bool]:
     """Tell for each row whether the model's best tokens are the gold answer, end token included."""
     found: list[bool] = []
-    with untrained(backbone):
+    with inference(backbone):
         for at in range(0, len(rows), batch):
             read = collate(rows[at : at + batch], backbone, share=1.0)
             best = target_logits(backbone, read).argmax(-1)

@@ -1,27 +1,13 @@
 """Texts sampled from a model as it is now: top-k sampling (Fan et al. 2018) with a penalty."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers import LogitsProcessor
 
 from amlora.engine.backbone import Backbone
-from amlora.engine.batch import padded
-
-
-@contextmanager
-def untrained(backbone: Backbone) -> Iterator[None]:
-    """Eval mode (put back afterwards), no gradients, the arithmetic of training."""
-    model = backbone.model
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad(), backbone.arithmetic():
-            yield
-    finally:
-        model.train(training)
+from amlora.engine.generate import generate_ids, inference
 
 
 class RepetitionPenalty(LogitsProcessor):
@@ -49,32 +35,6 @@ class RepetitionPenalty(LogitsProcessor):
         return scores.scatter(1, new, lower)
 
 
-@contextmanager
-def sampling(backbone: Backbone, *, top_k: int, max_new_tokens: int) -> Iterator[None]:
-    """Make the model's generation config one that samples, and put the old one back.
-
-    `generate` fills what a passed config leaves open from the model's own, so that one is replaced.
-    """
-    model = backbone.model
-    old = model.generation_config
-    model.generation_config = GenerationConfig(
-        do_sample=True,
-        num_beams=1,
-        temperature=1.0,
-        top_k=top_k,
-        top_p=1.0,
-        repetition_penalty=1.0,
-        max_new_tokens=max_new_tokens,
-        eos_token_id=sorted(backbone.end_ids),
-        pad_token_id=backbone.pad_id,
-        decoder_start_token_id=backbone.start_id,
-    )
-    try:
-        yield
-    finally:
-        model.generation_config = old
-
-
 def sample(
     backbone: Backbone,
     prompts: Sequence[Sequence[int]],
@@ -97,24 +57,11 @@ def sample(
     Returns:
         For each prompt the new ids before its first end token.
     """
-    model = backbone.model
-    left = backbone.family == "decoder-only"
-    ids = padded(prompts, backbone.pad_id, left=left).to(model.device)
-    mask = padded([(1,) * len(prompt) for prompt in prompts], 0, left=left).to(model.device)
     # What an encoder reads is not in the output; the decoder's start token is.
-    first = ids.shape[1] if left else 1
+    longest = max(len(prompt) for prompt in prompts)
+    first = longest if backbone.family == "decoder-only" else 1
     torch.manual_seed(seed)
-    with untrained(backbone), sampling(backbone, top_k=top_k, max_new_tokens=max_new_tokens):
-        # A mixin brings `generate`, which the type PreTrainedModel does not know.
-        out = model.generate(  # pyright: ignore
-            input_ids=ids,
-            attention_mask=mask,
-            logits_processor=LogitsProcessorList([RepetitionPenalty(penalty, first)]),
+    with inference(backbone):
+        return generate_ids(
+            backbone, prompts, max_new_tokens, watch=RepetitionPenalty(penalty, first), top_k=top_k
         )
-    return [before_end(row, backbone.end_ids) for row in out[:, first:].tolist()]
-
-
-def before_end(ids: list[int], end_ids: frozenset[int]) -> list[int]:
-    """Return the ids before the first end token."""
-    stops = (i for i, token in enumerate(ids) if token in end_ids)
-    return ids[: next(stops, len(ids))]

@@ -7,7 +7,7 @@ from torch import nn
 
 from amlora.engine.backbone import Backbone
 from amlora.methods.base import State
-from amlora.methods.lora import LoRASettings
+from amlora.methods.lora import LoRASettings, mixture_size, mixture_state, restore_mixture
 from amlora.mixture.inject import find_targets, inject
 from amlora.mixture.layer import Control
 from amlora.mixture.mixture import Mixture
@@ -91,19 +91,15 @@ class OneLoRA:
 
     def stored_parameters(self) -> int:
         """Return the LoRA's size."""
-        tensors = self.mixture.tensors().items()
-        return sum(t.numel() for name, t in tensors if not name.endswith(".w"))
+        return mixture_size(self.mixture)
 
     def state(self) -> State:
         """Return the LoRA (no copy)."""
-        ranks, alphas = self.mixture.shapes()
-        values = {"names": list(self.mixture.names), "ranks": ranks, "alphas": alphas}
-        return State(self.mixture.tensors(), values)
+        return mixture_state(self.mixture)
 
     def restore(self, state: State) -> None:
         """Put a LoRA in the place of this one, frozen; no LoRA where the state has none."""
-        values = state.values
-        self.mixture.restore(values["names"], values["ranks"], values["alphas"], state.tensors)
+        restore_mixture(self.mixture, state)
 
 
 def make_trainable(
