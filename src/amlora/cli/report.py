@@ -1,4 +1,4 @@
-"""`amlora report`: one self-contained HTML page from finished runs, or the table of methods."""
+"""`amlora report`: one self-contained HTML page from finished runs, or a table."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -14,6 +14,8 @@ class Table(StrEnum):
     """What stands alone instead of the page."""
 
     methods = "methods"
+    first = "1"
+    second = "2"
 
 
 class Form(StrEnum):
@@ -24,6 +26,7 @@ class Form(StrEnum):
     csv = "csv"
     json = "json"
     latex = "latex"
+    html = "html"
 
 
 def report(
@@ -38,25 +41,30 @@ def report(
         "runs"
     ),
     table: Annotated[
-        Table | None, typer.Option("--table", help="A table of one line per method, no page.")
+        Table | None,
+        typer.Option(
+            "--table",
+            help="No page but a table: one line per method, or the paper's table 1 (T5-large) or 2"
+            " (LLaMA2-7B) with its published numbers, reruns and these runs.",
+        ),
     ] = None,
-    form: Annotated[Form | None, typer.Option("--format", help="Of the table.")] = None,
+    form: Annotated[
+        Form | None, typer.Option("--format", help="Of the table; html is not for methods.")
+    ] = None,
     grid: Annotated[
         str | None,
         typer.Option("--grid", metavar="GRID", help="Only this grid's runs, in its order."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
-    """Write an HTML report (matrices, metrics, curves, attention), or a table of methods."""
+    """Write an HTML report (matrices, metrics, curves, attention), or a table."""
     from amlora import files
     from amlora.experiment.store import find_runs, read_record
 
     if table is None and (form is not None or grid is not None):
         raise InputError(f"{'--format' if form else '--grid'}: give --table methods as well.")
     if table is not None:
-        from amlora.cli.methods_table import methods_table
-
-        written = methods_table(wanted, runs, form.value if form else "text", grid)
+        written = table_of(table, form or Form.text, wanted, runs, grid)
         if out is None:
             print(written, end="")
             return
@@ -70,6 +78,24 @@ def report(
     for folder in folders:
         read_record(folder)  # refuses an unfinished or altered run before work begins
     print(write_page(out, folders))
+
+
+def table_of(table: Table, form: Form, wanted: Sequence[str], runs: Path, grid: str | None) -> str:
+    """Return a table, ready to write.
+
+    Raises:
+        InputError: a format that it does not have, or runs that it cannot show.
+    """
+    from amlora.cli.methods_table import methods_table
+    from amlora.cli.paper_table import paper_table
+
+    if table is not Table.methods:
+        return paper_table(table.value, wanted, runs, form.value, grid)
+    if form is Form.html:
+        raise InputError(
+            "--format html: the page is HTML without --table; --table 1 and --table 2 have it."
+        )
+    return methods_table(wanted, runs, form.value, grid)
 
 
 def check_place(out: Path, force: bool) -> None:
