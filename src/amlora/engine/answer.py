@@ -1,7 +1,7 @@
 """What is known of a row once it is scored, and how often which way of scoring was needed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from amlora.engine.encode import Row
@@ -39,8 +39,6 @@ class Counts:
     """Generated, because the pass could not know the whole answer."""
     low_margin: int = 0
     """Generated, because two logits were too close for rounding to be trusted."""
-    prefill_seconds: float = field(default=0.0, compare=False)
-    """What reading all rows once would take, told from the pass over what they do not share."""
 
     @property
     def rows(self) -> int:
@@ -58,7 +56,6 @@ class Counts:
             self.miss + other.miss,
             self.undecided + other.undecided,
             self.low_margin + other.low_margin,
-            self.prefill_seconds + other.prefill_seconds,
         )
 
     def kinds(self) -> dict[str, int]:

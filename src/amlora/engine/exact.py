@@ -5,7 +5,6 @@ generated if the pass cannot know the whole answer (`verdict.py`), or if two log
 on were closer than the rounding between a padded pass and step-by-step generation can move them.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -81,7 +80,6 @@ def exact_match(
     answers: dict[int, Answer] = {}
     undecided: dict[int, float] = {}
     low_margin: dict[int, float] = {}
-    begun = time.perf_counter()
     with inference(backbone):
         prefix = shared_prefix(backbone, rows)
     for i, best, leads in passes(backbone, rows, tokens_per_batch, prefix):
@@ -102,8 +100,7 @@ def exact_match(
         else:
             answers[i] = Answer(row.task, row.row, verdict.outcome == "hit", "pass", None, lead)
     hits = sum(answer.hit for answer in answers.values())
-    seconds = (time.perf_counter() - begun) * prefix.saved(rows)
-    counts = Counts(hits, len(answers) - hits, len(undecided), len(low_margin), seconds)
+    counts = Counts(hits, len(answers) - hits, len(undecided), len(low_margin))
     # A close call is generated alone: a budget of one token puts every row in its own batch.
     for left, budget in ((undecided, tokens_per_batch), (low_margin, 1)):
         texts = settle(

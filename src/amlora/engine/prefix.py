@@ -36,11 +36,6 @@ class Prefix:
         """Return a row without the shared tokens."""
         return replace(row, prompt_ids=row.prompt_ids[self.length :])
 
-    def saved(self, rows: Sequence[Row]) -> float:
-        """Return how many times the tokens that are run the whole rows' tokens are, at least 1."""
-        whole = sum(len(row.prompt_ids) + len(row.answer_ids) for row in rows)
-        return whole / (whole - self.length * (len(rows) - 1)) if rows else 1.0
-
     def logits(self, backbone: Backbone, rows: Sequence[Row]) -> tuple[Batch, Tensor]:
         """Run cut rows behind the prefix.
 

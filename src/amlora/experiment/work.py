@@ -17,6 +17,7 @@ from amlora.engine.attend import attention
 from amlora.engine.checkpoint import Checkpoint, Phase
 from amlora.engine.encode import Row
 from amlora.engine.exact import measure_margin, score_rows
+from amlora.engine.prefill import read_seconds, tokens
 from amlora.engine.settings import EvaluateSettings
 from amlora.engine.train import NonFiniteLoss, Progress, train_stage
 from amlora.experiment import progress as display
@@ -49,6 +50,7 @@ class Work:
         self.environment = environment(accelerator)
         self.so_far: dict[str, Any] = fresh_progress(self.environment)
         self.stop = Stop()
+        self.read_seconds: float | None = None  # a token takes in a bare forward pass
         self.clock = started
         self.spent("load")
 
@@ -139,12 +141,13 @@ class Work:
         counts, begun = Counts(), time.perf_counter()
         lines: list[dict[str, Any]] = []
         total = sum(len(self.made.scored[j]) for j in tasks)
-        done = 0
+        done, reading = 0, 0.0
         evaluate = self.with_margin(tasks)
         for j in tasks:
-            rows = self.made.scored[j]
+            rows = self.ready(j)
             task = self.made.stream.tasks[j].name
-            answers, counted = self.answers(self.ready(j), evaluate)
+            answers, counted = self.answers(rows, evaluate)
+            reading += self.reading(rows)
             counts += counted
             row[j] = sum(answer.hit for answer in answers) / len(answers)
             lines += [
@@ -157,11 +160,17 @@ class Work:
                 raise Interrupted(self.folder)
         self.so_far["entered" if phase == "entered" else "R"].append(row)
         self.so_far["evaluation"].append({"after": index, "phase": phase, **counts.kinds()})
-        self.told.note(scored_line(counts, time.perf_counter() - begun))
+        self.told.note(scored_line(counts, time.perf_counter() - begun, reading))
         self.keep_rows(lines)
         self.spent("evaluate")
         self.so_far["scored_rows"] += total
-        self.so_far["prefill_seconds"] += counts.prefill_seconds
+        self.so_far["prefill_seconds"] += reading
+
+    def reading(self, rows: Sequence[Row]) -> float:
+        """Return the seconds that reading rows once would take, each process its share."""
+        if self.read_seconds is None:
+            self.read_seconds = read_seconds(self.backbone, rows)
+        return tokens(rows) * self.read_seconds / self.accelerator.num_processes
 
     def with_margin(self, tasks: range) -> EvaluateSettings:
         """Measure, on a few rows of each task, how close two logits may come to be trusted.
@@ -333,13 +342,13 @@ def fresh_progress(environment: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def scored_line(counts: Counts, seconds: float) -> str:
-    """Return how an evaluation went; this process's part of it where there are several."""
+def scored_line(counts: Counts, seconds: float, reading: float) -> str:
+    """Return how an evaluation went, beside a bare forward pass over the same rows."""
     kinds = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.kinds().items())
-    text = f"{counts.rows} rows scored ({kinds}), {counts.rows / seconds:.1f} rows/s"
-    if not counts.prefill_seconds:
-        return f"{text}."
-    return f"{text}; reading them once: about {counts.rows / counts.prefill_seconds:.1f} rows/s."
+    return (
+        f"{counts.rows} rows scored ({kinds}), {counts.rows / seconds:.1f} rows/s; reading them"
+        f" once: about {counts.rows / reading:.1f} rows/s."
+    )
 
 
 def answer_line(phase: str, after: int, answer: Answer, gold: str) -> dict[str, Any]:
