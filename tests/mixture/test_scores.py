@@ -58,6 +58,7 @@ def test_batches_add_up():
     assert (one.tokens, one.decided) == (two.tokens, two.decided)
     torch.testing.assert_close(one.total, two.total)
     assert one.effective == pytest.approx(two.effective)
+    assert (one.rows, one.largest.tolist()) == (two.rows, two.largest.tolist())
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,22 @@ def test_fixed_scores_are_known_beforehand(combine, mean, effective):
     tally = record.tallies["q"]
     assert tally.mean() == pytest.approx(mean)
     assert tally.effective == pytest.approx(3 * effective)
+
+
+def test_a_row_belongs_to_the_lora_with_the_largest_mean_score_over_its_own_tokens():
+    record = recorder(torch.tensor([[0, 1], [1, 1]]))
+    # The zero LoRA does not compete; the second row is the second LoRA's by its mean alone.
+    rows = [[[0.0, 0.0, 1.0], [0.6, 0.3, 0.1]], [[0.1, 0.5, 0.4], [0.1, 0.1, 0.8]]]
+    record.add("q", torch.tensor(rows).reshape(4, 3), torch.Size([2, 2]), 2, "attention")
+    tally = record.tallies["q"]
+    assert tally.rows == 2
+    assert tally.largest.tolist() == [1.0, 1.0]
+
+
+def test_loras_with_equal_scores_share_a_row():
+    record = recorder()
+    record.add("q", torch.zeros(0), torch.Size([2, 2]), 4, "mean")
+    assert record.tallies["q"].largest.tolist() == [0.5] * 4
 
 
 def test_a_mask_of_another_shape_is_refused():

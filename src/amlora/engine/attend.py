@@ -32,9 +32,11 @@ def attention(
 
     Returns:
         {"modules", "loras", "tasks", "mean": [task][module][1 + N], "top90": [task][module],
-        "effective": [task][module]}: mean score of the zero LoRA ("none") and of every LoRA over
-        tokens; the share of tokens whose largest score is above 0.9; and the mean over tokens of
-        exp(entropy), the number of LoRAs in effect.
+        "effective": [task][module], "picked": [task][module]}: mean score of the zero LoRA ("none")
+        and of every LoRA over tokens; the share of tokens whose largest score is above 0.9; the
+        mean over tokens of exp(entropy), the number of LoRAs in effect; and the share of rows in
+        which, of all LoRAs, the task's own has the largest mean score (equal scores share the row;
+        None for a task without a LoRA of its name).
     """
     backbone.model.eval()
     sides = {name: input_side(name) for name in mixture.layers}
@@ -45,8 +47,9 @@ def attention(
         "mean": [],
         "top90": [],
         "effective": [],
+        "picked": [],
     }
-    for _, rows in tasks:
+    for task, rows in tasks:
         chosen = rows[:rows_per_task]
         with mixture.recording(sides) as recorder:
             for i in range(0, len(chosen), batch):
@@ -64,4 +67,8 @@ def attention(
         found["mean"].append([tally.mean() for tally in tallies])
         found["top90"].append([tally.decided / tally.tokens for tally in tallies])
         found["effective"].append([tally.effective / tally.tokens for tally in tallies])
+        own = mixture.names.index(task) if task in mixture.names else None
+        found["picked"].append(
+            [None if own is None else float(tally.largest[own]) / tally.rows for tally in tallies]
+        )
     return found

@@ -19,6 +19,8 @@ class Tally:
     total: Tensor  # (1 + N) float64
     decided: float  # tokens whose largest score is above TOP
     effective: float  # sum over tokens of exp(entropy): between 1 and 1 + N
+    rows: int
+    largest: Tensor  # (N) float64: rows in which a LoRA has the largest mean score, ties shared
 
     def mean(self) -> list[float]:
         """Return (1 + N) mean scores, the zero LoRA's first."""
@@ -58,16 +60,26 @@ class Recorder:
             value = 1.0 if combine == "sum" else 1 / (1 + loras)
             kept = torch.full((tokens, 1 + loras), value, dtype=torch.float64)
             kept[:, 0] = 0.0 if combine == "sum" else value
+        # Rows follow one another in `kept`, each with as many tokens as its mask has.
+        lengths = mask.sum(-1)
+        lengths = lengths[lengths > 0].cpu()
+        of_rows = torch.segment_reduce(kept.cpu(), "mean", lengths=lengths, axis=0)[:, 1:]
+        largest = (of_rows == of_rows.amax(-1, keepdim=True)).double()
+        largest = (largest / largest.sum(-1, keepdim=True)).sum(0)
         shares = kept / kept.sum(-1, keepdim=True)
         effective = (-torch.xlogy(shares, shares)).sum(-1).exp().sum()
         decided = (shares.amax(-1) > TOP).sum()
         old = self.tallies.get(name)
-        new = Tally(tokens, kept.sum(0).cpu(), float(decided), float(effective))
+        new = Tally(
+            tokens, kept.sum(0).cpu(), float(decided), float(effective), len(lengths), largest
+        )
         if old is not None:
             new = Tally(
                 old.tokens + new.tokens,
                 old.total + new.total,
                 old.decided + new.decided,
                 old.effective + new.effective,
+                old.rows + new.rows,
+                old.largest + new.largest,
             )
         self.tallies[name] = new

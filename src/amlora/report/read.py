@@ -106,7 +106,8 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Attention(msgspec.Struct, frozen=True):
-    """attention.json: mean scores (task, module, 1 + N) and per task and module how sparse."""
+    """attention.json: mean scores (task, module, 1 + N), and per task and module how sparse they are
+    and in which share of rows the task's own LoRA has the largest mean score."""
 
     modules: tuple[str, ...]
     loras: tuple[str, ...]
@@ -114,6 +115,8 @@ class Attention(msgspec.Struct, frozen=True):
     mean: tuple[tuple[tuple[float, ...], ...], ...]
     top90: tuple[tuple[float, ...], ...]
     effective: tuple[tuple[float, ...], ...]
+    picked: tuple[tuple[float | None, ...], ...] = ()
+    """Empty in files of versions that did not measure it; None for a task without its own LoRA."""
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -208,8 +211,11 @@ def read_attention(path: Path, expected: str | None) -> Attention:
         check_shape(path, what, table, shape[1])
     for modules in attention.mean:
         check_shape(path, "mean", modules, len(attention.loras))
+    if attention.picked:
+        check_shape(path, "picked", attention.picked, shape[1])
     sizes = [len(attention.mean), len(attention.top90), len(attention.effective)]
-    if sizes != [shape[0]] * 3 or any(len(modules) != shape[1] for modules in attention.mean):
+    sizes.append(len(attention.picked) or shape[0])
+    if sizes != [shape[0]] * 4 or any(len(modules) != shape[1] for modules in attention.mean):
         raise InputError(f"{path}: its tables are not {shape[0]} tasks by {shape[1]} modules.")
     return attention
 
