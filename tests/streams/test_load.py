@@ -220,6 +220,19 @@ def test_unlabelled_rows_of_the_reference_are_kept_on_request(reference):
     assert warnings == []
 
 
+def test_the_data_root_may_begin_with_an_environment_variable(reference, monkeypatch):
+    monkeypatch.setenv("SOME_DATA", str(reference.parent))
+    task = TaskSettings(name="x", source="NLI/MNLI")
+    stream, _ = load(task, data_root=f"$SOME_DATA/{reference.name}")
+    assert stream.digest() == load(task, data_root=str(reference))[0].digest()
+
+
+def test_a_data_root_of_an_unset_variable_names_it(monkeypatch):
+    monkeypatch.delenv("SOME_DATA", raising=False)
+    text = complaint(TaskSettings(name="x", source="NLI/MNLI"), data_root="$SOME_DATA/x")
+    assert text.startswith("stream.data_root: the environment variable SOME_DATA is not set")
+
+
 def test_an_order_reads_the_papers_tasks_and_names_the_first_that_is_missing(reference):
     with pytest.raises(InputError) as caught:
         load_stream(StreamSettings(order="1", data_root=str(reference)))

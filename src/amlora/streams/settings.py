@@ -72,8 +72,8 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     name: str = ""
     """"quickstart" is the built-in stream; any other name is only a name."""
     data_root: str = ""
-    """Folder of the reference layout, or the folder that relative task sources start from. An order
-    without it is read from the hub."""
+    """Folder of the reference layout, or the folder that relative task sources start from; it may
+    begin with an environment variable, "$NAME". An order without it is read from the hub."""
     tasks: tuple[TaskSettings, ...] = ()
     """Own tasks, in the order in which they are learned."""
     order: str = ""

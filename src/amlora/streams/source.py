@@ -1,5 +1,6 @@
 """Find and read the splits of one task: a hub data set, the reference layout, or own files."""
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def read_source(task: TaskSettings, data_root: str, where: str, *, seed: int = 0
 
     Args:
         task: says where they are.
-        data_root: folder that relative paths start from; empty for the current one.
+        data_root: folder that relative paths start from, see `root_folder`; empty for the current
+            one.
         where: dotted path of the task's settings, for errors.
         seed: decides which rows of the hub are read where the task limits them.
 
@@ -50,7 +52,7 @@ def read_source(task: TaskSettings, data_root: str, where: str, *, seed: int = 0
         splits = read_hub(task, where, seed)
         origins = {split: f"{task.hub} {split}" for split in splits}
         return Source(title=task.hub, splits=splits, columns=columns, origins=origins)
-    root = Path(data_root).expanduser()
+    root = root_folder(data_root)
     source = root / Path(task.source).expanduser()
     if task.source and not source.exists():
         raise InputError(f"{where}.source: {source}: no such file or folder{similar(source)}")
@@ -85,6 +87,23 @@ def read_source(task: TaskSettings, data_root: str, where: str, *, seed: int = 0
     if (source / "labels.json").is_file():
         return as_reference(read, source.absolute())
     return read
+
+
+def root_folder(data_root: str) -> Path:
+    """Return the folder that a `data_root` names: a path, in which "$NAME" may stand first.
+
+    Raises:
+        InputError: no such environment variable.
+    """
+    if not data_root.startswith("$"):
+        return Path(data_root).expanduser()
+    name, _, rest = data_root[1:].partition("/")
+    if not (folder := os.environ.get(name)):
+        raise InputError(
+            f"stream.data_root: the environment variable {name} is not set; set it to the folder"
+            " that holds the data."
+        )
+    return Path(folder).expanduser() / rest
 
 
 def as_reference(read: Source, folder: Path) -> Source:
