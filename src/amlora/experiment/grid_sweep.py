@@ -1,4 +1,4 @@
-"""Work through a grid: candidates, choices, then the cells of the comparison, several at a time.
+"""Work through a grid: for each cell candidates, a choice, then the cell, several at a time.
 
 Any number of processes may do this on one store, on one machine or on several. What they share is
 on the disk alone: a cell's lease, its run, its failure, and the choices of rates.
@@ -6,7 +6,7 @@ on the disk alone: a cell's lease, its run, its failure, and the choices of rate
 
 import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Protocol
@@ -105,6 +105,15 @@ class Sweep:
         """Return all items, candidates first."""
         return [*(item for group in self.candidates.values() for item in group), *self.finals]
 
+    def queue(self) -> Iterator[Item]:
+        """Yield the items in the order of work: each cell behind the candidates of its rate.
+
+        So the first lines of a comparison are whole while later ones are still choosing.
+        """
+        for final in self.finals:
+            yield from self.candidates[final.group.key]
+            yield final
+
     def running(self) -> list[Item]:
         """Return the items at work in this sweep."""
         return [item for item in self.items() if item.worker is not None]
@@ -169,7 +178,7 @@ class Sweep:
             return self.stop()
         for items in self.candidates.values():
             self.settle(items)
-        for item in self.items():
+        for item in self.queue():
             if len(self.running()) >= self.jobs:
                 break
             if item.state == "todo" and item.cell and time.monotonic() >= item.again:
@@ -244,7 +253,7 @@ class Sweep:
         """Return how far everything is, and about how long the rest will take."""
         items = self.items()
         left = [item for item in items if item.state in ("todo", "running")]
-        running = [(item, item.worker.fraction) for item in items if item.worker]
+        running = [(item, item.worker.output.fraction) for item in items if item.worker]
         now = time.monotonic()
         spent = self.seconds + sum(now - item.began for item, _ in running)
         done = sum(item.weight * fraction for item, fraction in running)
