@@ -1,6 +1,7 @@
-"""Print one benchmark's kept rows as a Markdown table, for the documentation.
+"""Print kept rows as a Markdown table, for the documentation: a benchmark's, or all with a bar.
 
 python benchmarks/table.py benchmarks/results/amd-epyc-2-cores.json methods
+python benchmarks/table.py benchmarks/results/amd-epyc-2-cores.json bars
 """
 
 import argparse
@@ -10,6 +11,8 @@ from typing import Any
 
 from amlora import files
 
+BARS = "bars"
+
 
 def main() -> None:
     """Read results and print a table."""
@@ -17,12 +20,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("results", type=Path)
-    parser.add_argument("name", help="a benchmark")
+    parser.add_argument("name", help=f"a benchmark, or {BARS}: every row that has a bar")
     chosen = parser.parse_args()
     benchmarks = files.read_json(chosen.results)["benchmarks"]
-    if chosen.name not in benchmarks:
-        parser.error(f"{chosen.results} has {', '.join(sorted(benchmarks))}.")
-    print(table(benchmarks[chosen.name]["rows"]))
+    if chosen.name not in (*benchmarks, BARS):
+        parser.error(f"{chosen.results} has {', '.join(sorted(benchmarks))} and {BARS}.")
+    print(table(rows_of(benchmarks, chosen.name)))
+
+
+def rows_of(benchmarks: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """Return a benchmark's rows, or those of all that have a bar."""
+    if name != BARS:
+        return benchmarks[name]["rows"]
+    rows: list[Mapping[str, Any]] = []
+    for kept in benchmarks.values():
+        rows += kept["rows"]
+    return [row for row in rows if row["bar"] is not None]
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
