@@ -11,6 +11,7 @@ import pytest
 
 from amlora import files
 from amlora.errors import InputError
+from amlora.evaluate.statistics import paired_bootstrap, seed_interval
 from amlora.report.format import MINUS
 from amlora.report.methods_render import HEADINGS, render
 from amlora.report.methods_table import (
@@ -73,6 +74,30 @@ def test_a_line_sums_up_the_seeds_of_one_method(make_run: MakeRun):
     assert other.average == Figure(pytest.approx(0.765))  # pyright: ignore[reportArgumentType]
 
 
+def test_an_average_over_seeds_has_its_t_interval(make_run: MakeRun):
+    table = table_of(make_run, record("am_lora", AM_LORA), record("am_lora", LOWER, seed=1))
+    line = table.lines[1]
+    assert line.over == "seeds"
+    assert line.interval == pytest.approx(seed_interval([0.765, 0.665]).interval)
+    said = render([table], "text")
+    # t(1 degree of freedom, 97.5 %) is 12.706, and sd / sqrt(2) is 0.05.
+    assert "71.5 ± 7.1 [8.0, 135.0]" in said
+    assert "[a, b]: 95 % interval over seeds (Student's t)." in said and "(a, b)" not in said
+
+
+def test_an_average_of_one_run_has_the_interval_of_its_test_rows(make_run: MakeRun):
+    table = table_of(make_run, record("am_lora", [*AM_LORA[:-1], [0.5, 0.75, 1.0, 0.25]]))
+    zero, line = table.lines
+    hits = [[1.0] * n + [0.0] * (60 - n) for n in (30, 45, 60, 15)]
+    expected = paired_bootstrap(hits, [[0.0] * 60] * 4, seed=0).interval
+    assert (zero.interval, line.over) == (None, "rows")
+    assert line.interval == pytest.approx(expected)
+    said = render([table], "text")
+    assert re.search(r" 62\.5 \(5\d\.\d, 6\d\.\d\) ", said)
+    assert "(a, b): a single run; 95 % interval over its test rows (bootstrap)" in said
+    assert "[a, b]" not in said
+
+
 def test_the_first_line_is_the_model_before_learning(make_run: MakeRun):
     line = table_of(make_run, record("am_lora", AM_LORA), record("own", SIN_LORA)).lines[0]
     assert line.label == "zero-shot"
@@ -82,8 +107,11 @@ def test_the_first_line_is_the_model_before_learning(make_run: MakeRun):
 
 def test_a_zero_shot_score_that_differs_between_runs_has_a_deviation(make_run: MakeRun):
     rounded = [[0.50, 0.20, 0.35, 0.20], *SIN_LORA[1:]]
-    line = table_of(make_run, record("am_lora", AM_LORA), record("own", rounded)).lines[0]
+    table = table_of(make_run, record("am_lora", AM_LORA), record("own", rounded))
+    line = table.lines[0]
     assert line.average is not None and line.average.sd == pytest.approx(0.025 / 2**0.5)
+    said = render([table], "text")
+    assert "± of zero-shot: over runs" in said and "±: standard deviation over seeds" not in said
 
 
 def test_settings_that_differ_make_another_line_named_by_what_tells_them_apart(make_run: MakeRun):
@@ -132,8 +160,7 @@ def test_a_joint_run_leaves_cells_empty_and_the_table_says_so(make_run: MakeRun)
     assert "mtl (forgetting, points, learning accuracy, %, BWT, points, task id)" in said
     assert "joint learning has no order" in said
     (row,) = [each for each in said.splitlines() if each.startswith("mtl ")]
-    assert row.split()[:2] == ["mtl", "83.8"]
-    assert row.split()[2:4] == ["461", "k"]
+    assert re.match(r"mtl +83\.8 \(\d\d\.\d, \d\d\.\d\) +461 k ", row)
 
 
 def test_what_needs_a_task_id_or_examples_is_marked(make_run: MakeRun):
@@ -238,6 +265,9 @@ def test_csv_has_full_precision_and_empty_cells(three):
     assert [row["label"] for row in rows] == ["zero-shot", "am_lora", "mtl", "own"]
     assert float(rows[3]["average"]) == pytest.approx(sum(SIN_LORA[-1]) / 4, abs=1e-15)
     assert (rows[3]["average_sd"], rows[2]["bwt"], rows[1]["seeds"]) == ("", "", "0 1")
+    assert [row["average_interval"] for row in rows] == ["", "seeds", "rows", "rows"]
+    assert float(rows[1]["average_low"]) == pytest.approx(0.715 - 12.7062 * 0.05, abs=1e-5)
+    assert float(rows[1]["average_high"]) == pytest.approx(0.715 + 12.7062 * 0.05, abs=1e-5)
     assert rows[3]["candidates"] == "0.001 0.01"
     assert rows[3]["tasks"] == "sms topic film kind"
 
@@ -257,7 +287,8 @@ def test_latex_escapes_what_it_must(make_run: MakeRun):
         make_run, record("a_b & 5%", AM_LORA, method="own"), record("x", SIN_LORA, method="own")
     )
     said = render([table], "latex")
-    assert r"a\_b \& 5\% $^\dagger$ & 76.5 & 4.7 & 80.0 & $-$4.7 &" in said
+    assert r"a\_b \& 5\% $^\dagger$ & 76.5 (" in said
+    assert r") & 4.7 & 80.0 & $-$4.7 &" in said
     body = [line for line in said.splitlines() if line.endswith(r"\\")]
     assert len(body) == 4
     assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {len(HEADINGS) - 1}

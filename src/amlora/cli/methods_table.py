@@ -9,6 +9,7 @@ from amlora.errors import InputError
 if TYPE_CHECKING:
     from amlora.report.methods_render import Format
     from amlora.report.methods_table import Facts
+    from amlora.report.read import Run
 
 
 def methods_table(wanted: Sequence[str], runs: Path, form: "Format", grid: str | None) -> str:
@@ -21,11 +22,39 @@ def methods_table(wanted: Sequence[str], runs: Path, form: "Format", grid: str |
         grid: a grid file, to show its runs alone, in its order.
 
     Raises:
-        InputError: no run to show, or an altered one.
+        InputError: no run to show, an altered one, or several seeds of a line and no scipy.
     """
-    from amlora.experiment.store import find_runs, read_record
     from amlora.report.methods_render import render
     from amlora.report.methods_table import methods_tables, read_choices
+
+    scored, labels, notes = scored_runs(wanted, runs, grid)
+    stores = {run.folder.parent: None for run in scored}
+    tables = methods_tables(
+        scored,
+        facts=facts_of({run.record.method for run in scored}),
+        choices=[choice for store in stores for choice in read_choices(store)],
+        labels=labels,
+    )
+    return render(tables, form, notes)
+
+
+def scored_runs(
+    wanted: Sequence[str], runs: Path, grid: str | None
+) -> "tuple[list[Run], dict[Path, str] | None, list[str]]":
+    """Return the runs that were scored on test rows, with what is to be said of the others.
+
+    Args:
+        wanted: runs or folders of runs; with a grid, one store.
+        runs: where runs are looked up by name.
+        grid: a grid file, for its runs alone.
+
+    Returns:
+        The runs, at least one; a grid's labels by folder, in its order; and notes.
+
+    Raises:
+        InputError: no such run, or an altered one.
+    """
+    from amlora.experiment.store import find_runs, read_record
     from amlora.report.read import read_run
 
     labels, notes = None, list[str]()
@@ -44,14 +73,7 @@ def methods_table(wanted: Sequence[str], runs: Path, form: "Format", grid: str |
         notes.append(f"Left out: {left} run{'s' * (left > 1)} scored on dev rows.")
     if not scored:
         raise InputError(f"{', '.join(wanted)}: no runs that were scored on test rows.")
-    stores = {folder.parent: None for folder in folders}
-    tables = methods_tables(
-        scored,
-        facts=facts_of({run.record.method for run in scored}),
-        choices=[choice for store in stores for choice in read_choices(store)],
-        labels=labels,
-    )
-    return render(tables, form, notes)
+    return scored, labels, notes
 
 
 def split_of(settings: Mapping[str, object]) -> object:
@@ -66,14 +88,14 @@ def grid_runs(wanted: Sequence[str], grid: str) -> tuple[dict[Path, str], list[s
     Raises:
         InputError: not one store, or none of its runs is finished.
     """
-    from amlora.cli.grid import find_grid
+    from amlora.cli.shipped import find
     from amlora.experiment.grid_choice import chosen_rate
     from amlora.experiment.grid_file import load_grid
     from amlora.experiment.grid_store import run_of
 
     if len(wanted) != 1 or not Path(wanted[0]).is_dir():
         raise InputError("--grid: give the one folder of runs that the grid was run in.")
-    store, loaded = Path(wanted[0]), load_grid(find_grid(grid))
+    store, loaded = Path(wanted[0]), load_grid(find(grid, "grid"))
     labels: dict[Path, str] = {}
     missing: list[str] = []
     for slot in sorted(loaded.slots, key=lambda slot: loaded.groups.index(slot.group)):

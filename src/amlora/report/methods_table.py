@@ -5,7 +5,7 @@ rows, order) or base models are different tables: only what was measured alike s
 `methods_render` writes the tables in five formats.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,9 @@ import msgspec
 from amlora import files
 from amlora.errors import InputError
 from amlora.evaluate.metrics import mean_or_none
-from amlora.evaluate.statistics import mean_sd
+from amlora.evaluate.statistics import Interval, mean_sd
+from amlora.report.intervals import Over, average_interval
+from amlora.report.lines import MethodRuns, comparable
 from amlora.report.read import Run
 
 NUMBER_BYTES = 4  # a stored parameter is counted as float32
@@ -60,6 +62,10 @@ class MethodLine:
     method: str
     seeds: tuple[int, ...] = ()
     average: Figure | None = None
+    interval: Interval | None = None
+    """Of the average, 95 %."""
+    over: Over = ""
+    """What the interval is over."""
     forgetting: Figure | None = None
     learning_accuracy: Figure | None = None
     bwt: Figure | None = None
@@ -118,84 +124,41 @@ def methods_tables(
         choices: of learning rates.
         labels: by run folder, in the order of the lines; None: lines are named by method, or, where
             that does not tell them apart, by run name, and sorted.
+
+    Raises:
+        InputError: a seed of a line is there twice, or a line has several and scipy is missing.
     """
-    tables: dict[tuple[str, str | None], dict[str, list[Run]]] = {}
-    for run in runs:
-        record = run.record
-        lines = tables.setdefault((record.stream_digest, record.model.fingerprint), {})
-        lines.setdefault(line_key(run), []).append(run)
     made: list[MethodsTable] = []
-    for (stream_digest, _), groups in sorted(tables.items(), key=lambda item: str(item[0])):
-        lines = list(groups.values())
-        names = [labels[group[0].folder] for group in lines] if labels else named(lines)
-        shown = [
-            line_of(name, group, facts.get(group[0].record.method), choices)
-            for name, group in zip(names, lines, strict=True)
-        ]
-        if labels:
-            rank = {label: place for place, label in enumerate(dict.fromkeys(labels.values()))}
-            shown.sort(key=lambda line: rank[line.label])
-        else:
-            shown.sort(key=lambda line: line.label)
-        record = lines[0][0].record
+    for lines in comparable(runs, labels):
+        record = lines[0].runs[0].record
+        shown = [line_of(line, facts.get(line.runs[0].record.method), choices) for line in lines]
         made.append(
             MethodsTable(
                 model=record.model.name,
                 tasks=tuple(task.name for task in record.tasks),
-                stream_digest=stream_digest,
-                lines=(zero_shot([run for group in lines for run in group]), *shown),
+                stream_digest=record.stream_digest,
+                lines=(zero_shot([run for line in lines for run in line.runs]), *shown),
             )
         )
     return made
 
 
-def line_key(run: Run) -> str:
-    """Return what is equal in the runs of one line: everything but the seed."""
-    record = run.record
-    settings = {key: value for key, value in record.settings.items() if key != "seed"}
-    return files.digest([record.method, str(record.method_version), settings])
-
-
-def named(lines: Sequence[Sequence[Run]]) -> list[str]:
-    """Return a distinct name for each line: method, run name, both, or with the settings' hash."""
-    ways: tuple[Callable[[Run], str], ...] = (
-        lambda run: run.record.method,
-        lambda run: run.record.name,
-        lambda run: f"{run.record.name}, {run.record.method}",
-    )
-    firsts = [group[0] for group in lines]
-    for way in ways:
-        if len(set(names := [way(run) for run in firsts])) == len(firsts):
-            return names
-    return [f"{ways[-1](run)} {line_key(run)[:8]}" for run in firsts]
-
-
-def line_of(
-    label: str, group: Sequence[Run], facts: Facts | None, choices: Sequence[Choice]
-) -> MethodLine:
-    """Sum the seeds of one line up.
-
-    Raises:
-        InputError: a seed is there twice.
-    """
-    by_seed: dict[int, Run] = {}
-    for run in group:
-        if other := by_seed.get(run.record.seed):
-            raise InputError(
-                f"{run.folder}: the same run as {other.folder}; give one of the two folders."
-            )
-        by_seed[run.record.seed] = run
-    runs = [by_seed[seed] for seed in sorted(by_seed)]
+def line_of(line: MethodRuns, facts: Facts | None, choices: Sequence[Choice]) -> MethodLine:
+    """Sum the seeds of one line up."""
+    runs = line.runs
     record = runs[0].record
     last = [run.record.stages[-1] for run in runs if run.record.stages]
     rate = learning_rate(runs[0])
     stored = max((stage.stored_parameters for stage in last), default=None)
     examples = [stage.stored_examples for stage in last if stage.stored_examples is not None]
+    interval, over = average_interval(runs)
     return MethodLine(
-        label=label,
+        label=line.label,
         method=record.method,
-        seeds=tuple(sorted(by_seed)),
+        seeds=tuple(run.record.seed for run in runs),
         average=figure([run.record.metrics.average for run in runs]),
+        interval=Interval(*(end / 100 for end in interval)) if interval else None,
+        over=over,
         forgetting=figure([run.record.metrics.forgetting for run in runs]),
         learning_accuracy=figure([run.record.metrics.learning_accuracy for run in runs]),
         bwt=figure([run.record.metrics.bwt for run in runs]),

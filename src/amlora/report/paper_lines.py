@@ -8,17 +8,16 @@ settings per task and the learning rate may differ, since all three belong to th
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any
 
 from amlora import files
 from amlora.errors import InputError
-from amlora.evaluate.statistics import Interval, paired_bootstrap, seed_interval
+from amlora.evaluate.statistics import Interval, seed_interval
+from amlora.report.intervals import Over, average_interval
 from amlora.report.methods_table import learning_rate
 from amlora.report.published import span
 from amlora.report.read import Run
 
-Over = Literal["", "seeds", "rows"]
-BOOTSTRAP_SEED = 0
 PLACES = {  # what a line may differ in from order to order, and between machines
     "": ("name", "seed"),
     "model": ("name",),
@@ -190,12 +189,9 @@ def order_cell(runs: Sequence[Run]) -> Cell | None:
     known = [100 * value for value in values if value is not None]
     if not known or len(known) < len(values):
         return None
+    interval, over = average_interval(runs)
     seeds = tuple(run.record.seed for run in runs)
-    if len(known) > 1:
-        interval = seed_interval(known).interval
-        return Cell(value=fmean(known), interval=interval, over="seeds", seeds=seeds)
-    rows = row_interval(runs[0])
-    return Cell(value=known[0], interval=rows, over="rows" if rows else "", seeds=seeds)
+    return Cell(value=fmean(known), interval=interval, over=over, seeds=seeds)
 
 
 def average_cell(line: Line, group: tuple[str, ...], cells: Mapping[str, Cell]) -> Cell:
@@ -213,19 +209,3 @@ def known_average(run: Run) -> float:
     """Return a run's average, which is known to be there."""
     assert run.record.metrics.average is not None
     return run.record.metrics.average
-
-
-def row_interval(run: Run) -> Interval | None:
-    """Return the bootstrap interval of a run's average over its test rows, per cent.
-
-    A score is a share of hits, so the last row of R and the numbers of rows say how many there are;
-    the bootstrap needs no more of them.
-    """
-    hits: list[list[float]] = []
-    for score, task in zip(run.record.R[-1], run.record.tasks, strict=True):
-        if score is None:
-            return None
-        right = round(score * task.scored)
-        hits.append([100.0] * right + [0.0] * (task.scored - right))
-    nothing = [[0.0] * len(rows) for rows in hits]
-    return paired_bootstrap(hits, nothing, seed=BOOTSTRAP_SEED).interval

@@ -14,16 +14,14 @@ from html import escape
 from typing import Any, Literal
 
 from amlora.report.format import MINUS
-from amlora.report.methods_render import EXAMPLES, LATEX, LEGEND, TASK_ID
+from amlora.report.intervals import OVER, bracketed
+from amlora.report.methods_render import EXAMPLES, LEGEND, TASK_ID
 from amlora.report.paper_lines import Cell
 from amlora.report.paper_table import PaperTable, TableRow, short
+from amlora.report.typeset import LATEX
 
 Format = Literal["text", "markdown", "csv", "json", "latex", "html"]
 SECONDARY = "*"
-OVER = {
-    "seeds": "[a, b]: 95 % interval over seeds (Student's t).",
-    "rows": "(a, b): a single run; 95 % interval over its test rows (bootstrap), not over seeds.",
-}
 FIELDS = (
     *("table", "model", "protocol", "method", "source", "read", "column"),
     *("value", "low", "high", "interval", "seeds"),
@@ -131,10 +129,7 @@ def shown(cell: Cell | None) -> str:
         return ""
     if cell.interval is None:
         return number(cell.value)
-    low, high = (number(end) for end in cell.interval)
-    return f"{number(cell.value)} " + (
-        f"[{low}, {high}]" if cell.over == "seeds" else f"({low}, {high})"
-    )
+    return f"{number(cell.value)} {bracketed(cell.interval, cell.over, number)}"
 
 
 def number(value: float) -> str:

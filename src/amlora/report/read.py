@@ -106,8 +106,10 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Attention(msgspec.Struct, frozen=True):
-    """attention.json: mean scores (task, module, 1 + N), and per task and module how sparse they are
-    and in which share of rows the task's own LoRA has the largest mean score."""
+    """attention.json: mean scores (task, module, 1 + N), how sparse they are, and who leads rows.
+
+    The latter two are per task and module.
+    """
 
     modules: tuple[str, ...]
     loras: tuple[str, ...]

@@ -1,0 +1,97 @@
+"""Which runs share a line, and which lines stand side by side.
+
+A line is one method with one set of settings, over the seeds of its runs. Lines of equal streams
+(tasks, rows, order) and equal base models can be compared, and no others.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from amlora import files
+from amlora.errors import InputError
+from amlora.report.read import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodRuns:
+    """The runs of one line, at least one."""
+
+    label: str
+    runs: tuple[Run, ...]
+    """One for each seed, by seed."""
+
+
+def comparable(
+    runs: Sequence[Run], labels: Mapping[Path, str] | None = None
+) -> list[tuple[MethodRuns, ...]]:
+    """Put runs into lines, and lines that can be compared into one group.
+
+    Args:
+        runs: finished ones.
+        labels: by run folder, in the order of the lines; None: lines are named by method, or, where
+            that does not tell them apart, by run name, and sorted.
+
+    Returns:
+        The groups, in an order that does not depend on that of the runs.
+
+    Raises:
+        InputError: a seed of a line is there twice.
+    """
+    groups: dict[tuple[str, str | None], dict[str, list[Run]]] = {}
+    for run in runs:
+        record = run.record
+        lines = groups.setdefault((record.stream_digest, record.model.fingerprint), {})
+        lines.setdefault(line_key(run), []).append(run)
+    made: list[tuple[MethodRuns, ...]] = []
+    for _, found in sorted(groups.items(), key=lambda item: str(item[0])):
+        lines = list(found.values())
+        names = [labels[line[0].folder] for line in lines] if labels else named(lines)
+        shown = [
+            MethodRuns(label=name, runs=by_seed(line))
+            for name, line in zip(names, lines, strict=True)
+        ]
+        if labels:
+            rank = {label: place for place, label in enumerate(dict.fromkeys(labels.values()))}
+            shown.sort(key=lambda line: rank[line.label])
+        else:
+            shown.sort(key=lambda line: line.label)
+        made.append(tuple(shown))
+    return made
+
+
+def line_key(run: Run) -> str:
+    """Return what is equal in the runs of one line: everything but the seed."""
+    record = run.record
+    settings = {key: value for key, value in record.settings.items() if key != "seed"}
+    return files.digest([record.method, str(record.method_version), settings])
+
+
+def named(lines: Sequence[Sequence[Run]]) -> list[str]:
+    """Return a distinct name for each line: method, run name, both, or with the settings' hash."""
+    ways: tuple[Callable[[Run], str], ...] = (
+        lambda run: run.record.method,
+        lambda run: run.record.name,
+        lambda run: f"{run.record.name}, {run.record.method}",
+    )
+    firsts = [group[0] for group in lines]
+    for way in ways:
+        if len(set(names := [way(run) for run in firsts])) == len(firsts):
+            return names
+    return [f"{ways[-1](run)} {line_key(run)[:8]}" for run in firsts]
+
+
+def by_seed(line: Sequence[Run]) -> tuple[Run, ...]:
+    """Sort a line's runs by seed.
+
+    Raises:
+        InputError: a seed is there twice.
+    """
+    found: dict[int, Run] = {}
+    for run in line:
+        if other := found.get(run.record.seed):
+            raise InputError(
+                f"{run.folder}: the same run as {other.folder}; give one of the two folders."
+            )
+        found[run.record.seed] = run
+    return tuple(found[seed] for seed in sorted(found))

@@ -1,0 +1,107 @@
+"""Finished runs with their rows, small enough to work out by hand.
+
+Hits are written as strings: {"a": "110", "b": "10"} are a task `a` with the right
+answer in the end to its first two test rows of three, and a task `b` with one of two.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from amlora import files
+from amlora.evaluate.metrics import summary
+
+
+def share(hits: str) -> float:
+    """Return the share of right answers."""
+    return hits.count("1") / len(hits)
+
+
+def line(phase: str, after: int, task: str, row: int, hit: bool) -> dict[str, object]:
+    """Return a row of rows.jsonl."""
+    return {
+        **{"phase": phase, "after": after, "task": task, "row": f"test:{row}", "hit": hit},
+        **{"how": "pass", "answer": None, "gold": "yes"},
+    }
+
+
+def write_run(
+    parent: Path,
+    method: str,
+    last: Mapping[str, str],
+    *,
+    seed: int = 0,
+    first: str = "",
+    name: str = "",
+    label: str = "",
+    stream: str = "a7",
+    split: str = "test",
+    reverse: bool = False,
+) -> Path:
+    """Write the folder of a run of two tasks.
+
+    Args:
+        parent: the store.
+        method: the method.
+        last: hits after the second stage, by task.
+        seed: the run's.
+        first: hits of the first task after its own stage; as in the end where it is empty.
+        name: the run's name; the method where it is empty.
+        label: tells the settings of two lines of one method apart.
+        stream: a byte of the digest of its tasks.
+        split: which rows were scored.
+        reverse: write the rows from the last to the first.
+    """
+    one, two = last
+    learned = first or last[one]
+    matrix = [
+        [0.0, 0.0],
+        [share(learned), None],
+        [share(last[one]), share(last[two])],
+    ]
+    # Right answers before the last stage, and while it begins, must not count in the end.
+    rows = [line("before", -1, task, row, False) for task in last for row in range(len(last[task]))]
+    rows += [line("learned", 0, one, row, hit == "1") for row, hit in enumerate(learned)]
+    rows += [line("entered", 1, one, row, True) for row in range(len(last[one]))]
+    rows += [
+        line("learned", 1, task, row, hit == "1")
+        for task, hits in last.items()
+        for row, hit in enumerate(hits)
+    ]
+    folder = parent / f"{name or method}-{label}{stream}-{seed}"
+    folder.mkdir(parents=True)
+    lines = [json.dumps(each) + "\n" for each in (rows[::-1] if reverse else rows)]
+    (folder / "rows.jsonl").write_text("".join(lines))
+    settings = {
+        **{"name": name or method, "seed": seed, "note": label},
+        **{"train": {"lr": 1e-3}, "evaluate": {"split": split}},
+    }
+    stage = {"steps": 1, "rows": 4, "tokens": 9, "trainable_parameters": 8, "stored_parameters": 8}
+    record = {
+        "format": 1,
+        "name": name or method,
+        "seed": seed,
+        "method": method,
+        "method_version": 1,
+        "settings": settings,
+        "settings_digest": files.digest(settings),
+        "stream_digest": stream * 32,
+        "model": {"name": "small", "fingerprint": "f0" * 32},
+        "tasks": [
+            {"name": task, "test": len(hits), "scored": len(hits)} for task, hits in last.items()
+        ],
+        "R": matrix,
+        "entered": [],
+        "stages": [{"task": task, **stage} for task in last],
+        "metrics": summary(matrix, [len(hits) for hits in last.values()]),
+        "rows_digest": files.sha256_file(folder / "rows.jsonl"),
+    }
+    files.write_sealed(folder / "record.json", record)
+    return folder
+
+
+def change(folder: Path, **changed: object) -> None:
+    """Write a run's record again, with other values and its seal."""
+    record = files.read_json(folder / "record.json")
+    del record["digest"]
+    files.write_sealed(folder / "record.json", record | changed)
