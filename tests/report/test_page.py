@@ -2,7 +2,6 @@
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -10,50 +9,11 @@ import pytest
 
 from amlora.errors import InputError
 from amlora.report.format import MINUS, MISSING
+from amlora.report.known import Known
 from amlora.report.page import build_page
 
 from .conftest import AM_LORA, ENTERED, JOINT, TASKS, MakeRun, attention_of, record_of
-
-VOID = {"meta", "br", "hr", "img", "link", "input"}
-
-
-class Page(HTMLParser):
-    """The page's elements, each with its attributes and own text, and whether tags are balanced."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.texts: list[tuple[str, str]] = []
-        self.open: list[str] = []
-        self.balanced = True
-        self.feed(text)
-        self.balanced = self.balanced and not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        self.balanced = self.balanced and bool(self.open) and self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if data.strip():
-            self.texts.append((self.open[-1] if self.open else "", data.strip()))
-
-    def having(self, tag: str, **attributes: str) -> list[dict[str, str]]:
-        """Attributes of the elements with these attribute values."""
-        return [
-            found
-            for name, found in self.elements
-            if name == tag and all(found.get(key) == value for key, value in attributes.items())
-        ]
-
-    def titles(self) -> list[str]:
-        return [found["title"] for _, found in self.elements if "title" in found]
+from .parsed_page import Page
 
 
 @pytest.fixture(scope="module")
@@ -66,16 +26,25 @@ def test_the_same_folders_give_the_same_bytes(both: str, two_runs: list[Path]) -
     assert build_page(two_runs) == both
 
 
+def test_the_order_of_the_folders_does_not_matter(both: str, two_runs: list[Path]) -> None:
+    assert build_page(two_runs[::-1]) == both
+
+
 def test_tags_are_balanced_and_ids_unique(both: str) -> None:
     page = Page(both)
-    ids = [found["id"] for _, found in page.elements if "id" in found]
     assert page.balanced
-    assert len(ids) == len(set(ids))
+    assert len(page.ids()) == len(set(page.ids()))
+
+
+def test_every_link_has_its_target(both: str) -> None:
+    page = Page(both)
+    assert {link[1:] for link in page.links()} <= set(page.ids())
+    assert {"#stream-1", "#run-1", "#run-2"} <= set(page.links())
 
 
 def test_every_reference_in_a_drawing_has_its_target(both: str) -> None:
     page = Page(both)
-    ids = {found["id"] for _, found in page.elements if "id" in found}
+    ids = set(page.ids())
     links = {found["xlink:href"][1:] for _, found in page.elements if "xlink:href" in found}
     assert links
     assert links <= ids
@@ -138,8 +107,7 @@ def test_a_joint_run_shows_dashes_for_what_needs_an_order(make_run: MakeRun) -> 
 
 
 def test_there_is_a_curve_panel_per_task_and_a_legend_entry_per_run(both: str) -> None:
-    page = Page(both)
-    drawn = [found["aria-label"] for found in page.having("svg", role="img")]
+    drawn = Page(both).drawn()
     assert [label for label in drawn if label.startswith("Accuracy on")] == [
         f"Accuracy on {task} after each stage" for task in TASKS
     ]
@@ -150,8 +118,7 @@ def test_there_is_a_curve_panel_per_task_and_a_legend_entry_per_run(both: str) -
 
 
 def test_attention_is_drawn_for_each_task_and_projection(both: str) -> None:
-    page = Page(both)
-    drawn = [found["aria-label"] for found in page.having("svg", role="img")]
+    drawn = Page(both).drawn()
     assert [label for label in drawn if label.startswith("Mean attention")] == [
         f"Mean attention on {task}, {projection}: LoRAs by layer"
         for task in TASKS
@@ -216,12 +183,69 @@ def test_runs_of_different_streams_are_marked(make_run: MakeRun) -> None:
     assert "Compare only runs of the same stream" not in build_page(folders[:1])
 
 
-def test_seeds_of_one_method_are_summed_up(make_run: MakeRun) -> None:
+def test_seeds_of_one_method_are_summed_up_and_lead_to_their_runs(make_run: MakeRun) -> None:
     worse = [[value * 0.9 for value in row] for row in AM_LORA]
     folders = [make_run(record_of("one", AM_LORA)), make_run(record_of("one", worse, seed=1))]
     page = Page(build_page(folders))
-    assert ("td", "72.7 ± 5.4") in page.texts
-    assert ("a", "one, seed 1") in page.texts
+    assert "72.7 ± 5.4 [24.1, 121.3]" in page.of("td")
+    assert page.of("a").count("one, seed 1") == 1
+    assert [text for text in page.of("a") if text in "01"] == ["0", "1"]
+    assert page.links()[-2:] == ["#run-1", "#run-2"]
+
+
+def test_few_runs_stand_in_full_and_unfolded(both: str) -> None:
+    page = Page(both)
+    assert not page.having("article")
+    assert [found["id"] for found in page.having("section")] == ["stream-1", "run-1", "run-2"]
+    assert page.of("h2") == ["Comparison", "am_lora", "sin_lora"]
+
+
+def test_the_contents_of_a_single_run_list_its_parts(make_run: MakeRun) -> None:
+    page = Page(build_page([make_run(record_of("one", AM_LORA, entered=ENTERED))]))
+    assert page.of("h2") == ["Result", "one"]
+    assert page.of("a")[:6] == [
+        *("Result", "Each task over the stages", "one", "Accuracy", "When a newcomer enters"),
+        "Behind the figures",
+    ]
+    assert {link[1:] for link in page.links()} <= set(page.ids())
+
+
+def test_what_was_learned_is_told(both: str) -> None:
+    page = Page(both)
+    assert page.texts[page.texts.index(("dt", "protocol")) + 1] == (
+        "dd",
+        "prompt form full, prefix off",
+    )
+    assert ("dd", "160 train rows and 60 scored rows of each task") in page.texts
+    assert ("dd", "small (decoder-only, 135 M parameters)") in page.texts
+
+
+def test_lines_are_compared_with_am_lora(both: str, make_run: MakeRun) -> None:
+    page = Page(both)
+    assert ("h3", "In pairs") in page.texts
+    assert ("td", "not told apart") in page.texts
+    folders = [make_run(record_of("one", AM_LORA)), make_run(record_of("two", AM_LORA))]
+    assert ("h3", "In pairs") not in Page(build_page(folders)).texts
+    assert ("h3", "In pairs") in Page(build_page(folders, Known(against="two"))).texts
+
+
+def test_a_line_to_compare_with_that_is_not_there_is_refused(two_runs: list[Path]) -> None:
+    with pytest.raises(InputError, match=r"no line 'sinlora'.*did you mean 'sin_lora'"):
+        build_page(two_runs, Known(against="sinlora"))
+
+
+def test_what_was_scored_on_dev_rows_alone_is_a_run_like_others(make_run: MakeRun) -> None:
+    record = record_of("one", AM_LORA)
+    record["settings"]["evaluate"] = {"split": "dev"}
+    page = Page(build_page([make_run(record)]))
+    assert page.of("h2") == ["Result", "one"]
+    assert ("li", "scored on dev rows") in page.texts
+
+
+def test_the_same_run_in_two_folders_is_refused(make_run: MakeRun) -> None:
+    folders = [make_run(record_of("one", AM_LORA)) for _ in range(2)]
+    with pytest.raises(InputError, match="the same run as"):
+        build_page(folders)
 
 
 def test_settings_are_folded_away_and_fall_back_to_the_record(make_run: MakeRun) -> None:

@@ -1,0 +1,220 @@
+"""One run on the page: metrics, matrix, newcomers' entries, attention, settings, provenance."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from amlora.report import format
+from amlora.report.attention_view import AttentionView, attention_view
+from amlora.report.matrix import Line, accuracy_lines, entered_lines, is_joint
+from amlora.report.provenance import provenance
+from amlora.report.read import Counts, Record, Run, entered_stages
+from amlora.report.typeset import Sheet
+
+METRICS = (
+    ("average", "Average", "Mean over tasks after the last stage. Every task weighs the same."),
+    ("micro_average", "Micro average", "The same, but every test row weighs the same."),
+    (
+        "forgetting",
+        "Forgetting",
+        "Fall from each task's best earlier score to its last, in points. Lower is better.",
+    ),
+    (
+        "bwt",
+        "Backward transfer",
+        "Change of each task from just learned to the end, in points. Negative: forgotten.",
+    ),
+    (
+        "fwt",
+        "Forward transfer",
+        "Gain on each task just before its own stage over the pretrained model, in points.",
+    ),
+    (
+        "learning_accuracy",
+        "Learning accuracy",
+        "Mean score of each task just after its own stage: can the model still learn?",
+    ),
+)
+SIGNED = ("bwt", "fwt")
+EVALUATED = (
+    "A hit or a miss is certain from one pass over prompt and answer; undecided rows, and rows with"
+    " a small margin, are decoded."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """Everything the page shows of one run."""
+
+    anchor: str
+    label: str
+    short: str
+    """Its result in a few words, for a folded run."""
+    record: Record
+    facts: tuple[str, ...]
+    lines: list[Line]
+    entered: list[Line]
+    metrics: tuple[tuple[str, str, str], ...]
+    attention: AttentionView | None
+    stages: Sheet
+    evaluation: Sheet
+    settings: str
+    settings_from: str
+    provenance: tuple[tuple[str, str], ...]
+
+
+def run_view(run: Run, label: str, anchor: str, *, draw: bool) -> RunView:
+    """Gather what the page shows of one run.
+
+    Args:
+        run: as read.
+        label: its name on the page.
+        anchor: what links to it point to; differs between the runs of a page.
+        draw: whether its attention is drawn by layer.
+    """
+    record = run.record
+    names = [task.name for task in record.tasks]
+    sizes = [task.scored for task in record.tasks]
+    attention = run.attention
+    return RunView(
+        anchor=anchor,
+        label=label,
+        short=short(record),
+        record=record,
+        facts=facts(run),
+        lines=accuracy_lines(names, sizes, record.R, joint=joint(record)),
+        entered=entered_lines(names, sizes, record.R, record.entered, entered_stages(record)),
+        metrics=metrics(record),
+        attention=attention and attention_view(attention, anchor, draw=draw),
+        stages=stages(record),
+        evaluation=evaluation(record),
+        settings=run.config
+        or json.dumps(record.settings, indent=1, sort_keys=True, ensure_ascii=False),
+        settings_from="config.toml" if run.config else "from the record",
+        provenance=provenance(run),
+    )
+
+
+def joint(record: Record) -> bool:
+    """Whether one stage learned all of the record's tasks."""
+    return is_joint([task.name for task in record.tasks], [stage.task for stage in record.stages])
+
+
+def on_dev(run: Run) -> bool:
+    """Whether a run was scored on dev rows."""
+    return setting(run.record.settings, "evaluate", "split") == "dev"
+
+
+def setting(settings: dict[str, Any], section: str, name: str) -> str:
+    """Return a resolved setting as text, "" where the record has none."""
+    part = settings.get(section)
+    return str(part[name]) if isinstance(part, dict) and name in part else ""
+
+
+def short(record: Record) -> str:
+    """Say in a few words how a run ended: "72.5 %, 8.8 points forgotten"."""
+    average, forgetting = record.metrics.average, record.metrics.forgetting
+    if average is None:
+        return "not finished"
+    told = f"{format.percent(average)} %"
+    if forgetting is None:
+        return told
+    return f"{told}, {format.points(forgetting).removeprefix('+')} points forgotten"
+
+
+def facts(run: Run) -> tuple[str, ...]:
+    """Return what must be known to read a run's figures, a few words each."""
+    record = run.record
+    model = record.model.name + (f" ({record.model.family})" if record.model.family else "")
+    form = setting(record.settings, "stream", "form")
+    prefix = setting(record.settings, "stream", "prefix")
+    return tuple(
+        fact
+        for fact in (
+            f"method {record.method}",
+            f"model {model}",
+            f"seed {record.seed}",
+            f"prompt {form}" if form else "",
+            f"task prefix {prefix}" if prefix else "",
+            "scored on dev rows" if on_dev(run) else "",
+            f"finished {run.measured.finished[:10]}" if run.measured.finished else "",
+        )
+        if fact
+    )
+
+
+def metrics(record: Record) -> tuple[tuple[str, str, str], ...]:
+    """Return each metric's name, value and meaning."""
+    found = record.metrics
+    values = {
+        "average": found.average,
+        "micro_average": found.micro_average,
+        "forgetting": found.forgetting,
+        "bwt": found.bwt,
+        "fwt": found.fwt,
+        "learning_accuracy": found.learning_accuracy,
+    }
+    shown: list[tuple[str, str, str]] = []
+    for key, title, meaning in METRICS:
+        value = values[key]
+        if key in SIGNED:
+            text = format.points(value)
+        elif key == "forgetting":
+            text = format.points(value).removeprefix("+")
+        else:
+            text = format.percent(value) + (" %" if value is not None else "")
+        shown.append((title, text, meaning))
+    return tuple(shown)
+
+
+def stages(record: Record) -> Sheet:
+    """Return what each stage of learning did."""
+    return Sheet(
+        heading="Stages",
+        columns=(
+            *("stage", "rows", "steps", "tokens", "trained parameters", "stored parameters"),
+            *("loss, first tenth", "loss, last tenth"),
+        ),
+        rows=tuple(
+            (
+                stage.task,
+                f"{stage.rows:,}",
+                f"{stage.steps:,}",
+                format.count(stage.tokens),
+                format.count(stage.trainable_parameters),
+                format.count(stage.stored_parameters),
+                f"{stage.losses[0]:.3f}" if stage.losses else format.MISSING,
+                f"{stage.losses[-1]:.3f}" if stage.losses else format.MISSING,
+            )
+            for stage in record.stages
+        ),
+        remarks=(),
+    )
+
+
+def evaluation(record: Record) -> Sheet:
+    """Return how the rows of each evaluation were decided."""
+    return Sheet(
+        heading="Evaluation",
+        columns=("moment", "hit", "miss", "undecided", "small margin"),
+        rows=tuple(
+            (
+                moment(record, counts),
+                f"{counts.hit:,}",
+                f"{counts.miss:,}",
+                f"{counts.undecided:,}",
+                f"{counts.low_margin:,}",
+            )
+            for counts in record.evaluation
+        ),
+        remarks=(EVALUATED,),
+    )
+
+
+def moment(record: Record, counts: Counts) -> str:
+    """Say when an evaluation took place."""
+    if counts.after < 0:
+        return "before learning"
+    names = ["all tasks"] if joint(record) else [task.name for task in record.tasks]
+    name = names[counts.after]
+    return f"{name} enters" if counts.phase == "entered" else f"after {name}"
