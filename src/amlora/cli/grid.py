@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amlora.cli.output import Json, columns, print_json
-from amlora.cli.shipped import folder
-from amlora.errors import InputError, nearest
+from amlora.cli.shipped import find
+from amlora.errors import InputError
 from amlora.report.format import MISSING, percent, seconds
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def grid(
     """
     if runs.exists() and not runs.is_dir():
         raise InputError(f"{runs}: a file, not a folder of runs.")
-    path = find_grid(file)
+    path = find(file, "grid")
     numbers = parse_shard(shard)
 
     from amlora.experiment.grid_file import load_grid
@@ -78,24 +78,6 @@ def parse_shard(text: str) -> tuple[int, int]:
     if not found or not 1 <= int(found[1]) <= int(found[2]):
         raise InputError(f"--shard {text}: expected I/N with I from 1 to N, such as 2/4.")
     return int(found[1]), int(found[2])
-
-
-def find_grid(name: str) -> Path:
-    """Return the grid file at a path, or the shipped one of that name.
-
-    Raises:
-        InputError: neither is there.
-    """
-    path = Path(name)
-    if path.is_file():
-        return path
-    if path.is_dir():
-        raise InputError(f"{name}: a folder, not a grid file.")
-    grids = {each.stem: each for each in sorted((folder() / "grids").glob("*.toml"))}
-    if found := grids.get(name.removesuffix(".toml")):
-        return found
-    close = nearest(name.removesuffix(".toml"), grids) or f"; shipped: {', '.join(grids)}."
-    raise InputError(f"{name}: no such grid file{close}")
 
 
 def sweep(

@@ -1,25 +1,29 @@
-"""The settings files that come with amlora: at the repository's root, or inside the package."""
+"""The settings and grid files that come with amlora: beside the package, or inside it."""
 
 from pathlib import Path
+from typing import Literal
 
 from amlora.errors import InputError, nearest
 
 PACKAGE = Path(__file__).parents[1]
+Kind = Literal["settings", "grid"]
+PLACES: dict[Kind, str] = {"settings": ".", "grid": "grids"}
+"""Where the files of a kind are in the shipped folder."""
 
 
 def folder() -> Path:
-    """Return the folder of the shipped settings files."""
+    """Return the folder of the shipped files."""
     installed = PACKAGE / "configs"
     return installed if installed.is_dir() else PACKAGE.parents[1] / "configs"
 
 
-def shipped() -> dict[str, Path]:
-    """Return the shipped settings files by name."""
-    return {path.stem: path for path in sorted(folder().glob("*.toml"))}
+def shipped(kind: Kind = "settings") -> dict[str, Path]:
+    """Return the shipped files of a kind by name."""
+    return {path.stem: path for path in sorted((folder() / PLACES[kind]).glob("*.toml"))}
 
 
-def find(name: str) -> Path:
-    """Return the settings file at a path, or the shipped one of that name.
+def find(name: str, kind: Kind = "settings") -> Path:
+    """Return the file at a path, or the shipped one of that name.
 
     Raises:
         InputError: neither is there.
@@ -28,24 +32,24 @@ def find(name: str) -> Path:
     if path.is_file():
         return path
     if path.is_dir():
-        raise InputError(f"{name}: a folder, not a settings file.")
-    return shipped_file(name)
+        raise InputError(f"{name}: a folder, not a {kind} file.")
+    return shipped_file(name, kind)
 
 
-def shipped_file(name: str) -> Path:
-    """Return a shipped settings file by its name, with or without .toml.
+def shipped_file(name: str, kind: Kind = "settings") -> Path:
+    """Return a shipped file by its name, with or without .toml.
 
     Raises:
         InputError: no such shipped file.
     """
-    files = shipped()
+    files = shipped(kind)
     if found := files.get(name.removesuffix(".toml")):
         return found
     close = nearest(name.removesuffix(".toml"), files) or f"; shipped: {', '.join(files)}."
-    raise InputError(f"{name}: no such settings file{close}")
+    raise InputError(f"{name}: no such {kind} file{close}")
 
 
 def purpose(path: Path) -> str:
-    """Return the first comment line of a settings file, which says what it is for."""
+    """Return the first comment line of a file, which says what it is for."""
     first = path.read_text(encoding="utf-8").partition("\n")[0]
     return first.removeprefix("#").strip() if first.startswith("#") else ""
