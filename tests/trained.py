@@ -5,12 +5,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from amlora.engine.backbone import Backbone, load_backbone, weights_fingerprint
+from amlora.engine.backbone import Backbone, load_backbone
 from amlora.engine.settings import ModelSettings
-from amlora.mixture.base import plain_weights
 from amlora.mixture.inject import find_targets, inject
 from amlora.mixture.layer import Control
-from amlora.mixture.manifest import Base, TaskCard
+from amlora.mixture.manifest import TaskCard
 from amlora.mixture.mixture import Mixture
 from amlora.mixture.reference import Combine
 
@@ -44,16 +43,6 @@ def trained(
     for index in range(loras):
         add_lora(mixture, NAMES[index], *SHAPES[index], seed=index)
     return backbone, mixture
-
-
-def describe(backbone: Backbone, mixture: Mixture) -> Base:
-    return Base(
-        name=backbone.name,
-        revision=backbone.revision,
-        family=backbone.family,
-        model_type=backbone.model.config.model_type,
-        fingerprint=weights_fingerprint(*plain_weights(mixture)),
-    )
 
 
 def cards(count: int = 3) -> list[TaskCard]:

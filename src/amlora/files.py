@@ -327,17 +327,22 @@ def digest(value: object) -> str:
     return sha256_bytes(text.encode())
 
 
-def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -> str:
-    """Replace a safetensors file in one step; equal tensors give equal bytes.
-
-    Returns:
-        The sha256 of the file as it should be, 64 hexadecimal digits.
-    """
+def tensor_bytes(tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -> bytes:
+    """Return a safetensors file's bytes; equal tensors give equal bytes."""
     from safetensors.torch import save
 
     copies = {name: tensors[name].detach().cpu().contiguous().clone() for name in sorted(tensors)}
     # With {} for metadata and no tensor, safetensors writes a file that it cannot read.
-    data = save(copies, dict(metadata) or None)
+    return save(copies, dict(metadata) or None)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -> str:
+    """Replace a safetensors file in one step.
+
+    Returns:
+        The sha256 of the file as it should be, 64 hexadecimal digits.
+    """
+    data = tensor_bytes(tensors, metadata)
     write_bytes(path, data)
     return sha256_bytes(data)
 

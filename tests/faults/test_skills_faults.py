@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from amlora.engine.backbone import base_of
 from amlora.errors import InputError
 from amlora.mixture.io import save_skills
 from amlora.mixture.manifest import verify
 from broken_disk import CODES, Fails, disk, spread, strays, whole
-from trained import cards, describe, trained
+from trained import cards, trained
 
 SAMPLE = 24
 
@@ -20,7 +21,7 @@ def saving(llama_folder, tmp_path_factory):
     """A folder with one version, and a function that saves a second one of other weights there."""
     folder = tmp_path_factory.mktemp("skills") / "skills"
     backbone, mixture = trained(llama_folder, loras=2)
-    base = describe(backbone, mixture)
+    base = base_of(backbone, mixture)
     save_skills(folder, mixture, base=base, tasks=cards(2), scores={})
     for layer in mixture.layers.values():
         layer.bank.w += 1

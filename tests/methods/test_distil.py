@@ -6,9 +6,9 @@ from itertools import pairwise
 import pytest
 import torch
 
-from amlora.engine.batch import collate, target_logits, task_loss
+from amlora.engine.batch import collate, target_logits
 from amlora.engine.encode import Row
-from amlora.methods.parts.distil import divergence, drift, only, token_loss, with_vectors
+from amlora.methods.parts.distil import divergence, drift, only, with_vectors
 from amlora.methods.parts.prompts import add_prompts, behind
 from trained import load_base
 
@@ -56,12 +56,6 @@ def test_gradients_flow_to_the_student_alone():
     # d KL / d student's logits = student's probabilities - teacher's
     expected = student.softmax(-1) - teacher.softmax(-1)
     torch.testing.assert_close(student.grad, expected.detach())
-
-
-def test_the_token_loss_is_the_task_loss(prompted):
-    backbone, _, _, batch, logits = prompted
-    expected = task_loss(backbone, batch)
-    torch.testing.assert_close(batch.share * token_loss(logits, batch.labels), expected)
 
 
 def test_a_prompt_has_not_drifted_from_itself_but_from_another(prompted):

@@ -6,19 +6,19 @@ import pytest
 import torch
 
 from amlora import files
-from amlora.engine.backbone import weights_fingerprint
+from amlora.engine.backbone import base_of, weights_fingerprint
 from amlora.errors import InputError
 from amlora.mixture.io import load_skills, read_cards, read_scores, save_skills
 from amlora.mixture.layer import MixtureLinear
 from amlora.mixture.manifest import TaskCard, verify
 from tiny import tiny_llama
-from trained import add_lora, cards, describe, load_base, logits, trained
+from trained import add_lora, cards, load_base, logits, trained
 
 SCORES = {"R": [[0.0, 0.1, 0.2], [0.9, None, None], [0.8, 0.7, None], [0.5, 0.6, 1.0]]}
 
 
 def save(folder, backbone, mixture, tasks=None, scores=SCORES):
-    base = describe(backbone, mixture)
+    base = base_of(backbone, mixture)
     return save_skills(
         folder, mixture, base=base, tasks=cards() if tasks is None else tasks, scores=scores
     )

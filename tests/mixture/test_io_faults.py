@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from amlora import files
-from amlora.engine.backbone import weights_fingerprint
+from amlora.engine.backbone import base_of, weights_fingerprint
 from amlora.errors import InputError
 from amlora.mixture.io import load_skills, save_skills
 from amlora.mixture.layer import MixtureLinear
 from amlora.mixture.manifest import verify
-from trained import cards, describe, load_base, trained
+from trained import cards, load_base, trained
 
 CUTS, FLIPS = 64, 16  # of each file
 
@@ -25,7 +25,7 @@ def pristine(llama_folder, tmp_path_factory) -> Path:
     """A folder with one version of two LoRAs."""
     folder = tmp_path_factory.mktemp("pristine") / "skills"
     backbone, mixture = trained(llama_folder, loras=2)
-    base = describe(backbone, mixture)
+    base = base_of(backbone, mixture)
     save_skills(folder, mixture, base=base, tasks=cards(2), scores={"metrics": {"average": 0.5}})
     return folder
 
@@ -240,7 +240,7 @@ def test_a_save_that_dies_at_any_flush_leaves_the_old_version_or_the_new(
     skills, llama_folder, tmp_path, monkeypatch
 ):
     backbone, mixture = trained(llama_folder, loras=1)  # the second one's folder is not used
-    base = describe(backbone, mixture)
+    base = base_of(backbone, mixture)
     for layer in mixture.layers.values():
         layer.bank.a += 1
     flush, calls = os.fsync, []
@@ -274,7 +274,7 @@ def test_what_a_killed_writer_left_is_swept_up(skills, llama_folder):
     (skills / "versions" / "0002").mkdir()
     (skills / "versions" / "0002" / "scores.json").write_text("{")
     backbone, mixture = trained(llama_folder, loras=2)
-    base = describe(backbone, mixture)
+    base = base_of(backbone, mixture)
     stray = next(skills.glob("tasks/01-*")) / f"{files.TEMPORARY}x"
     stray.write_text("")
     done = save_skills(skills, mixture, base=base, tasks=cards(2), scores={})
@@ -286,7 +286,7 @@ def test_an_altered_task_folder_is_not_written_over(skills, llama_folder):
     path = next(skills.glob("tasks/01-*")) / "task.json"
     path.write_text("{}")
     backbone, mixture = trained(llama_folder, loras=2)
-    base = describe(backbone, mixture)
+    base = base_of(backbone, mixture)
     with pytest.raises(InputError, match=r"task.json: altered since it was written"):
         save_skills(skills, mixture, base=base, tasks=cards(2), scores={})
     assert path.read_text() == "{}"
@@ -300,7 +300,7 @@ def test_nothing_is_written_through_a_link(skills, llama_folder, tmp_path):
     backbone, mixture = trained(llama_folder, loras=2)
     for layer in mixture.layers.values():
         layer.bank.a += 1
-    base = describe(backbone, mixture)
+    base = base_of(backbone, mixture)
     with pytest.raises(InputError, match="refuses a link"):
         save_skills(skills, mixture, base=base, tasks=cards(2), scores={})
     assert sorted(outside.rglob("*")) == before

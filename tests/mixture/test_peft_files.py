@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from amlora.engine.backbone import weights_fingerprint
+from amlora.engine.backbone import base_of, weights_fingerprint
 from amlora.mixture.base import plain_weights
 from amlora.mixture.inject import find_targets, inject
 from amlora.mixture.io import save_skills
@@ -13,7 +13,7 @@ from amlora.mixture.layer import Control
 from amlora.mixture.manifest import Base, verify
 from amlora.mixture.mixture import Mixture
 from tiny import VOCABULARY
-from trained import NAMES, SHAPES, cards, describe, load_base, logits, trained
+from trained import NAMES, SHAPES, cards, load_base, logits, trained
 
 peft = pytest.importorskip("peft")
 # peft asks transformers for a property under its old name.
@@ -33,7 +33,7 @@ def alone(model: nn.Module, mixture: Mixture, index: int) -> Mixture:
 
 def test_peft_gives_each_loras_output_at_full_weight(any_folder, tmp_path):
     backbone, mixture = trained(any_folder)
-    save_skills(tmp_path, mixture, base=describe(backbone, mixture), tasks=cards(), scores={})
+    save_skills(tmp_path, mixture, base=base_of(backbone, mixture), tasks=cards(), scores={})
     plain = logits(load_base(any_folder))
     for index, lora in enumerate(verify(tmp_path).loras):
         ours, theirs = load_base(any_folder), load_base(any_folder)
@@ -54,7 +54,7 @@ def test_peft_gives_each_loras_output_at_full_weight(any_folder, tmp_path):
 
 def test_peft_reads_rank_alpha_and_base(llama_folder, tmp_path):
     backbone, mixture = trained(llama_folder)
-    save_skills(tmp_path, mixture, base=describe(backbone, mixture), tasks=cards(), scores={})
+    save_skills(tmp_path, mixture, base=base_of(backbone, mixture), tasks=cards(), scores={})
     for lora, name, shape in zip(verify(tmp_path).loras, NAMES, SHAPES, strict=True):
         config = peft.PeftConfig.from_pretrained(tmp_path / lora.folder)
         assert (lora.name, config.r, config.lora_alpha) == (name, *shape)

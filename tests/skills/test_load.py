@@ -14,10 +14,10 @@ import torch
 from transformers import pipeline
 
 import amlora
-from amlora.engine.backbone import Backbone
+from amlora.engine.backbone import Backbone, base_of
 from amlora.errors import InputError
 from amlora.mixture.manifest import TaskCard
-from amlora.skills.load import Skills, attach, base_of, open_skills, skills_of
+from amlora.skills.load import Skills, attach, open_skills, skills_of
 from amlora.skills.prompt import prompt_of
 from amlora.streams.prompt import build_prompt
 from amlora.streams.task import Task

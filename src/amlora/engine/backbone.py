@@ -26,8 +26,19 @@ from amlora.engine.builtin import BUILT_IN, built_in_folder, require_gguf, witho
 from amlora.engine.device import resolve_device, resolve_precision
 from amlora.engine.settings import ModelSettings
 from amlora.errors import InputError, nearest
+from amlora.mixture.base import plain_weights
+from amlora.mixture.manifest import Base
+from amlora.mixture.mixture import Mixture
 
-__all__ = ["Backbone", "Family", "ModelSettings", "load_backbone", "weights_fingerprint"]
+__all__ = [
+    "Backbone",
+    "Family",
+    "ModelSettings",
+    "base_of",
+    "load_backbone",
+    "positions",
+    "weights_fingerprint",
+]
 
 Family = Literal["encoder-decoder", "decoder-only"]
 
@@ -63,6 +74,17 @@ class Backbone:
     def arithmetic(self) -> torch.autocast:
         """Return the context in which forward passes run."""
         return torch.autocast(self.model.device.type, self.precision, enabled=self.autocast)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Run forward passes in eval mode, which is put back afterwards."""
+        training = self.model.training
+        self.model.eval()
+        try:
+            with self.arithmetic():
+                yield
+        finally:
+            self.model.train(training)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,14 +219,19 @@ def check_length(config: PreTrainedConfig, settings: ModelSettings) -> None:
     Raises:
         InputError: max_tokens is too large.
     """
-    text = config.get_text_config()
-    if not hasattr(text, "max_position_embeddings"):
-        return
-    if settings.max_tokens > text.max_position_embeddings:
+    limit = positions(config)
+    if limit is not None and settings.max_tokens > limit:
         raise InputError(
             f"model.max_tokens is {settings.max_tokens} but {settings.name!r} reads at most "
-            f"{text.max_position_embeddings} tokens."
+            f"{limit} tokens."
         )
+
+
+def positions(config: PreTrainedConfig) -> int | None:
+    """Return how many positions a model has; None where they are relative and have no end."""
+    text = config.get_text_config()
+    # Not a look into `vars`: some families keep it under a name of their own.
+    return text.max_position_embeddings if hasattr(text, "max_position_embeddings") else None
 
 
 def end_tokens(
@@ -288,3 +315,16 @@ def weights_fingerprint(model: nn.Module, names: Iterable[str]) -> str:
         digest.update(f"{name} {tuple(weight.shape)}\n".encode())
         digest.update(weight.view(torch.int16).numpy().tobytes())
     return digest.hexdigest()
+
+
+def base_of(backbone: Backbone, mixture: Mixture) -> Base:
+    """Describe the model under a mixture."""
+    return Base(
+        name=backbone.name,
+        revision=backbone.revision,
+        family=backbone.family,
+        model_type=backbone.model.config.model_type,
+        fingerprint=weights_fingerprint(*plain_weights(mixture)),
+        gguf_file=backbone.settings.gguf_file,
+        max_tokens=backbone.settings.max_tokens,
+    )

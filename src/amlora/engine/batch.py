@@ -153,8 +153,16 @@ def task_loss(backbone: Backbone, batch: Batch) -> Tensor:
 
     The parts of all micro-batches and processes add up to the mean over the whole step.
     """
-    logits = target_logits(backbone, batch).float()
-    total = F.cross_entropy(
-        logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORED, reduction="sum"
+    return token_loss(target_logits(backbone, batch).float(), batch.labels) * batch.share
+
+
+def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the cross-entropy summed over targets.
+
+    Args:
+        logits: (rows, L, vocabulary).
+        labels: (rows, L) target ids, `IGNORED` elsewhere.
+    """
+    return F.cross_entropy(
+        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
     )
-    return total * batch.share

@@ -26,17 +26,8 @@ from amlora.engine.encode import decode
 @contextmanager
 def inference(backbone: Backbone) -> Iterator[None]:
     """Eval mode (put back afterwards), no gradients, autocast where the backbone asks for it."""
-    model = backbone.model
-    training = model.training
-    model.eval()
-    try:
-        with (
-            torch.inference_mode(),
-            torch.autocast(model.device.type, backbone.precision, enabled=backbone.autocast),
-        ):
-            yield
-    finally:
-        model.train(training)
+    with torch.inference_mode(), backbone.evaluating():
+        yield
 
 
 @contextmanager

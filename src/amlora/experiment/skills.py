@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from amlora.engine.backbone import weights_fingerprint
+from amlora.engine.backbone import base_of
 from amlora.experiment.prepare import Prepared
-from amlora.mixture.base import plain_weights
 from amlora.mixture.io import save_skills
-from amlora.mixture.manifest import Base, TaskCard
+from amlora.mixture.manifest import TaskCard
 from amlora.mixture.mixture import Mixture
 from amlora.streams.task import Task
 
@@ -22,16 +21,7 @@ def keep_skills(folder: Path, made: Prepared, mixture: Mixture, record: Mapping[
         mixture: what it learned.
         record: its matrix and metrics go into the model card.
     """
-    model, settings = made.identity["model"], made.settings.model
-    base = Base(
-        name=model["name"],
-        revision=model["revision"],
-        family=model["family"],
-        model_type=model["type"],
-        fingerprint=weights_fingerprint(*plain_weights(mixture)),
-        gguf_file=settings.gguf_file,
-        max_tokens=settings.max_tokens,
-    )
+    base = base_of(made.backbone, mixture)
     scores = {key: record[key] for key in ("R", "entered", "metrics")}
     cards = [card(task, made) for task in made.stream.tasks]
     return save_skills(folder, mixture, base=base, tasks=cards, scores=scores)

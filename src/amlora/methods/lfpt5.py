@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from amlora import files
 from amlora.engine.backbone import Backbone
-from amlora.engine.batch import Batch, collate, seed_of, target_logits
+from amlora.engine.batch import Batch, collate, seed_of, target_logits, token_loss
 from amlora.engine.encode import Row, encode_rows
 from amlora.methods.base import Group, Method, Stage, State, Terms
-from amlora.methods.parts.distil import drift, token_loss
+from amlora.methods.parts.distil import drift
 from amlora.methods.parts.memory import Memory
 from amlora.methods.parts.prompts import add_prompts, behind, check_positions, from_vocabulary
 from amlora.methods.parts.pseudo import PseudoSettings, make_texts, report

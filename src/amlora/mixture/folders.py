@@ -21,7 +21,7 @@ from amlora.mixture.manifest import (
     TaskCard,
 )
 from amlora.mixture.mixture import Mixture
-from amlora.mixture.peft_files import adapter_files, json_bytes
+from amlora.mixture.peft_files import adapter_files
 
 Folders = dict[str, tuple[str, Contents]]
 """By the name of a LoRA or task: the folder's path in the skills folder, and its files."""
@@ -57,7 +57,7 @@ def task_folders(mixture: Mixture, base: Base, tasks: Sequence[TaskCard]) -> Fol
             rank, alpha = ranks[index], alphas[index]
             contents |= adapter_files(mixture, index, base)
         if name in cards:
-            contents[CARD] = json_bytes(msgspec.to_builtins(cards[name]))
+            contents[CARD] = files.json_bytes(msgspec.to_builtins(cards[name]))
         readme = folder_readme(name, base, mixture.control.combine, rank, alpha)
         contents[README] = readme.encode()
         content = {file: files.sha256_bytes(data) for file, data in contents.items()}

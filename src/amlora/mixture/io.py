@@ -38,7 +38,7 @@ from amlora.mixture.manifest import (
     verify,
 )
 from amlora.mixture.mixture import Mixture
-from amlora.mixture.peft_files import json_bytes, read_adapters, tensor_bytes
+from amlora.mixture.peft_files import PYTORCH, read_adapters
 
 
 def save_skills(
@@ -75,7 +75,10 @@ def save_skills(
         named = task_folders(mixture, base, tasks)
         shared = dict(named.values())
         loras, cards = entries(mixture, tasks, named)
-        ours = {SELECTOR: tensor_bytes(selectors(mixture)), SCORES: json_bytes(scores)}
+        ours = {
+            SELECTOR: files.tensor_bytes(selectors(mixture), PYTORCH),
+            SCORES: files.json_bytes(scores),
+        }
         draft = Manifest(
             format=FORMAT,
             version=next_version(folder),
@@ -136,7 +139,7 @@ def publish(
     write_folder(version, ours)
     for path in (folder / "tasks", folder / "versions", folder):
         files.sync(path)
-    data = json_bytes(msgspec.to_builtins(manifest))
+    data = files.json_bytes(msgspec.to_builtins(manifest))
     files.write_bytes(version / MANIFEST, data)
     line = f"{manifest.version} {files.sha256_bytes(data)}\n"
     files.write_text(folder / CURRENT, line)

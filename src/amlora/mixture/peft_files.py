@@ -4,12 +4,9 @@
 (D_out, R); a bank keeps B as rows (R, D_out).
 """
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from amlora import files
@@ -18,6 +15,8 @@ from amlora.mixture.manifest import CONFIG, WEIGHTS, Base, StoredLoRA
 from amlora.mixture.mixture import Mixture
 
 TASK_TYPES = {"decoder-only": "CAUSAL_LM", "encoder-decoder": "SEQ_2_SEQ_LM"}
+PYTORCH = {"format": "pt"}
+"""What `peft` and transformers expect in a safetensors file's head."""
 
 
 def adapter_files(mixture: Mixture, index: int, base: Base) -> dict[str, bytes]:
@@ -45,7 +44,7 @@ def adapter_files(mixture: Mixture, index: int, base: Base) -> dict[str, bytes]:
             type(layer.base).__name__ == "Conv1D" for layer in mixture.layers.values()
         ),
     }
-    return {CONFIG: json_bytes(config), WEIGHTS: tensor_bytes(tensors)}
+    return {CONFIG: files.json_bytes(config), WEIGHTS: files.tensor_bytes(tensors, PYTORCH)}
 
 
 def read_adapters(
@@ -85,15 +84,3 @@ def read_adapters(
 def key(layer: str, side: str) -> str:
     """Return `peft`'s name of a layer's A or B."""
     return f"base_model.model.{layer}.lora_{side}.weight"
-
-
-def tensor_bytes(tensors: Mapping[str, Tensor]) -> bytes:
-    """Return a safetensors file's bytes; equal tensors give equal bytes."""
-    copies = {name: tensors[name].detach().cpu().contiguous().clone() for name in sorted(tensors)}
-    return save(copies, {"format": "pt"})
-
-
-def json_bytes(value: object) -> bytes:
-    """Return a JSON file's bytes; equal values give equal bytes, and NaN is refused."""
-    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return (text + "\n").encode()

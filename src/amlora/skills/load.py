@@ -11,7 +11,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from amlora.engine.backbone import Backbone, load_backbone, weights_fingerprint
 from amlora.engine.settings import ModelSettings
 from amlora.errors import InputError
-from amlora.mixture.base import plain_weights
 from amlora.mixture.io import load_skills, read_cards, read_scores, save_skills
 from amlora.mixture.manifest import Base, TaskCard, verify
 from amlora.mixture.mixture import Mixture
@@ -153,19 +152,6 @@ def attach(model: nn.Module, skills: Skills) -> None:
     """
     vars(model)[ATTRIBUTE] = skills
     vars(model)["save_pretrained"] = refuse_save_pretrained
-
-
-def base_of(backbone: Backbone, mixture: Mixture) -> Base:
-    """Describe the model under a mixture."""
-    return Base(
-        name=backbone.name,
-        revision=backbone.revision,
-        family=backbone.family,
-        model_type=backbone.model.config.model_type,
-        fingerprint=weights_fingerprint(*plain_weights(mixture)),
-        gguf_file=backbone.settings.gguf_file,
-        max_tokens=backbone.settings.max_tokens,
-    )
 
 
 def skills_of(model: nn.Module) -> Skills:

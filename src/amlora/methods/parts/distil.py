@@ -16,31 +16,6 @@ from amlora.engine.batch import IGNORED, Batch, target_logits
 from amlora.methods.parts.prompts import PromptEmbedding
 
 
-@contextmanager
-def untrained(backbone: Backbone) -> Iterator[None]:
-    """Eval mode (put back afterwards) and no gradients; what is made can serve a training step."""
-    model = backbone.model
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad(), backbone.arithmetic():
-            yield
-    finally:
-        model.train(training)
-
-
-def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the cross-entropy summed over targets.
-
-    Args:
-        logits: (rows, L, vocabulary).
-        labels: (rows, L) target ids, `IGNORED` elsewhere.
-    """
-    return F.cross_entropy(
-        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
-    )
-
-
 def divergence(teacher: Tensor, student: Tensor) -> Tensor:
     """Return KL(teacher || student) in nats, summed over positions.
 
@@ -65,7 +40,7 @@ def with_vectors(backbone: Backbone, embedding: PromptEmbedding, vectors: Tensor
     own = embedding.vectors
     embedding.vectors = lambda: vectors
     try:
-        with untrained(backbone):
+        with torch.no_grad(), backbone.evaluating():
             yield
     finally:
         embedding.vectors = own

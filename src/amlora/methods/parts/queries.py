@@ -48,16 +48,11 @@ class Queries:
     def hidden(self, ids: tuple[int, ...]) -> Tensor:
         """Return (1, tokens, D) last hidden states, the model's dropout switched off."""
         model = self.backbone.model
-        training = model.training
-        model.eval()
-        try:
-            with self.backbone.arithmetic():
-                if self.backbone.family == "encoder-decoder":
-                    out = model.get_encoder()(input_ids=self.batch_of(ids))
-                else:
-                    out = model.base_model(input_ids=self.batch_of(ids), use_cache=False)
-        finally:
-            model.train(training)
+        with self.backbone.evaluating():
+            if self.backbone.family == "encoder-decoder":
+                out = model.get_encoder()(input_ids=self.batch_of(ids))
+            else:
+                out = model.base_model(input_ids=self.batch_of(ids), use_cache=False)
         return out.last_hidden_state
 
 
