@@ -11,6 +11,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import dynamic_module_utils
 
 from amlora.cli.main import main
 from small_run import small_settings, write_tasks
@@ -154,6 +156,41 @@ def test_predict_chooses_among_the_tasks_options(place, tmp_path):
         assert answer["shares"][answer["answer"]] == max(answer["shares"].values())
 
 
+def test_predict_computes_in_the_precision_that_is_asked_for(place):
+    shares = {}
+    for precision in ("float32", "bfloat16"):
+        words = ("--task", "topic", "--choose", "--device", "cpu", "--precision", precision)
+        status, out, err = amlora("predict", place.run, "the team won", *words, "--json")
+        assert status == 0, err
+        shares[precision] = json.loads(out)[0]["shares"]
+    assert shares["bfloat16"] != shares["float32"]
+    assert shares["bfloat16"] == pytest.approx(shares["float32"], abs=0.05)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is such a device")
+def test_predict_on_a_device_that_is_not_there_is_one_line(place):
+    status, _, err = amlora("predict", place.run, "text", "--raw", "--device", "cuda")
+    line = "model.device is 'cuda' but torch sees no such device; use 'cpu' or 'auto'."
+    assert (status, err) == (2, f"amlora: {line}\n")
+
+
+def test_predict_runs_the_base_models_own_code_only_if_it_is_trusted(
+    place, llama_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    base = shutil.copytree(llama_folder, tmp_path / "base")
+    config = json.loads((base / "config.json").read_text())
+    config["auto_map"] = {"AutoModelForCausalLM": "own.OwnModel"}
+    (base / "config.json").write_text(json.dumps(config))
+    (base / "own.py").write_text('raise RuntimeError("its own code was run")\n')
+    words = ("predict", place.run, "text", "--raw", "--max-new-tokens", 1, "--base", base)
+    status, _, err = amlora(*words)
+    assert status == 0, err
+    status, _, err = amlora(*words, "--trust-remote-code")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "its own code was run" in err
+
+
 def test_predict_reads_lines_from_a_file(place, tmp_path):
     texts = tmp_path / "texts.txt"
     texts.write_text("the team won\n\nthe market fell\n")
@@ -176,6 +213,8 @@ def test_predict_reads_lines_from_a_file(place, tmp_path):
         ("--file bad.jsonl --task feel", "bad.jsonl: line 2: expected an object with a string"),
         ("--file empty.txt --task feel", "empty.txt: no texts."),
         ("text --task feel --batch 0", "Invalid value for '--batch':"),
+        ("text --task feel --device gpu", "Invalid value for '--device':"),
+        ("text --task feel --precision half", "Invalid value for '--precision':"),
     ],
 )
 def test_wrong_input_to_predict_is_one_line(place, tmp_path, monkeypatch, words, line):

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -11,6 +11,7 @@ from amlora.cli.output import Json, print_json
 from amlora.errors import InputError, nearest
 
 if TYPE_CHECKING:
+    from amlora.engine.backbone import Backbone
     from amlora.mixture.manifest import TaskCard
     from amlora.streams.prompt import Prompt
 
@@ -38,6 +39,16 @@ def predict(
     base: Annotated[
         str | None, typer.Option("--base", help="Where the base model is, if it was moved.")
     ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the model runs.")
+    ] = "auto",
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        typer.Option("--precision", help="Of the arithmetic; answers repeat in float32 on a CPU."),
+    ] = "auto",
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code that comes with the base model.")
+    ] = False,
     batch: Annotated[
         int, typer.Option("--batch", min=1, help="Texts at once; more is faster, rounds otherwise.")
     ] = 1,
@@ -67,14 +78,17 @@ def predict(
     if choose and card is not None and not card.options:
         raise InputError(f"--choose: task {card.name!r} has no options; its answers are free text.")
 
-    answers = answer(
+    from amlora.skills.load import open_skills
+
+    backbone, _ = open_skills(
         found,
-        texts,
-        card,
-        choose=choose,
         base=base,
-        batch=batch,
-        max_new_tokens=max_new_tokens,
+        device=device,
+        precision=precision,
+        trust_remote_code=trust_remote_code,
+    )
+    answers = answer(
+        backbone, texts, card, choose=choose, batch=batch, max_new_tokens=max_new_tokens
     )
     if as_json:
         return print_json(answers)
@@ -156,23 +170,20 @@ def pick_task(cards: Sequence["TaskCard"], task: str | None, skills: str) -> "Ta
 
 
 def answer(
-    skills: Path,
+    backbone: "Backbone",
     texts: Sequence[str],
     card: "TaskCard | None",
     *,
     choose: bool,
-    base: str | None,
     batch: int,
     max_new_tokens: int,
 ) -> list[dict[str, Any]]:
-    """Load the model with its skills and answer the texts; without a card they are sent as is."""
+    """Answer the texts with a model that has its skills; without a card they are sent as is."""
     from amlora.engine.choose import option_scores
     from amlora.engine.encode import encode_prompt
     from amlora.engine.generate import generate_answers
     from amlora.engine.settings import EvaluateSettings
-    from amlora.skills.load import open_skills
 
-    backbone, _ = open_skills(skills, base=base)
     prompts = [prompt_for(card, text) for text in texts]
     answers: list[dict[str, Any]] = [
         {"task": None if card is None else card.name, "text": text} for text in texts

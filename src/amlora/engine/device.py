@@ -2,17 +2,17 @@
 
 import platform
 from pathlib import Path
-from typing import Literal
 
 import torch
 
+from amlora.engine.settings import Device, Precision
 from amlora.errors import InputError
 
 CPU_INFO = Path("/proc/cpuinfo")
 NATIVE_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16", "svebf16"}  # x86, x86, ARM, ARM
 
 
-def resolve_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
+def resolve_device(wanted: Device) -> torch.device:
     """Return the device to run on.
 
     Raises:
@@ -27,9 +27,7 @@ def resolve_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
     return torch.device(wanted)
 
 
-def resolve_precision(
-    wanted: Literal["auto", "float32", "bfloat16"], device: torch.device
-) -> torch.dtype:
+def resolve_precision(wanted: Precision, device: torch.device) -> torch.dtype:
     """Return the type of the arithmetic; auto: bfloat16 where the device has native products."""
     if wanted == "auto":
         if device.type == "cuda":

@@ -4,6 +4,9 @@ from typing import Literal
 
 import msgspec
 
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which base model, and how it is loaded."""
@@ -14,7 +17,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """A GGUF file inside the folder or the hub repository `name`; its weights are dequantised."""
     revision: str = ""
     """Commit, tag or branch on the hub; a commit pins it. Empty: the repository's main branch."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     """Type of the arithmetic; auto: bfloat16 where the device multiplies it natively."""
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
     """Attention kernel; auto is eager on the CPU, whose fused kernel has a slow backward pass at
@@ -27,7 +30,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Run Python code that comes with the model. Never needed for the models named in the docs."""
     max_tokens: int = 512
     """Longest prompt in tokens; a longer one is shortened in its text. The answer comes on top."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """Where the model runs; auto: cuda if there is one."""
 
     def __post_init__(self) -> None:

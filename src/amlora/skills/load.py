@@ -3,21 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from amlora.engine.backbone import Backbone, load_backbone, weights_fingerprint
-from amlora.engine.settings import ModelSettings
+from amlora.engine.device import resolve_device
+from amlora.engine.settings import Device, ModelSettings, Precision
 from amlora.errors import InputError
 from amlora.mixture.io import load_skills, read_cards, read_scores, save_skills
 from amlora.mixture.manifest import Base, TaskCard, verify
 from amlora.mixture.mixture import Mixture
 from amlora.skills.find import find_skills
 
-Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["auto", "float32", "bfloat16"]
 ATTRIBUTE = "amlora"
 """Where a model keeps its `Skills`."""
 
@@ -120,6 +119,7 @@ def open_skills(
     Raises:
         InputError: see `load`.
     """
+    resolve_device(device or "auto")  # so that its fault is not told as one of the base
     path = find_skills(folder)
     manifest = verify(path, version)
     known = manifest.base
