@@ -150,6 +150,15 @@ def test_restored_state_gives_the_same_answers(settings, learned):
         assert torch.equal(logits(made, index), logits(other, index))
 
 
+def test_rows_become_longer_by_as_many_tokens_as_the_method_says(learned):
+    made, _ = learned
+    made.method.route(made.stages[-1].task if made.method.needs_task_id else None)
+    rows = made.scored[-1]
+    read = made.method.readable(rows)
+    longer = {len(a.prompt_ids) - len(b.prompt_ids) for a, b in zip(read, rows, strict=True)}
+    assert longer == {made.method.soft_tokens(len(made.stages))}
+
+
 def test_a_tasks_name_changes_no_answer(learned):
     made, _ = learned
     for index, task in enumerate(made.stream.tasks):

@@ -6,6 +6,8 @@ import pytest
 
 from amlora.experiment.config import RunSettings, load_settings
 from amlora.experiment.plan import plan
+from amlora.experiment.run import run
+from amlora.experiment.store import read_record
 from small_run import small_settings, write_tasks
 
 
@@ -84,3 +86,22 @@ def test_checkpointing_keeps_fewer_activations(tmp_path, llama_folder):
     less = plan(settings(tmp_path, llama_folder, "model.checkpointing=true"))["estimate"]["memory"]
     assert less["activations"] < plain["activations"]
     assert less["weights"] == plain["weights"]
+
+
+@pytest.mark.parametrize("method", ["sin_lora", "prog_prompt"])
+def test_tokens_are_those_of_one_pass_soft_prompts_included(tmp_path, llama_folder, method):
+    wanted = settings(tmp_path, llama_folder, "train.steps=none", method=method)
+    record = read_record(run(wanted, runs=tmp_path / "runs"))
+    planned = plan(wanted)["stages"]
+    assert [stage["tokens"] for stage in planned] == [stage["tokens"] for stage in record["stages"]]
+
+
+def test_soft_prompts_are_activations_too(tmp_path, llama_folder):
+    needs = {
+        length: plan(
+            settings(tmp_path, llama_folder, f"method.length={length}", method="prog_prompt")
+        )["estimate"]["memory"]["activations"]
+        for length in (1, 11, 21)
+    }
+    # Two prompts, so each step adds 20 tokens to a row.
+    assert needs[21] - needs[11] == needs[11] - needs[1] > 0

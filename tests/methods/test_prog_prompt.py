@@ -5,9 +5,8 @@ import torch
 from torch import nn
 
 from amlora.engine.train import Progress
-from amlora.errors import InputError
 from amlora.methods.prog_prompt import ProgPrompt, ProgPromptSettings
-from methods.learning import STAGES, Stopped, answers, learn, rows, stop_after, train
+from methods.learning import STAGES, Stopped, answers, learn, stop_after, train
 from trained import load_base
 
 LENGTH = 3
@@ -179,16 +178,6 @@ def test_the_prompts_learning_rate_is_its_own(llama_folder):
         train(method, STAGES[0])
         moved[rate] = float((method.prompts["one"].detach() - start).abs().max())
     assert moved[1e-5] < 1e-4 < 1e-2 < moved[None]
-
-
-def test_too_many_prompts_for_the_models_positions_are_refused(llama_folder):
-    method = make(llama_folder, length=300)
-    method.begin(STAGES[0])
-    assert method.readable(rows("one", 100, 90))
-    method.end(STAGES[0])
-    method.begin(STAGES[1])
-    with pytest.raises(InputError, match="needs 607 positions with its soft prompts"):
-        method.readable(rows("two", 100, 90))
 
 
 @pytest.mark.parametrize(

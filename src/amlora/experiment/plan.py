@@ -21,9 +21,10 @@ def plan(settings: RunSettings) -> dict[str, Any]:
     """Return what a run would do, as plain values.
 
     "settings": all of them, "auto" resolved. "run": the folder's name. "model", "tasks": as in the
-    record. "prompts": two training rows as the model sees them: text, token ids, and a mask that is
-    1 where the loss looks. "stages": steps, rows, tokens (of one pass over the rows), parameters
-    trained and stored. "estimate": bytes of memory and disk, by what they are for.
+    record. "prompts": two training rows as the model sees them, without soft prompts:
+    text, token ids, and a mask that is 1 where the loss looks. "stages": steps, rows, tokens (of
+    one pass over the rows, soft prompts included), parameters trained and stored. "estimate": bytes
+    of memory and disk, by what they are for.
 
     Raises:
         InputError: whatever is wrong with settings, data or model, in one line.
@@ -50,12 +51,13 @@ def planned_stages(made: Prepared) -> list[dict[str, Any]]:
     for stage in made.stages:
         made.method.begin(stage)
         groups = made.method.parameters()
+        soft = made.method.soft_tokens(stage.index + 1)
         planned.append(
             {
                 "task": stage.task,
                 "steps": stage.steps,
                 "rows": len(stage.rows),
-                "tokens": sum(length(row) - 1 for row in stage.rows),
+                "tokens": sum(length(row) + soft - 1 for row in stage.rows),
                 "trainable_parameters": sum(w.numel() for g in groups for w in g.parameters),
                 "stored_parameters": made.method.stored_parameters(),
             }
@@ -98,6 +100,7 @@ def memory(made: Prepared, stages: list[dict[str, Any]]) -> dict[str, int]:
     weights = sum(weight.numel() * weight.element_size() for weight in model.parameters())
     trained = max(stage["trainable_parameters"] for stage in stages)
     longest = max(length(row) for stage in made.stages for row in stage.rows)
+    longest += made.method.soft_tokens(len(made.stages))
     answer = max(len(row.answer_ids) for stage in made.stages for row in stage.rows)
     tokens = min(train.micro_batch, train.batch) * longest
     layers = config.num_hidden_layers

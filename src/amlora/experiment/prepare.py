@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from amlora.engine.backbone import Backbone, load_backbone, weights_fingerprint
+from amlora.engine.backbone import Backbone, load_backbone, positions, weights_fingerprint
 from amlora.engine.batch import steps_of
 from amlora.engine.encode import Row
 from amlora.engine.tokens import cached_rows
@@ -95,9 +95,9 @@ def prepare(settings: RunSettings) -> Prepared:
         )
         for task in stream.tasks
     ]
-    check_room(backbone, [*train, *scored], settings)
     identity["tokens_digest"] = tokens_digest([*train, *scored], backbone)
     method = chosen(backbone, settings.method.settings, seed=settings.seed)
+    check_room(backbone, [*train, *scored], settings, method.soft_tokens(len(stream.tasks)))
     stages = plan_stages(settings, stream.tasks, train, joint=chosen.schedule == "joint")
     return Prepared(settings, stream, warnings, backbone, method, stages, scored, identity)
 
@@ -134,22 +134,33 @@ def tokens_digest(rows: Sequence[Sequence[Row]], backbone: Backbone) -> str:
     return digest([ids, sorted(backbone.end_ids)])
 
 
-def check_room(backbone: Backbone, rows: Sequence[Sequence[Row]], settings: RunSettings) -> None:
-    """Refuse rows that leave an answer no room among the model's positions.
+def check_room(
+    backbone: Backbone, rows: Sequence[Sequence[Row]], settings: RunSettings, soft: int
+) -> None:
+    """Refuse rows that, with the answer, need more positions than the model has.
+
+    Args:
+        backbone: the model; relative positions have no limit.
+        rows: of each task.
+        settings: say how long an answer may be.
+        soft: tokens that the method puts to each row.
 
     Raises:
         InputError: naming the limit.
     """
-    limit = vars(backbone.model.config.get_text_config()).get("max_position_embeddings")
-    if backbone.family == "encoder-decoder" or limit is None:
+    limit = positions(backbone.model.config)
+    if limit is None:
         return
-    new = settings.evaluate.max_new_tokens
     for row in (row for task_rows in rows for row in task_rows):
-        needed = len(row.prompt_ids) + max(len(row.answer_ids), new)
+        read, written = soft + len(row.prompt_ids), settings.evaluate.max_new_tokens
+        written = max(written, len(row.answer_ids))
+        needed = read + written if backbone.family == "decoder-only" else max(read, written)
         if needed > limit:
+            vectors = f" with {soft} soft vectors" if soft else ""
             raise InputError(
-                f"model.max_tokens is {settings.model.max_tokens}: row {row.row} of {row.task} and"
-                f" an answer of up to {new} tokens need {needed} positions; the model has {limit}."
+                f"model.max_tokens is {settings.model.max_tokens}: row {row.row} of {row.task}"
+                f"{vectors} and an answer of up to {written} tokens need {needed} positions; the"
+                f" model has {limit}."
             )
 
 

@@ -125,6 +125,14 @@ class Method:
         """
         return rows
 
+    def soft_tokens(self, tasks: int) -> int:
+        """Return by how many tokens `readable` makes a row longer at most.
+
+        Args:
+            tasks: how many have begun.
+        """
+        return 0
+
     def parameters(self) -> list[Group]:
         """Return what the optimiser may move."""
         raise NotImplementedError(type(self).__name__)

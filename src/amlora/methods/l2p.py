@@ -19,7 +19,7 @@ from amlora.engine.backbone import Backbone
 from amlora.engine.batch import Batch, seed_of
 from amlora.engine.encode import Row
 from amlora.methods.base import Group, Method, Stage, State, Terms
-from amlora.methods.parts.prompts import add_prompts, check_positions, from_vocabulary, in_front
+from amlora.methods.parts.prompts import add_prompts, from_vocabulary, in_front
 from amlora.methods.parts.queries import Queries, Query
 
 
@@ -117,8 +117,11 @@ class L2P(Method):
         for row in rows:
             distances = (1 - keys @ self.queries(row.prompt_ids)).tolist()
             longer += in_front([row], self.ids_of(self.chosen(distances)))
-        check_positions(self.backbone, longer)
         return longer
+
+    def soft_tokens(self, tasks: int) -> int:
+        """Return the length of the prompts in front of each text."""
+        return self.options.top_k * self.options.length
 
     def chosen(self, distances: Sequence[float]) -> list[int]:
         """Return the prompts for one row, and count them while a step is in progress.

@@ -138,7 +138,7 @@ class LFPT5(Method):
         """Let the prompt learn, and prepare the rows that it learns to write.
 
         Raises:
-            InputError: with the prompt, a row is longer than what the model can read.
+            InputError: the longest text that may be written does not fit in with the prompt.
         """
         assert self.prompt is not None
         self.prompt.requires_grad_(True)
@@ -154,7 +154,7 @@ class LFPT5(Method):
         self.made_up = frozenset((row.task, row.row) for row in self.memory.rows)
         # Later, a text of any length may be written where these stand.
         full = [replace(row, answer_ids=(self.backbone.pad_id,) * longest) for row in made]
-        check_positions(self.backbone, self.readable([*stage.rows, *full]))
+        check_positions(self.backbone, self.readable(full))
 
     def step_rows(self, stage: Stage, step: int, rows: Sequence[Row]) -> Sequence[Row]:
         """Add pseudo examples, drawn anew for each step, and count the targets of all terms."""
@@ -172,6 +172,10 @@ class LFPT5(Method):
     def readable(self, rows: Sequence[Row]) -> Sequence[Row]:
         """Put the prompt between input and answer."""
         return behind(rows, self.soft_ids())
+
+    def soft_tokens(self, tasks: int) -> int:
+        """Return the prompt's length."""
+        return self.options.length
 
     def parameters(self) -> list[Group]:
         """Return the prompt."""

@@ -17,7 +17,7 @@ from amlora.engine.backbone import Backbone
 from amlora.engine.batch import seed_of
 from amlora.engine.encode import Row
 from amlora.methods.base import Group, Method, Stage, State
-from amlora.methods.parts.prompts import add_prompts, check_positions, from_vocabulary, in_front
+from amlora.methods.parts.prompts import add_prompts, from_vocabulary, in_front
 
 BOTTLENECK = 800
 """The authors' default."""
@@ -114,9 +114,11 @@ class ProgPrompt(Method):
         length = self.options.length
         firsts = [self.embedding.first + i * length for i in reversed(range(self.read))]
         ids = [first + i for first in firsts for i in range(length)]
-        longer = in_front(rows, ids)
-        check_positions(self.backbone, longer)
-        return longer
+        return in_front(rows, ids)
+
+    def soft_tokens(self, tasks: int) -> int:
+        """Return the length of all prompts: each task adds one."""
+        return tasks * self.options.length
 
     def end(self, stage: Stage) -> None:
         """Fold the network into the prompt, and freeze it."""

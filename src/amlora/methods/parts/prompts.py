@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amlora.engine.backbone import Backbone
+from amlora.engine.backbone import Backbone, positions
 from amlora.engine.encode import Row
 from amlora.errors import InputError
 
@@ -99,7 +99,7 @@ def check_positions(backbone: Backbone, rows: Sequence[Row]) -> None:
     Raises:
         InputError: naming the limit.
     """
-    limit = vars(backbone.model.config.get_text_config()).get("max_position_embeddings")
+    limit = positions(backbone.model.config)
     if backbone.family == "encoder-decoder" or limit is None:
         return
     for row in rows:
