@@ -14,6 +14,7 @@ import pytest
 import torch
 from transformers import dynamic_module_utils
 
+from amlora.cli.dry_run import adapted_line
 from amlora.cli.main import main
 from small_run import small_settings, write_tasks
 
@@ -77,6 +78,13 @@ def test_the_dry_run_shows_prompts_steps_and_needs(place):
     assert status == 0
     for part in ("What is the sentiment?", "memory, estimated", "majority, %", "[train]"):
         assert part in out
+    assert "\nadapted: q_proj, v_proj\n" in out
+
+
+def test_a_projection_that_holds_the_key_too_is_said_to():
+    held = {"projections": ["c_attn"], "with_key": ["c_attn"]}
+    line = "adapted: c_attn; c_attn: query, key and value in one, so the key as well"
+    assert adapted_line(held) == line
 
 
 def test_ls_shows_the_run(place):

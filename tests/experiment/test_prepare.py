@@ -1,4 +1,4 @@
-"""What is checked before a run learns anything: is there room for the answer?"""
+"""What is checked before a run learns anything: room for the answer, and what LoRAs change."""
 
 import shutil
 from pathlib import Path
@@ -8,7 +8,9 @@ from transformers import BartConfig, BartForConditionalGeneration, GPT2Config, G
 
 from amlora.errors import InputError
 from amlora.experiment.config import RunSettings, load_settings
-from amlora.experiment.prepare import prepare
+from amlora.experiment.prepare import prepare, run_name
+from amlora.experiment.run import run
+from amlora.experiment.store import read_record
 from small_run import small_settings, write_tasks
 from tiny import VOCABULARY
 
@@ -89,3 +91,19 @@ def test_an_encoder_and_its_decoder_have_positions_of_their_own(bart, tmp_path):
 
 def test_relative_positions_have_no_limit(t5_folder, tmp_path):
     assert prepare(settings(tmp_path, t5_folder, "method.length=300", method="prog_prompt"))
+
+
+@pytest.mark.parametrize("method", ["sin_lora", "replay"])
+def test_a_record_says_where_the_key_is_adapted_with_query_and_value(gpt2, tmp_path, method):
+    chosen = settings(tmp_path, gpt2, "model.max_tokens=80", "train.steps=1", method=method)
+    adapted = read_record(run(chosen, runs=tmp_path / "runs"))["adapted"]
+    lora = ["c_attn"] if method == "sin_lora" else []
+    assert adapted == {"projections": lora, "with_key": lora}
+
+
+def test_a_runs_name_follows_from_what_decides_what_is_adapted_and_not_from_the_list(
+    llama_folder, tmp_path
+):
+    identity = prepare(settings(tmp_path, llama_folder)).identity
+    assert identity["adapted"] == {"projections": ["q_proj", "v_proj"], "with_key": []}
+    assert run_name({**identity, "adapted": {}}) == run_name(identity)

@@ -22,6 +22,8 @@ def print_plan(settings: RunSettings, as_json: bool) -> None:
     print(columns(task_rows(planned["tasks"]), numbers=True))
     print()
     print(columns(stage_rows(planned["stages"]), numbers=True))
+    if planned["adapted"]["projections"]:
+        print(f"\n{adapted_line(planned['adapted'])}")
     for prompt in planned["prompts"]:
         print_prompt(prompt)
     for what, needs in planned["estimate"].items():
@@ -58,6 +60,13 @@ def stage_rows(stages: list[dict[str, Any]]) -> list[list[str]]:
         for stage in stages
     ]
     return [header, *body]
+
+
+def adapted_line(adapted: dict[str, list[str]]) -> str:
+    """Say which projections have LoRAs, and where that includes the key."""
+    line = f"adapted: {', '.join(adapted['projections'])}"
+    held = ", ".join(adapted["with_key"])
+    return f"{line}; {held}: query, key and value in one, so the key as well" if held else line
 
 
 def print_prompt(prompt: dict[str, Any]) -> None:

@@ -20,8 +20,8 @@ MOMENTS = 2  # AdamW keeps two numbers per trained one
 def plan(settings: RunSettings) -> dict[str, Any]:
     """Return what a run would do, as plain values.
 
-    "settings": all of them, "auto" resolved. "run": the folder's name. "model", "tasks": as in the
-    record. "prompts": two training rows as the model sees them, without soft prompts:
+    "settings": all of them, "auto" resolved. "run": the folder's name. "model", "adapted", "tasks":
+    as in the record. "prompts": two training rows as the model sees them, without soft prompts:
     text, token ids, and a mask that is 1 where the loss looks. "stages": steps, rows, tokens (of
     one pass over the rows, soft prompts included), parameters trained and stored. "estimate": bytes
     of memory and disk, by what they are for.
@@ -36,6 +36,7 @@ def plan(settings: RunSettings) -> dict[str, Any]:
         "run": run_name(made.identity),
         "settings": resolved(found),
         "model": {**made.identity["model"], "precision": found.model.precision},
+        "adapted": made.identity["adapted"],
         "device": str(made.backbone.model.device),
         "warnings": made.warnings,
         "tasks": [task_entry(task, found.evaluate.split) for task in made.stream.tasks],

@@ -17,6 +17,7 @@ from amlora.experiment.config import RunSettings, resolved
 from amlora.files import digest
 from amlora.methods import method_class
 from amlora.methods.base import Method, Stage
+from amlora.mixture.inject import adapted_projections
 from amlora.streams.border import pieces
 from amlora.streams.load import load_stream
 from amlora.streams.task import Task, TaskStream
@@ -98,6 +99,7 @@ def prepare(settings: RunSettings) -> Prepared:
     identity["tokens_digest"] = tokens_digest([*train, *scored], backbone)
     method = chosen(backbone, settings.method.settings, seed=settings.seed)
     check_room(backbone, [*train, *scored], settings, method.soft_tokens(len(stream.tasks)))
+    identity["adapted"] = adapted_projections(backbone.model)
     stages = plan_stages(settings, stream.tasks, train, joint=chosen.schedule == "joint")
     return Prepared(settings, stream, warnings, backbone, method, stages, scored, identity)
 
@@ -124,6 +126,7 @@ def run_name(identity: Mapping[str, Any]) -> str:
         task |= dict.fromkeys(("source", "train", "dev", "test"), "")
     model = {**identity["model"], "name": ""}
     decisive = {**identity, "settings": settings, "settings_digest": "", "model": model}
+    del decisive["adapted"]  # follows from settings and model
     hash8 = digest(decisive)[:8]
     return f"{identity['name']}-{identity['method']}-{hash8}-{identity['seed']}"
 

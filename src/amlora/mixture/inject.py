@@ -47,7 +47,7 @@ keeps q, k and v in one module, that module is adapted, and k with it."""
 GUESSES = (("q_proj", "v_proj"), ("q", "v"), ("query", "value"), ("wq", "wv"), ("q_lin", "v_lin"))
 """Tried in order for a model type that the table lacks."""
 
-FUSED = frozenset({"query_key_value", "qkv_proj", "c_attn"})
+FUSED = frozenset({"query_key_value", "qkv_proj", "c_attn", "qkv", "Wqkv", "W_pack"})
 """Modules that hold q, k and v: adapting one adapts the key projection too."""
 
 TOWERS = frozenset({"vision_tower", "vision_model", "audio_tower", "visual"})
@@ -135,6 +135,20 @@ def remove(model: nn.Module, mixture: Mixture) -> None:
     for name, layer in mixture.layers.items():
         parent, _, leaf = name.rpartition(".")
         setattr(model.get_submodule(parent), leaf, layer.base)
+
+
+def adapted_projections(model: nn.Module) -> dict[str, list[str]]:
+    """Tell which projections LoRAs change, by the last parts of their names.
+
+    Returns:
+        "projections": all of them, and "with_key": those that hold query, key and value in one, so
+        that the key is changed as well. Both are sorted, and empty where there are no LoRAs.
+    """
+    modules = cast(Iterable[tuple[str, nn.Module]], model.named_modules())
+    names = {
+        name.rsplit(".", 1)[-1] for name, module in modules if isinstance(module, MixtureLinear)
+    }
+    return {"projections": sorted(names), "with_key": sorted(names & FUSED)}
 
 
 def input_side(name: str) -> str:
