@@ -14,6 +14,8 @@ import yaml
 
 from amlora.evaluate.metrics import summary
 from amlora.experiment.config import resolved, settings_from
+from amlora.experiment.grid_choice import Candidate, Choice
+from amlora.experiment.grid_store import Failure
 from amlora.experiment.store import NEEDED
 from amlora.methods import METHODS, method_class
 from amlora.methods.base import Method
@@ -184,9 +186,11 @@ def test_the_page_about_methods_lists_every_hook():
     assert {name for name in hooks if f"`{name}(" not in page} == set()
 
 
-def test_the_format_page_names_every_key_of_a_record():
+def test_the_format_page_names_every_key_of_a_record_and_of_a_grids_files():
     page = text_of(DOCS / "format.md")
     assert [key for key in (*NEEDED, "adapted") if f"`{key}`" not in page] == []
+    kept = [key for kind in (Choice, Candidate, Failure) for key in kind.__struct_fields__]
+    assert [key for key in kept if f"`{key}`" not in page] == []
     assert [key for key in summary([[0.0], [1.0]], [1]) if f"`{key}`" not in page] == []
 
 

@@ -126,6 +126,16 @@ def test_other_candidates_are_another_choice(tmp_path):
     assert choice_path(tmp_path, "grid", other) != choice_path(tmp_path, "grid", GROUP)
 
 
+def test_a_choice_for_a_long_list_of_tasks_has_a_file_name_that_can_be_written(tmp_path):
+    names = [f"task-{number}-of-a-long-list" for number in range(15)]
+    group = Group(label="l" * 60, order="-".join(names), rates=GROUP.rates, plain=PLAIN, seed=3)
+    path = choice_path(tmp_path, "grid", group)
+    outcomes = [(group.candidates()[0], run_of(tmp_path, "a", 0.6, [0.3]), "")]
+    keep_choice(path, choose("grid", group, outcomes))
+    assert read_choice(path) is not None
+    assert chosen_rate(tmp_path, "grid", group) == 1e-4
+
+
 def test_an_altered_record_is_not_chosen_from(tmp_path):
     folder = run_of(tmp_path, "a", 0.6, [0.3])
     text = (folder / "record.json").read_text()

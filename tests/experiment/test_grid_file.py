@@ -231,6 +231,21 @@ def test_a_base_with_settings_of_a_method_is_refused(grid_of, tmp_path):
         grid_of(GRID)
 
 
+@pytest.mark.parametrize(
+    ("base", "line"),
+    [
+        ("train = 5\n", "base.toml: train: expected a table."),
+        ('[stream]\ntasks = ["a"]\n', "stream.tasks[0]: expected a table, got 'a'."),
+        ("[stream]\ntasks = 5\n", "stream.tasks: expected a list (each a table), got 5."),
+    ],
+)
+def test_a_base_that_is_no_table_where_one_belongs_is_refused(grid_of, tmp_path, base, line):
+    (tmp_path / "base.toml").write_text(base)
+    with pytest.raises(InputError) as refused:
+        grid_of('orders = [["a"]]\n' + GRID)
+    assert str(refused.value).replace(f"{tmp_path}/", "") == line
+
+
 def test_the_quickstart_stream_has_no_other_order(grid_of, tmp_path):
     (tmp_path / "base.toml").write_text('[stream]\nname = "quickstart"\n')
     with pytest.raises(InputError, match="the quickstart stream has one order"):

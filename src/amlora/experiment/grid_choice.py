@@ -23,6 +23,8 @@ RULE = (
     " smaller rate"
 )
 
+LONGEST = 60  # letters of an order in a choice's file name
+
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One rate and how its run went."""
@@ -124,7 +126,8 @@ def choose(grid: str, group: Group, outcomes: Sequence[tuple[Cell, Path | None, 
 
 def choice_path(store: Path, grid: str, group: Group) -> Path:
     """Return where a group's choice is kept; other candidates are another file."""
-    order = f"-{group.order}" if group.order else ""
+    # A list of tasks may be longer than a file's name can be; the hash tells it from others.
+    order = f"-{group.order[:LONGEST]}" if group.order else ""
     hash8 = files.digest([cell.id for cell in group.candidates()])[:8]
     return store / "grids" / grid / "choices" / f"{group.label}{order}-{hash8}.json"
 

@@ -18,7 +18,7 @@ from amlora.experiment.config import NAME
 from amlora.experiment.fields import convert, shown
 from amlora.experiment.grid import Grid, Group, Slot
 from amlora.experiment.toml import read_toml
-from amlora.streams.settings import QUICKSTART
+from amlora.streams.settings import QUICKSTART, StreamSettings
 
 TABLES = ("model", "stream", "train", "evaluate")
 LONGEST = 60  # letters of a label: "select-" and a run's hash and seed come on top
@@ -144,6 +144,9 @@ def read_base(path: Path, base: str) -> dict[str, Any]:
     if not base:
         return {}
     raw = read_toml(path.parent / base)
+    for table in TABLES:
+        if not isinstance(raw.get(table, {}), Mapping):
+            raise InputError(f"{path.parent / base}: {table}: expected a table.")
     raw.pop("name", None)
     method = raw.pop("method", {})
     if isinstance(method, Mapping) and (more := [key for key in method if key != "name"]):
@@ -190,7 +193,8 @@ def in_order(stream: Mapping[str, Any], order: str | tuple[str, ...]) -> Mapping
     if isinstance(order, str):
         # Named after the order, unless the base says otherwise, it would keep another one's name.
         return {key: value for key, value in stream.items() if key != "name"} | {"order": order}
-    tasks = {str(task.get("name")): task for task in stream.get("tasks", [])}
+    convert(stream, StreamSettings, "stream")  # then tasks are tables with names
+    tasks = {task["name"]: task for task in stream.get("tasks", [])}
     for name in order:
         if name not in tasks:
             close = nearest(name, tasks) or f"; there are: {', '.join(tasks) or 'none'}."

@@ -161,18 +161,25 @@ class Bench:
             return
         if stopping and status != DONE:
             return
-        self.known.pop(cell.id, None)
+        before = self.known.pop(cell.id, None)
         try:
             if status != DONE:
-                self.note_end(cell.id, status, worker.said)
+                self.note_end(cell.id, status, worker.said, before)
             if not self.look(item) and status == DONE:
                 item.end("failed", reason="its data or its method changed while the grid ran.")
         except (InputError, OSError) as error:
             item.end("failed", reason=str(error))
 
-    def note_end(self, cell: str, status: int, said: str) -> None:
-        """Note the failure of a process that did not do it itself."""
-        if cells.failure_of(self.store, cell):
+    def note_end(self, cell: str, status: int, said: str, before: cells.Failure | None) -> None:
+        """Note the failure of a process that did not do it itself.
+
+        Args:
+            cell: its id.
+            status: as the process ended.
+            said: the end of its standard error.
+            before: the failure of an earlier attempt, which a process that died young leaves there.
+        """
+        if cells.failure_of(self.store, cell) not in (None, before):
             return
         reason = said.strip().rpartition("\n")[2] or f"its process ended with status {status}."
         if status < 0 or status == 128 + signal.SIGINT:
