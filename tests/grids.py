@@ -78,17 +78,6 @@ class Forked:
         self.output = Output(ours[1], ours[2])
         self.ended: int | None = None
 
-    @property
-    def fraction(self) -> float:
-        return self.output.fraction
-
-    @property
-    def said(self) -> str:
-        return self.output.said
-
-    def read(self) -> None:
-        self.output.read()
-
     def status(self) -> int | None:
         if self.ended is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)

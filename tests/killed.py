@@ -14,14 +14,15 @@ import torch
 from amlora.experiment.config import RunSettings, load_settings, to_toml
 from amlora.experiment.progress import Silent
 from amlora.experiment.run import run
+from amlora.methods import METHODS
 from broken_disk import Kills, disk
 from stopped import StopAt
 
 LONGEST = 120.0
 """Seconds after which a process is thought to hang."""
 IMPORTED = [
-    *("pytest", "killed", "amlora.experiment.run", "amlora.methods.am_lora"),
-    *("amlora.methods.mean_lora", "amlora.methods.seq_ft", "amlora.methods.sin_lora"),
+    *("pytest", "killed", "amlora.experiment.run"),
+    *(place.partition(":")[0] for place in METHODS.values()),
     *("transformers.models.llama.modeling_llama", "transformers.models.t5.modeling_t5"),
 ]
 

@@ -1,6 +1,7 @@
 """A run small enough for a test: two tasks of eight rows on a tiny model, three steps each."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 WORDS = {
@@ -8,20 +9,42 @@ WORDS = {
     "topic": {"Sports": "the team won", "Business": "the market fell"},
 }
 ROWS = 4  # of each label in each split
+TELLING = {
+    "feel": {"good": "Good", "bad": "Bad"},
+    "topic": {"team": "Sports", "market": "Business"},
+}
+"""Of two more tasks, the label that a word in the text tells."""
 
 
 def write_tasks(folder: Path, *, rows: int = ROWS) -> None:
     """Write both tasks' train, dev and test rows as JSONL, so many of each label."""
     for task, texts in WORDS.items():
-        (folder / task).mkdir(parents=True)
         for split in ("train", "dev", "test"):
             records = [
                 {"text": f"{text} {split} {number}", "label": label}
                 for number in range(rows)
                 for label, text in texts.items()
             ]
-            lines = "".join(json.dumps(row) + "\n" for row in records)
-            (folder / task / f"{split}.jsonl").write_text(lines)
+            write_rows(folder / task / f"{split}.jsonl", records)
+
+
+def write_telling_tasks(folder: Path, sizes: Mapping[str, int]) -> Path:
+    """Write the tasks of `TELLING`, so many rows of each split; return the folder."""
+    for task, words in TELLING.items():
+        for split, count in sizes.items():
+            pairs = list(words.items()) * (count // 2)
+            records = [
+                {"text": f"{split} {number // 2} is {word}", "label": label}
+                for number, (word, label) in enumerate(pairs)
+            ]
+            write_rows(folder / task / f"{split}.jsonl", records)
+    return folder
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    """Write rows as JSONL, in a folder that may be new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def small_settings(data: Path, model: Path) -> str:

@@ -1,13 +1,11 @@
 """From a settings file to answers, on a tiny model: run, ls, show, report, predict."""
 
-import io
 import json
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -15,17 +13,8 @@ import torch
 from transformers import dynamic_module_utils
 
 from amlora.cli.dry_run import adapted_line
-from amlora.cli.main import main
+from command import amlora
 from small_run import small_settings, write_tasks
-
-
-def amlora(*words: object) -> tuple[int, str, str]:
-    """Run the command line in this process; return exit status, output and errors."""
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as left:
-        main([str(word) for word in words])
-    assert isinstance(left.value.code, int)
-    return left.value.code, out.getvalue(), err.getvalue()
 
 
 class Place:

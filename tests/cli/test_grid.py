@@ -1,21 +1,19 @@
 """`amlora grid` and the tables of its results, with the processes that users get."""
 
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
 from amlora.cli import main as command
 from amlora.cli.grid import parse_shard
-from amlora.cli.main import main
 from amlora.report.format import MISSING
+from command import amlora
 from grids import choices, write_grid
 
 GRID = """
@@ -29,15 +27,6 @@ method.lora.targets = ["no_such_layer"]
 [select.rates]
 seq_ft = [1e-3, 1e-2]
 """
-
-
-def amlora(*words: object) -> tuple[int, str, str]:
-    """Run the command line in this process; return exit status, output and errors."""
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as left:
-        main([str(word) for word in words])
-    assert isinstance(left.value.code, int)
-    return left.value.code, out.getvalue(), err.getvalue()
 
 
 class Place:
@@ -144,8 +133,8 @@ WRONG = [
     ("grid good.toml --runs good.toml", "good.toml: a file, not a folder of runs."),
     ("grid good.toml --jobs 0", "Invalid value for '--jobs'"),
     ("grid typo.toml", "unknown setting 'grid.method_s'"),
-    ("report plain --format csv", "--format: give --table methods as well."),
-    ("report plain --grid good.toml", "--grid: give --table methods as well."),
+    ("report plain --format csv", "--format: give --table"),
+    ("report plain --grid good.toml", "--grid: give --table"),
     ("report plain --table all", "Invalid value for '--table'"),
     ("report plain --table methods", "plain: not a run folder;"),
     ("report plain --table methods --grid good.toml", "plain: no finished run of the grid good."),

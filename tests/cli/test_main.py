@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from amlora.cli import main as command
+from command import amlora
 
 COMMANDS = (
     *("config", "doctor", "grid", "ls", "methods", "orders", "predict", "report", "run", "show"),
@@ -15,35 +16,26 @@ COMMANDS = (
 )
 
 
-def amlora(capsys, *words: str) -> tuple[int, str, str]:
-    """Run the command line in this process; return exit status, output and errors."""
-    with pytest.raises(SystemExit) as left:
-        command.main(words)
-    out, err = capsys.readouterr()
-    assert isinstance(left.value.code, int)
-    return left.value.code, out, err
-
-
-def test_help_names_every_command(capsys):
-    status, out, _ = amlora(capsys, "--help")
+def test_help_names_every_command():
+    status, out, _ = amlora("--help")
     assert status == 0
     assert all(f"\n  {name} " in out for name in COMMANDS)
 
 
-def test_without_a_command_the_help_is_shown(capsys):
-    assert amlora(capsys)[:2] == amlora(capsys, "--help")[:2]
+def test_without_a_command_the_help_is_shown():
+    assert amlora()[:2] == amlora("--help")[:2]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help_with_a_purpose(capsys, name):
-    status, out, _ = amlora(capsys, name, "--help")
+def test_every_command_has_help_with_a_purpose(name):
+    status, out, _ = amlora(name, "--help")
     assert status == 0
     assert out.splitlines()[2].strip()
 
 
 @pytest.mark.parametrize("word", ["version", "--version"])
-def test_the_version_is_the_installed_one(capsys, word):
-    assert amlora(capsys, word) == (0, f"{metadata.version('amlora')}\n", "")
+def test_the_version_is_the_installed_one(word):
+    assert amlora(word) == (0, f"{metadata.version('amlora')}\n", "")
 
 
 def test_help_imports_nothing_heavy():
@@ -136,9 +128,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("words", "line"), WRONG, ids=[words for words, _ in WRONG])
-def test_wrong_input_is_one_line_and_status_2_and_writes_nothing(capsys, here, words, line):
+def test_wrong_input_is_one_line_and_status_2_and_writes_nothing(here, words, line):
     before = {path: path.stat().st_mtime_ns for path in here.rglob("*")}
-    status, out, err = amlora(capsys, *words.split())
+    status, out, err = amlora(*words.split())
     assert {path: path.stat().st_mtime_ns for path in here.rglob("*")} == before
     assert (status, out) == (2, "")
     assert err.startswith(f"amlora: {line}")

@@ -6,20 +6,13 @@ from typing import cast
 import pytest
 from torch import nn
 
-from amlora.cli import main as command
 from amlora.cli.methods import WORDS, grown
 from amlora.methods import METHODS, method_class
+from command import amlora
 
 
-def amlora(capsys, *words: str) -> tuple[int, str]:
-    with pytest.raises(SystemExit) as left:
-        command.main(words)
-    assert isinstance(left.value.code, int)
-    return left.value.code, capsys.readouterr().out
-
-
-def test_every_method_is_listed_with_what_it_needs_trains_and_stores(capsys):
-    status, out = amlora(capsys, "methods", "--json")
+def test_every_method_is_listed_with_what_it_needs_trains_and_stores():
+    status, out, _ = amlora("methods", "--json")
     assert status == 0
     facts = {fact["name"]: fact for fact in json.loads(out)}
     assert set(METHODS) <= set(facts)
@@ -35,8 +28,8 @@ def test_words_are_of_methods_that_are_there():
     assert set(WORDS) == set(METHODS)
 
 
-def test_the_list_has_a_line_for_each(capsys):
-    status, out = amlora(capsys, "methods")
+def test_the_list_has_a_line_for_each():
+    status, out, _ = amlora("methods")
     header, *lines = out.splitlines()
     assert status == 0 and header.split()[:2] == ["METHOD", "SCHEDULE"]
     assert set(METHODS) <= {line.split()[0] for line in lines}
@@ -44,7 +37,7 @@ def test_the_list_has_a_line_for_each(capsys):
     assert line.split()[1:4] == ["per_task", "yes", "no"]
 
 
-def test_counts_on_a_model_are_those_of_its_layers(capsys, any_folder):
+def test_counts_on_a_model_are_those_of_its_layers(any_folder):
     from amlora.engine.backbone import load_backbone
     from amlora.engine.settings import ModelSettings
     from amlora.mixture.inject import find_targets
@@ -55,7 +48,7 @@ def test_counts_on_a_model_are_those_of_its_layers(capsys, any_folder):
     lora = sum(8 * (layer.in_features + layer.out_features) for layer in layers)
     selector = sum(layer.out_features for layer in layers)
     whole = sum(weight.numel() for weight in model.parameters())
-    status, out = amlora(capsys, "methods", "--model", str(any_folder), "--json")
+    status, out, _ = amlora("methods", "--model", str(any_folder), "--json")
     assert status == 0
     facts = {fact["name"]: fact for fact in json.loads(out)}
     counts = {
@@ -76,8 +69,8 @@ def test_counts_on_a_model_are_those_of_its_layers(capsys, any_folder):
     assert all(fact["model"] == str(any_folder) for fact in facts.values())
 
 
-def test_one_methods_settings_come_with_its_counts(capsys, llama_folder):
-    status, out = amlora(capsys, "methods", "sin_lora", "--model", str(llama_folder))
+def test_one_methods_settings_come_with_its_counts(llama_folder):
+    status, out, _ = amlora("methods", "sin_lora", "--model", str(llama_folder))
     assert status == 0
     assert "\ntrained  2.69 k\nstored   2.69 k\n" in out
     assert "method.lora.rank" in out

@@ -4,20 +4,13 @@ import json
 
 import pytest
 
-from amlora.cli import main as command
 from amlora.report.format import MISSING
 from amlora.streams import catalogue
+from command import amlora
 
 
-def amlora(capsys, *words: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as left:
-        command.main(words)
-    assert isinstance(left.value.code, int)
-    return left.value.code, *capsys.readouterr()
-
-
-def test_every_task_has_a_line_with_its_sizes_licence_and_hub_id(capsys):
-    status, out, _ = amlora(capsys, "tasks")
+def test_every_task_has_a_line_with_its_sizes_licence_and_hub_id():
+    status, out, _ = amlora("tasks")
     header, *lines = out.splitlines()
     assert (status, header.split()[0]) == (0, "TASK")
     assert [line.split()[0] for line in lines] == list(catalogue.entries())
@@ -25,8 +18,8 @@ def test_every_task_has_a_line_with_its_sizes_licence_and_hub_id(capsys):
     assert cb.split() == ["cb", "NLI", "3", "250", "56", "unknown", "aps/super_glue"]
 
 
-def test_one_task_is_shown_whole(capsys):
-    status, out, _ = amlora(capsys, "tasks", "rte")
+def test_one_task_is_shown_whole():
+    status, out, _ = amlora("tasks", "rte")
     entry = catalogue.entries()["rte"]
     assert status == 0
     shown = [entry.instruction, entry.folder, entry.hub.id, entry.hub.config, entry.hub.revision]
@@ -36,28 +29,28 @@ def test_one_task_is_shown_whole(capsys):
     assert "orders       4, 5, 6" in out
 
 
-def test_a_task_that_is_not_pinned_says_so(capsys):
-    assert "not pinned, columns not verified" in amlora(capsys, "tasks", "amazon")[1]
-    assert "not pinned" not in amlora(capsys, "tasks", "yelp")[1]
+def test_a_task_that_is_not_pinned_says_so():
+    assert "not pinned, columns not verified" in amlora("tasks", "amazon")[1]
+    assert "not pinned" not in amlora("tasks", "yelp")[1]
 
 
-def test_tasks_as_json_are_all_that_the_catalogue_knows(capsys):
-    listed = json.loads(amlora(capsys, "tasks", "--json")[1])
+def test_tasks_as_json_are_all_that_the_catalogue_knows():
+    listed = json.loads(amlora("tasks", "--json")[1])
     assert [task["name"] for task in listed] == list(catalogue.entries())
-    assert json.loads(amlora(capsys, "tasks", "yelp", "--json")[1]) == listed[-1]
+    assert json.loads(amlora("tasks", "yelp", "--json")[1]) == listed[-1]
     assert listed[-1]["hub"]["answers"]["2 star"] == "negative"
 
 
-def test_orders_are_listed_and_one_is_shown_with_what_to_set(capsys):
-    assert "1      dbpedia, amazon, yahoo, agnews\n" in amlora(capsys, "orders")[1]
-    *_, line = amlora(capsys, "orders", "4")[1].splitlines()
+def test_orders_are_listed_and_one_is_shown_with_what_to_set():
+    assert "1      dbpedia, amazon, yahoo, agnews\n" in amlora("orders")[1]
+    *_, line = amlora("orders", "4")[1].splitlines()
     assert line.startswith("--set stream.order=4 --set 'method.sparsity=[0.0, 0.01,")
 
 
-def test_orders_as_json(capsys):
-    listed = json.loads(amlora(capsys, "orders", "--json")[1])
+def test_orders_as_json():
+    listed = json.loads(amlora("orders", "--json")[1])
     assert {name: tuple(order["tasks"]) for name, order in listed.items()} == catalogue.orders()
-    assert json.loads(amlora(capsys, "orders", "5", "--json")[1]) == listed["5"]
+    assert json.loads(amlora("orders", "5", "--json")[1]) == listed["5"]
 
 
 @pytest.mark.parametrize(
@@ -70,9 +63,9 @@ def test_orders_as_json(capsys):
         ("doctor --data --model x", "--data and --model exclude each other."),
     ],
 )
-def test_wrong_input_is_one_line_and_status_2(capsys, tmp_path, monkeypatch, words, line):
+def test_wrong_input_is_one_line_and_status_2(tmp_path, monkeypatch, words, line):
     monkeypatch.chdir(tmp_path)
-    assert amlora(capsys, *words.split()) == (2, "", f"amlora: {line}\n")
+    assert amlora(*words.split()) == (2, "", f"amlora: {line}\n")
 
 
 @pytest.fixture
@@ -92,8 +85,8 @@ def copa(tmp_path):
     return folder
 
 
-def test_data_at_hand_is_listed_and_what_is_absent_is_no_problem(capsys, copa):
-    status, out, _ = amlora(capsys, "doctor", "--data", "--data-root", str(copa.parents[1]))
+def test_data_at_hand_is_listed_and_what_is_absent_is_no_problem(copa):
+    status, out, _ = amlora("doctor", "--data", "--data-root", str(copa.parents[1]))
     lines = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
     assert status == 0
     assert lines["copa"] == ["400", MISSING, "100", "whole"]
@@ -102,41 +95,41 @@ def test_data_at_hand_is_listed_and_what_is_absent_is_no_problem(capsys, copa):
     assert "problem" not in out
 
 
-def test_a_smaller_copy_is_shown_as_such(capsys, copa):
+def test_a_smaller_copy_is_shown_as_such(copa):
     rows = json.loads((copa / "train.json").read_text())
     (copa / "train.json").write_text(json.dumps(rows[:90]))
-    status, out, _ = amlora(capsys, "doctor", "--data", "--data-root", str(copa.parents[1]))
+    status, out, _ = amlora("doctor", "--data", "--data-root", str(copa.parents[1]))
     assert status == 0
     assert f"copa     90 of 400  {MISSING}    100   smaller\n" in out
 
 
-def test_each_problem_is_a_line_and_the_status_is_1(capsys, copa):
+def test_each_problem_is_a_line_and_the_status_is_1(copa):
     rows = json.loads((copa / "train.json").read_text())
     (copa / "test.json").write_text(json.dumps([rows[0], {"sentence": "new", "label": "C"}]))
     root = str(copa.parents[1])
-    status, out, _ = amlora(capsys, "doctor", "--data", "--data-root", root)
+    status, out, _ = amlora("doctor", "--data", "--data-root", root)
     problems = [line for line in out.splitlines() if line.startswith("problem: ")]
     assert (status, len(problems)) == (1, 2)
     assert problems[0].startswith(f"problem: {copa}/test.json: line 1, item 2: label 'C'")
     assert problems[1] == f"problem: {copa}: 1 of 2 test texts are in train as well."
-    status, out, _ = amlora(capsys, "doctor", "--data", "--data-root", root, "--json")
+    status, out, _ = amlora("doctor", "--data", "--data-root", root, "--json")
     assert status == 1
     assert [f"problem: {text}" for text in json.loads(out)["problems"]] == problems
 
 
-def test_a_folder_without_any_task_is_a_problem(capsys, tmp_path):
-    status, out, _ = amlora(capsys, "doctor", "--data", "--data-root", str(tmp_path))
+def test_a_folder_without_any_task_is_a_problem(tmp_path):
+    status, out, _ = amlora("doctor", "--data", "--data-root", str(tmp_path))
     assert status == 1
     assert f"problem: {tmp_path}: none of the 15 tasks is there; the reference layout" in out
 
 
-def test_without_a_folder_the_hubs_cache_is_looked_at(capsys, tmp_path, monkeypatch):
+def test_without_a_folder_the_hubs_cache_is_looked_at(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     entry = catalogue.entries()["cb"]
     kept = tmp_path / "datasets--aps--super_glue" / "snapshots" / entry.hub.revision / "cb"
     kept.mkdir(parents=True)
     (kept / "train-00000-of-00001.parquet").write_bytes(b"")
-    status, out, _ = amlora(capsys, "doctor", "--data", "--json")
+    status, out, _ = amlora("doctor", "--data", "--json")
     facts = json.loads(out)
     assert (status, facts["problems"], facts["data_root"]) == (0, [], None)
     assert [task["task"] for task in facts["tasks"] if task["there"]] == ["cb"]

@@ -3,7 +3,6 @@
 A case is a [method] table. Methods that can train one LoRA in place of all weights have two.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from amlora.experiment.config import RunSettings, settings_from
 from amlora.experiment.run import run
 from amlora.methods import METHODS, method_class
 from amlora.methods.parts.trainable import TrainableSettings
+from small_run import TELLING, write_telling_tasks
 
-WORDS = {"feel": {"good": "Good", "bad": "Bad"}, "topic": {"team": "Sports", "market": "Business"}}
 SIZES = {"train": 16, "dev": 4, "test": 8}
 
 SMALLER: dict[str, dict[str, Any]] = {
@@ -46,17 +45,7 @@ LEARNING: dict[str, tuple[float, int]] = {
 @pytest.fixture(scope="session")
 def task_files(tmp_path_factory) -> Path:
     """Two tasks whose label is told by one word."""
-    root = tmp_path_factory.mktemp("tasks")
-    for task, words in WORDS.items():
-        (root / task).mkdir()
-        for split, count in SIZES.items():
-            rows = []
-            for i in range(count):
-                word, label = list(words.items())[i % 2]
-                rows.append({"text": f"{split} {i // 2} is {word}", "label": label})
-            lines = "".join(json.dumps(row) + "\n" for row in rows)
-            (root / task / f"{split}.jsonl").write_text(lines)
-    return root
+    return write_telling_tasks(tmp_path_factory.mktemp("tasks"), SIZES)
 
 
 @pytest.fixture(scope="session", params=sorted(CASES))
@@ -78,7 +67,7 @@ def whole(settings, tmp_path_factory) -> Path:
 
 
 def tiny_settings(
-    model: Path, tasks: Path, case: str, *, names: Sequence[str] = tuple(WORDS)
+    model: Path, tasks: Path, case: str, *, names: Sequence[str] = tuple(TELLING)
 ) -> RunSettings:
     """Make settings for the tiny tasks, which may be called something else than their folders."""
     lr, _ = LEARNING.get(case, USUAL)
@@ -91,7 +80,7 @@ def tiny_settings(
                 "data_root": str(tasks),
                 "tasks": [
                     {"name": name, "source": source, "instruction": "What is it?"}
-                    for name, source in zip(names, WORDS, strict=True)
+                    for name, source in zip(names, TELLING, strict=True)
                 ],
             },
             "train": {"steps": 4, "batch": 4, "lr": lr, "checkpoint_every": 2},

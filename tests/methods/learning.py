@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+import pytest
 import torch
 from accelerate import Accelerator
 from torch import Tensor
@@ -15,6 +17,7 @@ from amlora.methods.base import Method, Stage
 from trained import load_base
 
 STEPS = 4
+Learner = TypeVar("Learner", bound=Method)
 
 
 def rows(task: str, first: int, answer: int, count: int = 8) -> list[Row]:
@@ -85,3 +88,24 @@ def stop_after(steps: int) -> Callable[[Progress, dict[str, float]], None]:
             raise Stopped
 
     return done
+
+
+def whole_and_resumed(make: Callable[[], Learner]) -> tuple[Learner, Learner]:
+    """Learn the first two stages at a stretch, and with a stop within the second.
+
+    Returns:
+        A method that was never stopped, and one that went on from the state of a third.
+    """
+    whole, cut, other = make(), make(), make()
+    for method in (whole, cut):
+        learn(method, STAGES[0])
+        method.begin(STAGES[1])
+    train(whole, STAGES[1])
+    progress = Progress()
+    with pytest.raises(Stopped):
+        train(cut, STAGES[1], progress=progress, done=stop_after(2))
+    other.resume(cut.state(), STAGES[1])
+    train(other, STAGES[1], progress=progress)
+    for method in (whole, other):
+        method.end(STAGES[1])
+    return whole, other

@@ -9,8 +9,7 @@ import torch
 from amlora.engine.batch import collate, target_logits
 from amlora.engine.encode import Row
 from amlora.methods.parts.distil import divergence, drift, only, with_vectors
-from amlora.methods.parts.prompts import add_prompts, behind
-from trained import load_base
+from amlora.methods.parts.prompts import behind
 
 ROWS = [
     Row("one", "0", (5, 40, 60), (90, 91, 2), "x"),
@@ -20,13 +19,9 @@ ROWS = [
 
 
 @pytest.fixture
-def prompted(any_folder):
+def prompted(soft):
     """A model with three soft vectors, a batch that it reads behind them, and its logits."""
-    backbone = load_base(any_folder)
-    embedding = add_prompts(backbone)
-    vectors = torch.randn(3, 48, generator=torch.Generator().manual_seed(0))
-    embedding.vectors = lambda: vectors
-    ids = range(embedding.first, embedding.first + 3)
+    backbone, embedding, vectors, ids = soft
     batch = collate(behind(ROWS, ids), backbone, share=1 / 6)
     with torch.no_grad():
         return backbone, embedding, vectors, batch, target_logits(backbone, batch).float()

@@ -7,10 +7,9 @@ from torch.nn import functional as F
 
 from amlora.engine.batch import collate, micro_batches
 from amlora.engine.encode import Row
-from amlora.engine.train import Progress
 from amlora.methods.base import Stage
 from amlora.methods.l2p import L2P, L2PSettings, nearest_prompts
-from methods.learning import STAGES, Stopped, answers, learn, stop_after, train
+from methods.learning import STAGES, answers, learn, train, whole_and_resumed
 from trained import load_base
 
 POOL, LENGTH, TOP = 4, 2, 2
@@ -272,19 +271,7 @@ def test_queries_that_scoring_kept_serve_training(any_folder):
 
 @pytest.mark.parametrize("options", [{}, {"balance": True, "query": "hidden"}])
 def test_a_stage_that_goes_on_from_its_state_ends_the_same_bit_for_bit(any_folder, options):
-    whole, cut, other = (make(any_folder, **options) for _ in range(3))
-    for method in (whole, cut):
-        learn(method, STAGES[0])
-        method.begin(STAGES[1])
-    train(whole, STAGES[1])
-    progress = Progress()
-    with pytest.raises(Stopped):
-        train(cut, STAGES[1], progress=progress, done=stop_after(2))
-    state = cut.state()
-    other.resume(state, STAGES[1])
-    train(other, STAGES[1], progress=progress)
-    for method in (whole, other):
-        method.end(STAGES[1])
+    whole, other = whole_and_resumed(lambda: make(any_folder, **options))
     assert whole.earlier == other.earlier and sum(whole.earlier) == 2 * 4 * 4 * TOP
     learn(whole, STAGES[2])
     learn(other, STAGES[2])

@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from amlora.engine.train import Progress
 from amlora.methods.prog_prompt import ProgPrompt, ProgPromptSettings
-from methods.learning import STAGES, Stopped, answers, learn, stop_after, train
+from methods.learning import STAGES, answers, learn, train, whole_and_resumed
 from trained import load_base
 
 LENGTH = 3
@@ -142,18 +141,8 @@ def test_the_network_has_800_units_unless_told(llama_folder):
 
 @pytest.mark.parametrize("options", [{}, {"reparameterise": True, "bottleneck": 16}])
 def test_a_stage_that_goes_on_from_its_state_ends_the_same_bit_for_bit(any_folder, options):
-    whole, cut, other = (make(any_folder, **options) for _ in range(3))
-    for method in (whole, cut):
-        learn(method, STAGES[0])
-        method.begin(STAGES[1])
-    train(whole, STAGES[1])
-    progress = Progress()
-    with pytest.raises(Stopped):
-        train(cut, STAGES[1], progress=progress, done=stop_after(2))
-    other.resume(cut.state(), STAGES[1])
-    train(other, STAGES[1], progress=progress)
+    whole, other = whole_and_resumed(lambda: make(any_folder, **options))
     for method in (whole, other):
-        method.end(STAGES[1])
         learn(method, STAGES[2])
     for stage in STAGES:
         assert torch.equal(answers(whole, stage), answers(other, stage))

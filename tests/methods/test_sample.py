@@ -4,22 +4,16 @@ import pytest
 import torch
 
 from amlora.engine.generate import generate_ids, inference
-from amlora.methods.parts.prompts import add_prompts
 from amlora.methods.parts.sample import RepetitionPenalty, sample
-from trained import load_base
 
 PROMPTS = [(5, 40, 60), (5, 41), (5, 42, 61, 62)]
 
 
 @pytest.fixture
-def prompted(any_folder):
+def prompted(soft):
     """A model with three soft vectors, and prompts that end with them."""
-    backbone = load_base(any_folder)
-    embedding = add_prompts(backbone)
-    vectors = torch.randn(3, 48, generator=torch.Generator().manual_seed(0))
-    embedding.vectors = lambda: vectors
-    soft = range(embedding.first, embedding.first + 3)
-    return backbone, [(*prompt, *soft) for prompt in PROMPTS]
+    backbone, _, _, ids = soft
+    return backbone, [(*prompt, *ids) for prompt in PROMPTS]
 
 
 def texts(prompted, *, top_k: int = 50, penalty: float = 1.2, seed: int = 0) -> list[list[int]]:

@@ -6,16 +6,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from amlora.experiment.config import RunSettings, settings_from, to_toml
+from small_run import TELLING, write_telling_tasks
 
 AMLORA = (sys.executable, "-c", "from amlora.cli.main import main; main()")
-WORDS = {"feel": {"good": "Good", "bad": "Bad"}, "topic": {"team": "Sports", "market": "Business"}}
 SIZES = {"train": 16, "dev": 4, "test": 20}
 RATES = {("llama", "am_lora"): 1e-2, ("llama", "seq_ft"): 1e-3}
 RATES |= {("t5", "am_lora"): 6e-3, ("t5", "seq_ft"): 5e-4}
@@ -49,9 +49,14 @@ def started(command: Sequence[str], **more: str) -> Iterator[subprocess.Popen[st
                 process.terminate()
 
 
+def launched(processes: int, *words: object) -> AbstractContextManager[subprocess.Popen[str]]:
+    """Start `amlora` on some processes by accelerate."""
+    return started([*launcher(processes), *AMLORA, *map(str, words)])
+
+
 def launch(processes: int, *words: object) -> tuple[int, str, str]:
     """Run `amlora` on some processes by accelerate; return status, output and errors."""
-    with started([*launcher(processes), *AMLORA, *map(str, words)]) as process:
+    with launched(processes, *words) as process:
         out, err = process.communicate(timeout=SECONDS)
     return process.returncode, out, err
 
@@ -88,11 +93,6 @@ def read(folder: Path, name: str) -> dict[str, Any]:
     return json.loads((folder / name).read_text())
 
 
-def bits(folder: Path) -> dict[str, bytes]:
-    """Return the deterministic files of a finished run."""
-    return {name: (folder / name).read_bytes() for name in ("record.json", "rows.jsonl")}
-
-
 def losses(record: dict[str, Any]) -> list[float]:
     """Return the mean losses of the tenths of all stages."""
     return [loss for stage in record["stages"] for loss in stage["losses"]]
@@ -101,17 +101,7 @@ def losses(record: dict[str, Any]) -> list[float]:
 @pytest.fixture(scope="session")
 def task_files(tmp_path_factory) -> Path:
     """Two tasks whose label is told by one word."""
-    root = tmp_path_factory.mktemp("tasks")
-    for task, words in WORDS.items():
-        (root / task).mkdir()
-        for split, count in SIZES.items():
-            rows = [
-                {"text": f"{split} {i // 2} is {word}", "label": label}
-                for i, (word, label) in enumerate(list(words.items()) * (count // 2))
-            ]
-            lines = "".join(json.dumps(row) + "\n" for row in rows)
-            (root / task / f"{split}.jsonl").write_text(lines)
-    return root
+    return write_telling_tasks(tmp_path_factory.mktemp("tasks"), SIZES)
 
 
 def make_settings(model: Path, tasks: Path, method: str, **train: object) -> RunSettings:
@@ -119,7 +109,7 @@ def make_settings(model: Path, tasks: Path, method: str, **train: object) -> Run
     family = "llama" if model.name.startswith("llama") else "t5"
     lora = {"lora": {"dropout": 0.0}} if method == "am_lora" else {}
     rate = RATES[family, method]
-    named = [{"name": name, "source": name, "instruction": "What is it?"} for name in WORDS]
+    named = [{"name": name, "source": name, "instruction": "What is it?"} for name in TELLING]
     return settings_from(
         {
             "name": "many",

@@ -7,18 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from killed import bits
 from processes.conftest import (
-    AMLORA,
-    bits,
     by_hand,
     ended,
     launch,
-    launcher,
+    launched,
     losses,
     make_settings,
     ours,
     read,
-    started,
     write,
 )
 
@@ -54,8 +52,7 @@ def wait_for(process: subprocess.Popen[str], text: str) -> None:
 
 def stopped(config: Path, runs: Path, number: signal.Signals) -> str:
     """Launch the run on two processes, send the launcher's group a signal; return its errors."""
-    command = [*launcher(2), *AMLORA, "run", str(config), "--runs", str(runs), "-v"]
-    with started(command) as process:
+    with launched(2, "run", config, "--runs", runs, "-v") as process:
         wait_for(process, STEP)
         os.killpg(process.pid, number)
         _, err = process.communicate(timeout=60)

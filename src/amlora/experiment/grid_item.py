@@ -151,7 +151,7 @@ class Bench:
         worker, cell = item.worker, item.cell
         assert worker is not None and cell is not None
         status = worker.status()  # before its last words are read
-        worker.read()
+        worker.output.read()
         if status is None:
             return
         worker.close()
@@ -164,7 +164,7 @@ class Bench:
         before = self.known.pop(cell.id, None)
         try:
             if status != DONE:
-                self.note_end(cell.id, status, worker.said, before)
+                self.note_end(cell.id, status, worker.output.said, before)
             if not self.look(item) and status == DONE:
                 item.end("failed", reason="its data or its method changed while the grid ran.")
         except (InputError, OSError) as error:

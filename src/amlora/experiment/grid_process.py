@@ -15,18 +15,8 @@ PIECE = 65536  # bytes read at a time
 class Worker(Protocol):
     """The process of a cell."""
 
-    @property
-    def fraction(self) -> float:
-        """How much of the training is done, 0..1; `read` brings it up to date."""
-        ...
-
-    @property
-    def said(self) -> str:
-        """The end of what it wrote to standard error."""
-        ...
-
-    def read(self) -> None:
-        """Take what the process wrote; never waits."""
+    output: "Output"
+    """What it writes."""
 
     def status(self) -> int | None:
         """Return the exit status, minus the signal's number where one ended it; None: at work."""
@@ -57,20 +47,6 @@ class Process:
         assert self.popen.stdout and self.popen.stderr
         self.output = Output(self.popen.stdout.fileno(), self.popen.stderr.fileno())
 
-    @property
-    def fraction(self) -> float:
-        """How much of the training is done."""
-        return self.output.fraction
-
-    @property
-    def said(self) -> str:
-        """The end of standard error."""
-        return self.output.said
-
-    def read(self) -> None:
-        """Take what the process wrote."""
-        self.output.read()
-
     def status(self) -> int | None:
         """Return how it ended, if it has."""
         return self.popen.poll()
@@ -87,7 +63,12 @@ class Process:
 
 
 class Output:
-    """What a worker writes to two pipes: how far it is, and what went wrong."""
+    """What a worker writes to two pipes: how far it is, and what went wrong.
+
+    Attributes:
+        fraction: how much of the training is done, 0..1, when `read` was last called.
+        said: the end of what it wrote to standard error.
+    """
 
     def __init__(self, progress: int, errors: int) -> None:
         self.progress, self.errors = progress, errors
@@ -96,7 +77,7 @@ class Output:
         self.fraction, self.said, self.half = 0.0, "", ""
 
     def read(self) -> None:
-        """Take all that is there."""
+        """Take all that is there; never waits."""
         *lines, self.half = (self.half + taken(self.progress)).split("\n")
         for line in lines:
             try:
