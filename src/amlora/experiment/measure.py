@@ -38,7 +38,10 @@ def measured(so_far: Mapping[str, Any], accelerator: Accelerator) -> dict[str, A
         "tokens": {"trained": tokens},
         "tokens_per_second": tokens / seconds["train"],
         "scored_rows_per_second": so_far["scored_rows"] / seconds["evaluate"],
-        "prefill_rows_per_second": so_far["scored_rows"] / so_far["prefill_seconds"],
+        # None for a run whose evaluations were all done by a version that did not time this.
+        "prefill_rows_per_second": (
+            so_far["scored_rows"] / so_far["prefill_seconds"] if so_far["prefill_seconds"] else None
+        ),
         "peak_memory_bytes": peak_memory(accelerator.device),
         "environments": so_far["environments"],
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
