@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from amlora.report.choices import FullCandidate, FullChoice
+from amlora.report.choices import Candidate, Choice
 from amlora.report.known import Known
 from amlora.report.methods_table import Facts
 
@@ -29,7 +29,7 @@ KNOWN = Known(
     orders=ORDERS,
     protocols={"clean": {"stream.form": "full", "train.epochs": 1.0}},
     choices=[
-        FullChoice(
+        Choice(
             label="am_lora",
             method="am_lora",
             rate=1e-3,
@@ -40,9 +40,9 @@ KNOWN = Known(
             task="dbpedia",
             order=order,
             candidates=(
-                FullCandidate(rate=1e-4, run="select-one", score=0.5, loss=0.75),
-                FullCandidate(rate=1e-3, run="select-two", score=0.625, loss=0.25),
-                FullCandidate(rate=1.0, problem="the loss is not a number"),
+                Candidate(rate=1e-4, run="select-one", score=0.5, loss=0.75),
+                Candidate(rate=1e-3, run="select-two", score=0.625, loss=0.25),
+                Candidate(rate=1.0, problem="the loss is not a number"),
             ),
         )
         for order in ORDERS

@@ -12,17 +12,10 @@ import pytest
 from amlora import files
 from amlora.errors import InputError
 from amlora.evaluate.statistics import paired_bootstrap, seed_interval
+from amlora.report.choices import Candidate, Choice, read_choices
 from amlora.report.format import MINUS
 from amlora.report.methods_render import HEADINGS, render
-from amlora.report.methods_table import (
-    Candidate,
-    Choice,
-    Facts,
-    Figure,
-    MethodsTable,
-    methods_tables,
-    read_choices,
-)
+from amlora.report.methods_table import Facts, Figure, MethodsTable, methods_tables
 from amlora.report.read import read_run
 
 from .conftest import AM_LORA, JOINT, SIN_LORA, MakeRun, record_of
@@ -180,6 +173,8 @@ def test_what_needs_a_task_id_or_examples_is_marked(make_run: MakeRun):
 def choice(**changed: Any) -> dict[str, Any]:
     return {
         "grid": "g",
+        "rule": "the highest score on dev rows",
+        "task": "first",
         "label": "am_lora",
         "method": "am_lora",
         "rate": 1e-3,
@@ -230,7 +225,10 @@ def three(make_run: MakeRun) -> MethodsTable:
         rate=1e-3,
         task_digest="d1" * 32,
         model="f0" * 32,
-        candidates=(Candidate(1e-3), Candidate(1e-2)),
+        candidates=(Candidate(rate=1e-3), Candidate(rate=1e-2)),
+        grid="g",
+        rule="the highest score on dev rows",
+        task="first",
     )
     return table_of(
         make_run,

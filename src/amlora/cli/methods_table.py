@@ -24,8 +24,9 @@ def methods_table(wanted: Sequence[str], runs: Path, form: "Format", grid: str |
     Raises:
         InputError: no run to show, an altered one, or several seeds of a line and no scipy.
     """
+    from amlora.report.choices import read_choices
     from amlora.report.methods_render import render
-    from amlora.report.methods_table import methods_tables, read_choices
+    from amlora.report.methods_table import methods_tables
 
     scored, labels, notes = scored_runs(wanted, runs, grid)
     stores = {run.folder.parent: None for run in scored}

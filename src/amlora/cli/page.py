@@ -28,7 +28,7 @@ def page(wanted: Sequence[str], folders: Sequence[Path], against: str | None = N
     from amlora.streams import catalogue
 
     try:
-        from amlora.report.choices import read_full_choices
+        from amlora.report.choices import read_choices
         from amlora.report.known import Known
         from amlora.report.page import build_page
     except ModuleNotFoundError as error:
@@ -40,7 +40,7 @@ def page(wanted: Sequence[str], folders: Sequence[Path], against: str | None = N
     printed = {method.name for table in published().values() for method in table.methods}
     known = Known(
         facts=facts_of(methods | printed),
-        choices=[choice for store in stores for choice in read_full_choices(store)],
+        choices=[choice for store in stores for choice in read_choices(store)],
         orders=catalogue.orders(),
         protocols=protocols(),
         against=against,

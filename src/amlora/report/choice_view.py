@@ -6,7 +6,7 @@ Runs scored on dev rows serve that choice, so they stand here and not among the 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from amlora.report.choices import FullChoice
+from amlora.report.choices import Choice
 from amlora.report.format import MISSING, percent
 from amlora.report.lines import line_key
 from amlora.report.methods_table import learning_rate
@@ -39,7 +39,7 @@ class ChoiceView:
     """How many runs were scored on dev rows."""
 
 
-def choice_view(choices: Sequence[FullChoice], trials: Sequence[Run]) -> ChoiceView | None:
+def choice_view(choices: Sequence[Choice], trials: Sequence[Run]) -> ChoiceView | None:
     """Return the choices, and runs scored on dev rows that no choice names; None without either.
 
     Args:
@@ -61,7 +61,7 @@ def choice_view(choices: Sequence[FullChoice], trials: Sequence[Run]) -> ChoiceV
     )
 
 
-def candidate_rows(choice: FullChoice) -> list[CandidateRow]:
+def candidate_rows(choice: Choice) -> list[CandidateRow]:
     """Return a choice's candidates in the order in which they were tried."""
     line = choice.label if choice.label == choice.method else f"{choice.label} ({choice.method})"
     if choice.order:

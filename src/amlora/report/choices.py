@@ -6,12 +6,12 @@ import msgspec
 
 from amlora import files
 from amlora.errors import InputError
-from amlora.report.methods_table import Candidate, Choice
 
 
-class FullCandidate(Candidate, frozen=True, kw_only=True):
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A rate that was tried, and its run."""
 
+    rate: float
     run: str = ""
     """The run's folder; "" where it diverged."""
     score: float | None = None
@@ -22,27 +22,32 @@ class FullCandidate(Candidate, frozen=True, kw_only=True):
     """How it diverged."""
 
 
-class FullChoice(Choice, frozen=True, kw_only=True):
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """A choice with its grounds."""
 
+    label: str
+    method: str
+    rate: float
+    task_digest: str
+    model: str
+    candidates: tuple[Candidate, ...]
     grid: str
     rule: str
     task: str
     """The first task, which alone was learned."""
     order: str = ""
-    candidates: tuple[FullCandidate, ...]
 
 
-def read_full_choices(store: Path) -> list[FullChoice]:
+def read_choices(store: Path) -> list[Choice]:
     """Read the choices of all grids of a store, by name.
 
     Raises:
         InputError: one is altered, or is no choice.
     """
-    found: list[FullChoice] = []
+    found: list[Choice] = []
     for path in sorted(store.glob("grids/*/choices/*.json")):
         try:
-            found.append(msgspec.convert(files.read_sealed(path), FullChoice))
+            found.append(msgspec.convert(files.read_sealed(path), Choice))
         except msgspec.ValidationError as error:
             raise InputError(f"{path}: {' '.join(str(error).split())}.") from None
     return found

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from amlora.report.choices import FullChoice
+from amlora.report.choices import Choice
 from amlora.report.methods_table import Facts
 
 
@@ -14,7 +14,7 @@ class Known:
 
     facts: Mapping[str, Facts] = field(default_factory=dict[str, Facts])
     """What methods need, by their names."""
-    choices: Sequence[FullChoice] = ()
+    choices: Sequence[Choice] = ()
     """Of learning rates."""
     orders: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     """Tasks of the paper's orders, by their numbers."""

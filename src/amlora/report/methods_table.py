@@ -11,10 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from amlora import files
-from amlora.errors import InputError
 from amlora.evaluate.metrics import mean_or_none
 from amlora.evaluate.statistics import Interval, mean_sd
+from amlora.report.choices import Choice
 from amlora.report.intervals import Over, average_interval
 from amlora.report.lines import MethodRuns, comparable
 from amlora.report.read import Run
@@ -27,23 +26,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     needs_task_id: bool
     stores_examples: bool
-
-
-class Candidate(msgspec.Struct, frozen=True):
-    """A rate that was tried."""
-
-    rate: float
-
-
-class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """A choice of a learning rate, as a grid keeps it in the store."""
-
-    label: str
-    method: str
-    rate: float
-    task_digest: str
-    model: str
-    candidates: tuple[Candidate, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +74,6 @@ class MethodsTable:
     tasks: tuple[str, ...]
     stream_digest: str
     lines: tuple[MethodLine, ...]
-
-
-def read_choices(store: Path) -> list[Choice]:
-    """Read the choices of all grids of a store, by name.
-
-    Raises:
-        InputError: one is altered.
-    """
-    found: list[Choice] = []
-    for path in sorted(store.glob("grids/*/choices/*.json")):
-        try:
-            found.append(msgspec.convert(files.read_sealed(path), Choice))
-        except msgspec.ValidationError as error:
-            raise InputError(f"{path}: {' '.join(str(error).split())}.") from None
-    return found
 
 
 def methods_tables(
