@@ -21,6 +21,7 @@ WORDS = {  # what a task trains, and what is stored for answers; of other packag
     "lfpt5": ("one prompt", "the same, once"),
     "mean_lora": ("a LoRA per task", "every task's LoRA"),
     "mtl": ("all weights, or one LoRA", "the same, once"),
+    "n_lora": ("a LoRA per task", "every task's LoRA"),
     "o_lora": ("a LoRA per task", "every task's LoRA"),
     "per_task_ft": ("all weights, or one LoRA", "the same for every task"),
     "prog_prompt": ("a prompt per task", "every task's prompt"),

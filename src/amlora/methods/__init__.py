@@ -17,6 +17,7 @@ METHODS: dict[str, str] = {
     "lfpt5": "amlora.methods.lfpt5:LFPT5",
     "mean_lora": "amlora.methods.mean_lora:MeanLoRA",
     "mtl": "amlora.methods.mtl:MTL",
+    "n_lora": "amlora.methods.n_lora:NLoRA",
     "o_lora": "amlora.methods.o_lora:OLoRA",
     "per_task_ft": "amlora.methods.per_task_ft:PerTaskFT",
     "prog_prompt": "amlora.methods.prog_prompt:ProgPrompt",

@@ -1,0 +1,86 @@
+"""N-LoRA: a new LoRA per task, kept sparse so that it collides less with the others (Yang 2024).
+
+All LoRAs are summed as in IncLoRA. While one is learned, the L1 norm of its update of the weights,
+B A, is added to the loss (arXiv 2410.10179): two sparse updates seldom change the same weight.
+"""
+
+from typing import Any, cast
+
+import msgspec
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from amlora.engine.backbone import Backbone
+from amlora.methods.base import Stage, Terms
+from amlora.methods.lora import LoRAMethod, LoRASettings
+from amlora.methods.parts.per_task import PerTask, check_values, number_of
+
+
+class NLoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The LoRAs and the weight of the term."""
+
+    lora: LoRASettings = LoRASettings()
+    strength: PerTask = 1e-5
+    """lambda: times the L1 norm of the new LoRA's updates, one number or one per task. Ours: the
+    authors' values, 0.4 to 1.8 by task order, were tuned with other learning rates and clipping."""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_values("strength", self.strength)
+
+
+class NLoRA(LoRAMethod):
+    """Learn each task by changing few weights."""
+
+    combine = "sum"
+    Settings = NLoRASettings
+    per_task = ("strength",)
+
+    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
+        self.options = cast(NLoRASettings, settings)
+        self.strength = 0.0  # of the current stage
+        super().__init__(backbone, settings, seed=seed, lora=self.options.lora)
+
+    def before_step(self, stage: Stage, step: int) -> None:
+        """Set this stage's lambda."""
+        self.strength = number_of(self.options.strength, stage.index)
+
+    def penalty(self) -> Terms:
+        """Return the L1 norm over all adapted layers, unless its weight is 0."""
+        if not self.strength:
+            return {}
+        tails = [layer.bank.tails() for layer in self.mixture.layers.values()]
+        norms = torch.stack([size(a, b) for a, b, _ in tails])
+        return {"sparsity": self.strength * norms.sum()}
+
+
+class Size(torch.autograd.Function):
+    """The sum of |B A|'s entries. D_out x D_in numbers a layer are not kept for the backward pass.
+
+    The gradients, of the size of a LoRA, are computed with the value.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        """Shapes: a (R, D_in), b (R, D_out)."""
+        update = b.T @ a
+        sign = update.sign()
+        ctx.save_for_backward(b @ sign, a @ sign.T)
+        return update.abs_().sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, share: Tensor) -> tuple[Tensor, Tensor]:
+        d_a, d_b = ctx.saved_tensors
+        return d_a * share, d_b * share
+
+
+def size(a: Tensor, b: Tensor) -> Tensor:
+    """Return the L1 norm of the update B A, without its scale alpha / rank.
+
+    Args:
+        a: (R, D_in).
+        b: (R, D_out), B's columns as rows.
+    """
+    return cast(Tensor, Size.apply(a, b))

@@ -1,0 +1,113 @@
+"""N-LoRA's term is the L1 norm of the newest LoRA's update, and it makes updates sparse."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from amlora.methods.lora import LoRASettings
+from amlora.methods.n_lora import NLoRA, NLoRASettings, size
+from methods.learning import STAGES, answers, learn, make, train
+from trained import load_base
+
+
+def n_lora(folder, **options) -> NLoRA:
+    return NLoRA(load_base(folder), NLoRASettings(**options), seed=0)
+
+
+def grown(folder, **options) -> NLoRA:
+    """Return a method in its second stage, all LoRAs random, before the first step."""
+    method = n_lora(folder, **options)
+    torch.manual_seed(3)
+    for stage in STAGES[:2]:
+        method.begin(stage)
+        for layer in method.mixture.layers.values():
+            layer.bank.b[layer.bank.rows(stage.index)] = torch.randn(8, layer.bank.b.shape[1])
+    method.before_step(STAGES[1], 0)
+    return method
+
+
+def newest(method: NLoRA) -> list[tuple[Tensor, Tensor]]:
+    """Return A (R, D_in) and B (R, D_out) of the newest LoRA, layer by layer, in float64."""
+    banks = [layer.bank for layer in method.mixture.layers.values()]
+    rows = [bank.rows(len(bank) - 1) for bank in banks]
+    return [(bank.a[r].double(), bank.b[r].double()) for bank, r in zip(banks, rows, strict=True)]
+
+
+def test_the_norm_of_a_small_product_by_hand():
+    a = torch.tensor([[1.0, -2.0], [0.0, 1.0]])  # R = 2, D_in = 2
+    b = torch.tensor([[1.0, 0.0, 2.0], [3.0, 0.0, -1.0]])  # R = 2, D_out = 3
+    # B A = [[1, 1], [0, 0], [2, -5]]
+    assert size(a, b).item() == 9
+
+
+def test_the_term_is_a_literal_sum_over_the_weights_that_the_newest_lora_changes(any_folder):
+    method = grown(any_folder, strength=0.25)
+    expected = 0.0
+    for a, b in newest(method):
+        expected += sum(float((b[:, i] @ a).abs().sum()) for i in range(b.shape[1]))
+    found = method.penalty()
+    assert list(found) == ["sparsity"]
+    assert found["sparsity"].item() == pytest.approx(0.25 * expected, rel=1e-5)
+
+
+def test_the_gradients_are_those_of_the_plain_formula():
+    torch.manual_seed(0)
+    a, b = (torch.randn(3, width, dtype=torch.float64, requires_grad=True) for width in (5, 4))
+    ours = torch.autograd.grad(3 * size(a, b), (a, b))
+    plain = torch.autograd.grad(3 * (b.T @ a).abs().sum(), (a, b))
+    torch.testing.assert_close(ours, plain)
+
+
+def test_the_terms_gradient_reaches_the_newest_lora_alone(any_folder):
+    method = grown(any_folder)
+    method.penalty()["sparsity"].backward()
+    reached = {n for n, w in method.backbone.model.named_parameters() if w.grad is not None}
+    assert len(reached) == 2 * len(method.mixture.layers)
+    assert all(name.endswith(("a_tail", "b_tail")) for name in reached)
+
+
+def test_every_stage_has_the_term_also_the_first(any_folder):
+    method = n_lora(any_folder)
+    for stage in STAGES[:2]:
+        assert list(learn(method, stage)) == ["task", "sparsity"]
+
+
+def test_each_task_has_its_own_weight_if_they_are_listed(llama_folder):
+    method = n_lora(llama_folder, strength=(0.0, 0.1, 0.0))
+    assert list(learn(method, STAGES[0])) == ["task"]
+    assert list(learn(method, STAGES[1])) == ["task", "sparsity"]
+    assert list(learn(method, STAGES[2])) == ["task"]
+
+
+def test_without_the_term_it_is_inc_lora(any_folder):
+    ours, theirs = n_lora(any_folder, strength=0), make(any_folder, "inc_lora")
+    for stage in STAGES[:2]:
+        learn(ours, stage)
+        learn(theirs, stage)
+    assert torch.equal(answers(ours, STAGES[0]), answers(theirs, STAGES[0]))
+
+
+def test_the_term_is_counted_once_per_step_whatever_the_micro_batches(llama_folder):
+    found = []
+    for micro_batch in (4, 1):
+        method = n_lora(llama_folder, lora=LoRASettings(dropout=0))
+        method.begin(STAGES[0])
+        found.append(train(method, STAGES[0], micro_batch=micro_batch)["sparsity"])
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
+
+
+def test_a_stronger_term_leaves_a_smaller_update(any_folder):
+    left = {}
+    for strength in (0.0, 1e-2):
+        method = n_lora(any_folder, strength=strength)
+        learn(method, dataclasses.replace(STAGES[0], steps=20))
+        left[strength] = sum(float((b.T @ a).abs().sum()) for a, b in newest(method))
+    assert left[1e-2] < 0.5 * left[0.0]
+
+
+@pytest.mark.parametrize("strength", [-1.0, float("inf"), (0.1, float("nan"))])
+def test_a_wrong_strength_is_refused(strength):
+    with pytest.raises(ValueError, match="strength must be at least 0"):
+        NLoRASettings(strength=strength)
