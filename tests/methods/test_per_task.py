@@ -28,7 +28,7 @@ def test_the_settings_that_may_be_lists_are_known():
 
 @pytest.mark.parametrize(("name", "key"), PER_TASK)
 def test_a_list_of_the_wrong_length_is_refused(llama_folder, task_settings, name, key):
-    settings = task_settings(llama_folder, {"name": name, key: [0.0, 0.1, 0.2]})
+    settings = task_settings(llama_folder, {"name": name, key: [0.1, 0.2, 0.3]})
     with pytest.raises(InputError, match=rf"has 2 tasks but method\.{key} has 3 values"):
         prepare(settings)
-    prepare(task_settings(llama_folder, {"name": name, key: [0.0, 0.1]}))
+    prepare(task_settings(llama_folder, {"name": name, key: [0.1, 0.2]}))

@@ -17,6 +17,7 @@ WORDS = {  # what a task trains, and what is stored for answers; of other packag
     "am_lora": ("a LoRA per task, all selectors", "every task's LoRA and selector"),
     "ewc": ("all weights, or one LoRA", "the same, once"),
     "inc_lora": ("a LoRA per task", "every task's LoRA"),
+    "inf_lora": ("B of a LoRA per task", "every task's LoRA, and the subspaces of old inputs"),
     "l2p": ("prompt pool and keys", "the same, once"),
     "lfpt5": ("one prompt", "the same, once"),
     "mean_lora": ("a LoRA per task", "every task's LoRA"),

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from amlora.engine.backbone import Backbone
-from amlora.engine.batch import IGNORED, collate
+from amlora.engine.batch import collate, token_masks
 from amlora.engine.encode import Row
 from amlora.mixture.inject import input_side
 from amlora.mixture.mixture import Mixture
@@ -54,11 +54,7 @@ def attention(
         with mixture.recording(sides) as recorder:
             for i in range(0, len(chosen), batch):
                 made = collate(chosen[i : i + batch], backbone, share=1.0)
-                mask = made.inputs["attention_mask"]
-                if backbone.family == "encoder-decoder":
-                    recorder.masks = {"encoder": mask, "decoder": made.labels != IGNORED}
-                else:
-                    recorder.masks = {"decoder": mask}
+                recorder.masks = token_masks(backbone, made)
                 with backbone.arithmetic():
                     backbone.model(**made.inputs, use_cache=False)
         # A layer that no text passes through, as in a vision tower, has no tally.

@@ -138,6 +138,17 @@ def padded(rows: Sequence[Sequence[int]], value: int, *, left: bool) -> Tensor:
     return out
 
 
+def token_masks(backbone: Backbone, batch: Batch) -> dict[str, Tensor]:
+    """Return (rows, tokens) 1 where a token is one, else 0, by the side of the model that reads it.
+
+    "decoder" and, where there is one, "encoder", as `mixture.inject.input_side` has them.
+    """
+    mask = batch.inputs["attention_mask"]
+    if backbone.family == "encoder-decoder":
+        return {"encoder": mask, "decoder": (batch.labels != IGNORED).to(mask)}
+    return {"decoder": mask}
+
+
 def target_logits(backbone: Backbone, batch: Batch) -> Tensor:
     """Run the model and return (rows, L, vocabulary) logits aligned with `batch.labels`."""
     if backbone.family == "encoder-decoder":

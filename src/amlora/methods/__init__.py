@@ -13,6 +13,7 @@ METHODS: dict[str, str] = {
     "am_lora": "amlora.methods.am_lora:AMLoRA",
     "ewc": "amlora.methods.ewc:EWC",
     "inc_lora": "amlora.methods.inc_lora:IncLoRA",
+    "inf_lora": "amlora.methods.inf_lora:InfLoRA",
     "l2p": "amlora.methods.l2p:L2P",
     "lfpt5": "amlora.methods.lfpt5:LFPT5",
     "mean_lora": "amlora.methods.mean_lora:MeanLoRA",

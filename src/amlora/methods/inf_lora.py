@@ -1,0 +1,133 @@
+"""InfLoRA: a LoRA per task that reads only what earlier tasks' inputs do not use (Liang & Li 2024).
+
+All LoRAs are summed as in IncLoRA. Before a task is learned, the rows of its A are made the
+directions that the task's inputs use most, outside a subspace that holds the inputs of earlier
+tasks; A then stays as it is and B alone is trained (arXiv 2404.00228). What the new LoRA adds to an
+old task's answers is then small, whatever B becomes.
+"""
+
+from typing import cast
+
+import msgspec
+import torch
+from torch import Tensor
+
+from amlora.engine.backbone import Backbone
+from amlora.methods.base import Group, Stage, State
+from amlora.methods.lora import LoRAMethod, LoRASettings
+from amlora.methods.parts.memory import Memory
+from amlora.methods.parts.moments import second_moments
+from amlora.methods.parts.per_task import PerTask, number_of, numbers
+from amlora.methods.parts.subspace import extended, leading
+
+BASIS = "basis/"
+
+
+class InfLoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The LoRAs, how much of old inputs is kept free, and on how many rows inputs are measured."""
+
+    lora: LoRASettings = LoRASettings()
+    threshold: PerTask = 0.95
+    """epsilon of gradient projection memory: the share of the squares of a task's inputs that later
+    tasks' LoRAs must not read, one number or one per task. Ours, of the size that Saha et al. 2021
+    (arXiv 2103.09762) have."""
+    measured_rows: int = 128
+    """Rows of a task, drawn at random, on which its inputs are measured, before it is learned and
+    after; at most all, as published. Ours."""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        for value in numbers(self.threshold):
+            if not 0 < value <= 1:
+                raise ValueError(f"threshold must be above 0 and at most 1, got {value}.")
+        if self.measured_rows < 1:
+            raise ValueError(f"measured_rows must be at least 1, got {self.measured_rows}.")
+
+
+class InfLoRA(LoRAMethod):
+    """Learn each task in directions of its own inputs that earlier tasks leave free."""
+
+    combine = "sum"
+    Settings = InfLoRASettings
+    per_task = ("threshold",)
+
+    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
+        self.options = cast(InfLoRASettings, settings)
+        super().__init__(backbone, settings, seed=seed, lora=self.options.lora)
+        # By layer, (D_in, K) orthonormal columns: the directions that earlier tasks' inputs use.
+        self.basis: dict[str, Tensor] = {
+            name: layer.bank.a.new_zeros(layer.bank.a.shape[1], 0)
+            for name, layer in self.mixture.layers.items()
+        }
+
+    def begin(self, stage: Stage) -> None:
+        """Add this task's LoRA, and choose what it reads."""
+        super().begin(stage)
+        moments = self.measure(stage)
+        for name, layer in self.mixture.layers.items():
+            rows = layer.bank.rows(len(layer.bank) - 1)
+            layer.bank.a[rows] = design(moments[name], self.basis[name], self.lora.rank).to(
+                layer.bank.a
+            )
+        self.freeze_a()
+
+    def measure(self, stage: Stage) -> dict[str, Tensor]:
+        """Return the second moments of every layer's inputs, on the same rows at any call."""
+        count = min(self.options.measured_rows, len(stage.rows))
+        rows = Memory(stage.rows).draw(count, self.seed, stage.index, "measured rows")
+        return second_moments(self.backbone, self.mixture.layers, rows)
+
+    def freeze_a(self) -> None:
+        """Leave B alone trainable."""
+        for layer in self.mixture.layers.values():
+            assert layer.bank.a_tail is not None
+            layer.bank.a_tail.requires_grad_(False)
+
+    def parameters(self) -> list[Group]:
+        """Return the newest LoRA's B of every layer."""
+        trained = [weight for weight in self.mixture.lora_parameters() if weight.requires_grad]
+        return [Group("lora", trained)]
+
+    def end(self, stage: Stage) -> None:
+        """Freeze, and keep the directions that the task's inputs use in the model as it is now."""
+        super().end(stage)
+        share = number_of(self.options.threshold, stage.index)
+        for name, moments in self.measure(stage).items():
+            self.basis[name] = extended(self.basis[name], moments, share)
+
+    def stored_parameters(self) -> int:
+        """Return the size of all LoRAs and of the subspaces, without which no task can be added."""
+        return super().stored_parameters() + sum(basis.numel() for basis in self.basis.values())
+
+    def state(self) -> State:
+        """Return all LoRAs and the subspaces."""
+        state = super().state()
+        kept = {f"{BASIS}{name}": basis for name, basis in self.basis.items()}
+        return State({**state.tensors, **kept}, state.values)
+
+    def restore(self, state: State) -> None:
+        """Take the LoRAs and the subspaces back."""
+        super().restore(state)
+        self.basis = {
+            name: state.tensors[f"{BASIS}{name}"].to(basis.device, copy=True)
+            for name, basis in self.basis.items()
+        }
+
+    def resume(self, state: State, stage: Stage) -> None:
+        """Take them back and make the newest B trainable again."""
+        super().resume(state, stage)
+        self.freeze_a()
+
+
+def design(moments: Tensor, basis: Tensor, rank: int) -> Tensor:
+    """Return (R, D) orthonormal rows for A: the most used directions outside a subspace.
+
+    Where inputs use fewer directions than that, the other rows are 0 and learn nothing.
+
+    Args:
+        moments: (D, D) float64 of the new task's inputs.
+        basis: (D, K) orthonormal columns of the subspace.
+        rank: R.
+    """
+    rows = leading(moments, basis)[0].T[:rank]
+    return torch.cat([rows, rows.new_zeros(rank - len(rows), rows.shape[1])])

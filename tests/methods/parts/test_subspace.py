@@ -1,0 +1,70 @@
+"""Directions that inputs use, from second moments, are those of a singular value decomposition."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from amlora.methods.parts.subspace import extended, leading
+
+WIDTH = 6
+
+
+def inputs(count: int, *, seed: int = 0) -> Tensor:
+    """Return (D, T) inputs whose directions differ in how much they are used."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(WIDTH, count, generator=generator, dtype=torch.float64)
+    return torch.linspace(1, 6, WIDTH, dtype=torch.float64)[:, None] * drawn
+
+
+def nothing() -> Tensor:
+    return torch.zeros(WIDTH, 0)
+
+
+def test_without_a_subspace_they_are_the_left_singular_vectors():
+    h = inputs(20)
+    left, values, _ = torch.linalg.svd(h, full_matrices=False)
+    found, parts = leading(h @ h.T, nothing())
+    torch.testing.assert_close((found * left).sum(0).abs(), torch.ones(WIDTH).double())
+    torch.testing.assert_close(parts, values.square())
+
+
+def test_outside_a_subspace_they_are_those_of_what_is_left_of_the_inputs():
+    h, old = inputs(20), torch.linalg.qr(inputs(2, seed=1)).Q
+    left, values, _ = torch.linalg.svd(h - old @ old.T @ h, full_matrices=False)
+    found, parts = leading(h @ h.T, old)
+    assert found.shape == (WIDTH, WIDTH - 2)
+    torch.testing.assert_close((found * left[:, :4]).sum(0).abs(), torch.ones(4).double())
+    torch.testing.assert_close(parts, values[:4].square())
+    torch.testing.assert_close(old.T @ found, torch.zeros(2, 4).double())
+
+
+def test_directions_that_are_not_used_are_left_out():
+    h = inputs(3)  # three inputs span three directions
+    found, parts = leading(h @ h.T, nothing())
+    assert found.shape == (WIDTH, 3) and len(parts) == 3
+    assert leading(h @ h.T, found)[0].shape == (WIDTH, 0)
+    assert leading(torch.zeros(WIDTH, WIDTH).double(), nothing())[0].shape == (WIDTH, 0)
+
+
+def test_a_subspace_grows_by_hand():
+    moments = torch.diag(torch.tensor([50.0, 30.0, 15.0, 5.0, 0.0, 0.0])).double()
+    sizes = {0.3: 1, 0.5: 1, 0.51: 2, 0.8: 2, 0.95: 3, 0.951: 4, 1.0: 4}
+    assert {share: extended(nothing(), moments, share).shape[1] for share in sizes} == sizes
+    grown = extended(nothing(), moments, 0.8)
+    torch.testing.assert_close(grown.abs(), torch.eye(WIDTH)[:, :2])
+    # What the subspace holds already counts: 80 of 100.
+    assert extended(grown, moments, 0.8) is not grown
+    assert torch.equal(extended(grown, moments, 0.8), grown)
+    wider = extended(grown, moments, 0.9)
+    assert torch.equal(wider[:, :2], grown) and wider.shape[1] == 3
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
+def test_it_holds_the_share_and_one_direction_less_does_not(share):
+    h, old = inputs(20), torch.linalg.qr(inputs(1, seed=1)).Q.float()
+    grown = extended(old, h @ h.T, share)
+    torch.testing.assert_close(grown.T @ grown, torch.eye(grown.shape[1]), rtol=0, atol=1e-6)
+    total = h.square().sum()
+    held = [(grown[:, :k].double().T @ h).square().sum() / total for k in range(grown.shape[1] + 1)]
+    assert held[-1] >= share - 1e-6
+    assert len(grown.T) == 1 or held[-2] < share

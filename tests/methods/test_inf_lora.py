@@ -1,0 +1,199 @@
+"""InfLoRA's A reads the new task's inputs and not those of earlier tasks."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from amlora.engine.batch import collate, target_logits
+from amlora.methods.inf_lora import InfLoRA, InfLoRASettings, design
+from amlora.methods.lora import LoRASettings
+from amlora.mixture.layer import MixtureLinear
+from methods.learning import STAGES, Stopped, answers, learn, make, stop_after, train
+from trained import load_base
+
+NARROW = LoRASettings(rank=2)
+
+
+def inf_lora(folder, **options) -> InfLoRA:
+    return InfLoRA(load_base(folder), InfLoRASettings(**options), seed=0)
+
+
+def inputs_of(method: InfLoRA, stage) -> dict[str, Tensor]:
+    """Return (T, D_in) float64 inputs of every layer, rows read one at a time."""
+    seen: dict[str, list[Tensor]] = {name: [] for name in method.mixture.layers}
+
+    def keep(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(module, MixtureLinear)
+        seen[module.name].append(inputs[0][0].double())
+
+    layers = method.mixture.layers.values()
+    hooks = [layer.register_forward_pre_hook(keep) for layer in layers]
+    method.backbone.model.eval()
+    with torch.no_grad():
+        for row in stage.rows:
+            target_logits(method.backbone, collate([row], method.backbone, share=1.0))
+    for hook in hooks:
+        hook.remove()
+    return {name: torch.cat(inputs) for name, inputs in seen.items()}
+
+
+def newest_a(method: InfLoRA) -> dict[str, Tensor]:
+    """Return (R, D_in) float64 of the newest LoRA in every layer."""
+    banks = {name: layer.bank for name, layer in method.mixture.layers.items()}
+    return {name: bank.a[bank.rows(len(bank) - 1)].double() for name, bank in banks.items()}
+
+
+def test_a_has_the_leading_singular_vectors_of_what_is_left_of_the_inputs(any_folder):
+    method = inf_lora(any_folder, lora=NARROW, threshold=0.6)
+    learn(method, STAGES[0])
+    h = inputs_of(method, STAGES[1])
+    method.begin(STAGES[1])
+    for name, rows in newest_a(method).items():
+        old = method.basis[name].double()
+        assert old.shape[1] > 0
+        left = h[name] - h[name] @ old @ old.T
+        _, values, expected = torch.linalg.svd(left, full_matrices=False)
+        used = int((values[:2] > 1e-4).sum())  # the decoder reads few different tokens
+        # Rows may differ in sign, and in which is which where two are used alike.
+        wanted = expected[:used].T @ expected[:used]
+        torch.testing.assert_close(rows.T @ rows, wanted, rtol=0, atol=1e-3)
+
+
+def test_the_rows_of_a_are_orthonormal_and_orthogonal_to_what_is_kept(any_folder):
+    method = inf_lora(any_folder)
+    for stage in STAGES:
+        method.begin(stage)
+        for name, rows in newest_a(method).items():
+            used = rows[rows.square().sum(1) > 0]
+            torch.testing.assert_close(
+                used @ used.T, torch.eye(len(used)).double(), atol=1e-5, rtol=0
+            )
+            assert (rows @ method.basis[name].double()).abs().sum() < 1e-4
+        train(method, stage)
+        method.end(stage)
+
+
+@pytest.mark.parametrize("threshold", [0.7, 0.99])
+def test_what_is_kept_holds_the_share_of_the_inputs_after_learning(any_folder, threshold):
+    method = inf_lora(any_folder, threshold=threshold)
+    for stage in STAGES[:2]:
+        learn(method, stage)
+        for name, h in inputs_of(method, stage).items():
+            basis = method.basis[name].double()
+            held = (h @ basis).square().sum() / h.square().sum()
+            assert held >= threshold - 1e-4
+
+
+def test_a_new_lora_adds_nothing_to_inputs_within_what_was_kept(any_folder):
+    method = inf_lora(any_folder)
+    learn(method, STAGES[0])
+    kept = dict(method.basis)
+    learn(method, dataclasses.replace(STAGES[1], steps=20))
+    torch.manual_seed(0)
+    for name, layer in method.mixture.layers.items():
+        a, b = (stack[layer.bank.rows(1)] for stack in layer.bank.stacks()[:2])
+        within = torch.randn(5, kept[name].shape[1]) @ kept[name].T
+        anything = torch.randn(5, len(kept[name]))
+        assert (within @ a.T @ b).abs().max() < 1e-4 < 0.01 < (anything @ a.T @ b).abs().max()
+
+
+def test_answers_of_an_old_task_stay_if_all_of_its_inputs_are_kept(any_folder):
+    """Two short rows leave directions free, which a later task learns in."""
+    few = [dataclasses.replace(stage, rows=stage.rows[:2], steps=10) for stage in STAGES[:2]]
+    drift: dict[str, float] = {}
+    for name, options in (("inf_lora", {"threshold": 1.0}), ("inc_lora", {})):
+        method = make(any_folder, name, **options)
+        learn(method, few[0])
+        before = answers(method, few[0])
+        second = answers(method, few[1])
+        learn(method, few[1])
+        assert (answers(method, few[1]) - second).abs().max() > 0.1
+        drift[name] = float((answers(method, few[0]) - before).abs().max())
+    assert drift["inf_lora"] < 1e-3 < 0.1 < drift["inc_lora"]
+
+
+def test_a_newcomer_changes_nothing_before_it_learns(any_folder):
+    method = inf_lora(any_folder)
+    learn(method, STAGES[0])
+    before = answers(method, STAGES[0])
+    method.begin(STAGES[1])
+    torch.testing.assert_close(answers(method, STAGES[0]), before, rtol=1e-5, atol=1e-5)
+
+
+def test_b_alone_is_trained(any_folder):
+    method = inf_lora(any_folder)
+    method.begin(STAGES[0])
+    a = {name: rows.clone() for name, rows in newest_a(method).items()}
+    (group,) = method.parameters()
+    banks = [layer.bank for layer in method.mixture.layers.values()]
+    assert [id(weight) for weight in group.parameters] == [id(bank.b_tail) for bank in banks]
+    train(method, STAGES[0])
+    assert all(torch.equal(rows, a[name]) for name, rows in newest_a(method).items())
+    assert all(bank.a_tail is not None and bank.a_tail.grad is None for bank in banks)
+
+
+def test_fewer_free_directions_than_rows_leave_rows_of_zeros():
+    moments = torch.diag(torch.tensor([4.0, 3.0, 2.0, 1.0])).double()
+    basis = torch.eye(4)[:, :3]
+    rows = design(moments, basis, 2)
+    torch.testing.assert_close(rows.abs(), torch.tensor([[0, 0, 0, 1], [0, 0, 0, 0]]).double())
+
+
+def test_inputs_are_measured_on_so_many_rows_the_same_ones_twice(llama_folder):
+    method = inf_lora(llama_folder, measured_rows=3)
+    read: list[list[tuple[int, ...]]] = []
+    method.backbone.model.register_forward_pre_hook(
+        lambda module, args, inputs: read.append(sorted(map(tuple, inputs["input_ids"].tolist()))),
+        with_kwargs=True,
+    )
+    method.begin(STAGES[0])
+    method.end(STAGES[0])
+    assert len(read) == 2 and read[0] == read[1] and len(set(read[0])) == 3
+
+
+def test_what_is_stored_has_the_subspaces_in_it(any_folder):
+    method = inf_lora(any_folder)
+    banks = [layer.bank for layer in method.mixture.layers.values()]
+    lora = sum(8 * (bank.a.shape[1] + bank.b.shape[1]) for bank in banks)
+    learn(method, STAGES[0])
+    kept = sum(basis.numel() for basis in method.basis.values())
+    assert kept > 0 and method.stored_parameters() == lora + kept
+    method.begin(STAGES[1])
+    assert method.stored_parameters() == 2 * lora + kept
+
+
+def test_it_goes_on_from_a_state_between_stages_and_within_one(any_folder):
+    whole, other, cut, resumed = (inf_lora(any_folder) for _ in range(4))
+    for method in (whole, cut):
+        learn(method, STAGES[0])
+    other.restore(whole.state())
+    for method in (whole, other):
+        learn(method, STAGES[1])
+    cut.begin(STAGES[1])
+    with pytest.raises(Stopped):
+        train(cut, STAGES[1], done=stop_after(2))
+    resumed.resume(cut.state(), STAGES[1])
+    assert sum(weight.requires_grad for weight in resumed.mixture.lora_parameters()) == len(
+        resumed.mixture.layers
+    )
+    for name, basis in whole.basis.items():
+        assert torch.equal(basis, other.basis[name])
+        assert torch.equal(cut.basis[name], resumed.basis[name])
+    for stage in STAGES[:2]:
+        assert torch.equal(answers(whole, stage), answers(other, stage))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"threshold": 0.0}, "threshold must be above 0 and at most 1"),
+        ({"threshold": 1.01}, "threshold must be above 0 and at most 1"),
+        ({"threshold": (0.9, float("nan"))}, "threshold must be above 0 and at most 1"),
+        ({"measured_rows": 0}, "measured_rows must be at least 1"),
+    ],
+)
+def test_wrong_values_are_refused(setting, message):
+    with pytest.raises(ValueError, match=message):
+        InfLoRASettings(**setting)
