@@ -36,6 +36,7 @@ USUAL = (1e-2, 30)
 LEARNING: dict[str, tuple[float, int]] = {
     "l2p": (1e-1, 170),
     "lfpt5": (1e-1, 60),
+    "migu+lora": (1e-2, 60),  # a part of it at each step
     "mtl+lora": (1e-2, 90),  # two tasks at once
     "prog_prompt": (2e-1, 130),
 }

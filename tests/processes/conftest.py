@@ -19,6 +19,7 @@ AMLORA = (sys.executable, "-c", "from amlora.cli.main import main; main()")
 SIZES = {"train": 16, "dev": 4, "test": 20}
 RATES = {("llama", "am_lora"): 1e-2, ("llama", "seq_ft"): 1e-3}
 RATES |= {("t5", "am_lora"): 6e-3, ("t5", "seq_ft"): 5e-4}
+RATES |= {("llama", "migu"): 1e-3, ("t5", "migu"): 5e-4}
 SECONDS = 240  # after which a launch counts as hanging
 
 

@@ -77,7 +77,7 @@ def test_two_processes_do_the_run_of_one_and_one_of_them_speaks_and_writes(place
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["am_lora", "seq_ft"])
+@pytest.mark.parametrize("method", ["am_lora", "seq_ft", "migu"])
 @pytest.mark.parametrize(("processes", "batch"), [(2, 6), (4, 3)])  # 4: one has no rows
 def test_results_agree_whatever_the_number_of_processes(
     any_folder, task_files, tmp_path, method, processes, batch

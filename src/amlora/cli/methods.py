@@ -21,6 +21,7 @@ WORDS = {  # what a task trains, and what is stored for answers; of other packag
     "l2p": ("prompt pool and keys", "the same, once"),
     "lfpt5": ("one prompt", "the same, once"),
     "mean_lora": ("a LoRA per task", "every task's LoRA"),
+    "migu": ("all weights, or one LoRA", "the same, once"),
     "mtl": ("all weights, or one LoRA", "the same, once"),
     "n_lora": ("a LoRA per task", "every task's LoRA"),
     "o_lora": ("a LoRA per task", "every task's LoRA"),

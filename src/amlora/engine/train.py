@@ -163,6 +163,7 @@ def train_stage(
             backward(terms, totals)
         if accelerator.num_processes > 1:
             add_up(weights, totals, accelerator)
+        method.before_update(stage, step)
         norm = nn.utils.clip_grad_norm_(weights, settings.clip or math.inf)
         backward(method.penalty(), totals)
         if not (math.isfinite(sum(totals.values())) and torch.isfinite(norm)):

@@ -17,6 +17,7 @@ METHODS: dict[str, str] = {
     "l2p": "amlora.methods.l2p:L2P",
     "lfpt5": "amlora.methods.lfpt5:LFPT5",
     "mean_lora": "amlora.methods.mean_lora:MeanLoRA",
+    "migu": "amlora.methods.migu:MIGU",
     "mtl": "amlora.methods.mtl:MTL",
     "n_lora": "amlora.methods.n_lora:NLoRA",
     "o_lora": "amlora.methods.o_lora:OLoRA",

@@ -8,6 +8,7 @@ The training loop (`engine/train.py`) calls them in this order, stage after stag
     step_rows(stage, step, rows) the rows of one step, to which replay adds
     readable(rows)               rows as the model reads them, with soft prompts in front
     loss(batch)                  named terms, once per micro-batch; they are added up
+    before_update(stage, step)   gradients may be changed, once per step, before clipping
     penalty()                    named terms, once per step, outside gradient clipping
     after_step(stage, step, lr)  after the optimiser moved
     end(stage)                   freeze, fill a buffer, measure a Fisher
@@ -147,6 +148,12 @@ class Method:
 
     def before_step(self, stage: Stage, step: int) -> None:
         """Do what depends on the step alone; called before its forward passes, also on resume."""
+
+    def before_update(self, stage: Stage, step: int) -> None:
+        """Change gradients of the data's loss: those of all processes, added up, before clipping.
+
+        Must do the same in every process.
+        """
 
     def after_step(self, stage: Stage, step: int, lr: dict[str, float]) -> None:
         """Do what follows the optimiser's move.

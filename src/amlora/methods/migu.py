@@ -1,0 +1,166 @@
+"""MIGU: at each step, only the outputs that are large on the step's rows learn (Du et al. 2024).
+
+Tasks differ in which outputs of a linear layer are large, so their updates get out of each other's
+way without being told which task it is (arXiv 2406.17245, section 3.2). Nothing is remembered.
+"""
+
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import cast
+
+import msgspec
+import torch
+from torch import Tensor, distributed, nn
+from torch.utils.hooks import RemovableHandle
+
+from amlora.engine.backbone import Backbone
+from amlora.engine.batch import Batch, token_masks
+from amlora.methods.base import Stage, State, Terms
+from amlora.methods.parts.trainable import TrainableSettings
+from amlora.methods.seq_ft import SeqFT
+from amlora.mixture.inject import input_side, linear_sizes
+from amlora.mixture.layer import MixtureLinear
+
+
+class MIGUSettings(TrainableSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What learns, and how much of it at each step."""
+
+    threshold: float = 0.7
+    """T of equation 3: the share of a layer's outputs whose gradients become 0 (section 5.1)."""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        super().__post_init__()
+        if not 0 < self.threshold < 1:
+            raise ValueError(f"threshold must be above 0 and below 1, got {self.threshold}.")
+
+
+class MIGU(SeqFT):
+    """Sequential training whose gradients are masked by the size of each layer's outputs."""
+
+    Settings = MIGUSettings
+
+    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
+        super().__init__(backbone, settings, seed=seed)
+        self.threshold = cast(MIGUSettings, settings).threshold
+        self.hooks: list[RemovableHandle] = []
+        self.masks: dict[str, Tensor] = {}  # of the micro-batch that is run
+        self.sizes: dict[str, Tensor] = {}  # of the step so far: sums over tokens of |output|
+
+    def layers(self) -> dict[str, nn.Module]:
+        """Return the layers whose gradients are masked: all linear ones but the head, by name."""
+        if self.mixture is not None:
+            return dict(self.mixture.layers)
+        model = self.backbone.model
+        head = model.get_output_embeddings()
+        named = cast(Iterator[tuple[str, nn.Module]], model.named_modules())
+        return {name: layer for name, layer in named if linear_sizes(layer) and layer is not head}
+
+    def begin(self, stage: Stage) -> None:
+        """Let everything learn, and look at outputs from here on."""
+        super().begin(stage)
+        self.watch()
+
+    def end(self, stage: Stage) -> None:
+        """Look at outputs no longer."""
+        self.unwatch()
+
+    def watch(self) -> None:
+        """Add up the size of every layer's outputs whenever the model runs."""
+        self.unwatch()
+        for name, layer in self.layers().items():
+            self.hooks.append(layer.register_forward_hook(partial(self.add, name)))
+
+    def unwatch(self) -> None:
+        """Remove what `watch` added."""
+        for hook in self.hooks:
+            hook.remove()
+        self.hooks = []
+
+    def before_step(self, stage: Stage, step: int) -> None:
+        """Start adding up anew."""
+        self.sizes = {
+            key: torch.zeros(weight.shape[axis], device=weight.device)
+            for key, weight, axis in self.masked()
+        }
+
+    def masked(self) -> Iterator[tuple[str, nn.Parameter, int]]:
+        """Yield what is masked: the outputs that decide, a weight, and its axis of outputs."""
+        for name, layer in self.layers().items():
+            if isinstance(layer, MixtureLinear):
+                a, b = layer.bank.a_tail, layer.bank.b_tail
+                assert a is not None and b is not None
+                yield f"{name}.a", a, 0
+                yield f"{name}.b", b, 1
+            else:
+                # GPT-2's Conv1D keeps its weight as (D_in, D_out).
+                yield name, layer.get_parameter("weight"), int(type(layer).__name__ == "Conv1D")
+                if layer.bias is not None:
+                    yield name, layer.get_parameter("bias"), 0
+
+    def loss(self, batch: Batch) -> Terms:
+        """Return the task's loss, and note which tokens are padding."""
+        self.masks = token_masks(self.backbone, batch)
+        return super().loss(batch)
+
+    def add(self, name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """Add the sizes of a layer's outputs: of all, and of a LoRA's A alone."""
+        mask = self.masks[input_side(name)].to(torch.bool)
+        with torch.no_grad():
+            if isinstance(layer, MixtureLinear):
+                x, a = inputs[0], layer.bank.a_tail
+                assert a is not None
+                self.sizes[f"{name}.a"] += size(x.to(a.dtype) @ a.T, mask)
+                self.sizes[f"{name}.b"] += size(output, mask)
+            else:
+                self.sizes[name] += size(output, mask)
+
+    def before_update(self, stage: Stage, step: int) -> None:
+        """Set the gradients of the small outputs to 0."""
+        totals = over_processes(self.sizes)
+        for key, weight, axis in self.masked():
+            if weight.grad is not None:
+                kept = largest(totals[key], self.threshold).to(weight.grad.dtype)
+                weight.grad.mul_(kept.unsqueeze(-1) if weight.ndim == 2 and axis == 0 else kept)
+
+    def resume(self, state: State, stage: Stage) -> None:
+        super().resume(state, stage)
+        self.watch()
+
+
+def size(output: Tensor, mask: Tensor) -> Tensor:
+    """Return (D) the sum over tokens of |output| (rows, tokens, D), padding left out.
+
+    Args:
+        output: some models flatten rows and tokens.
+        mask: (rows, tokens), true where a token is one.
+
+    Raises:
+        ValueError: the layer was given a part of the tokens only.
+    """
+    flat = output.reshape(-1, output.shape[-1])
+    if len(flat) != mask.numel():
+        raise ValueError(f"a layer's output is {tuple(output.shape)}, the mask {tuple(mask.shape)}")
+    return flat[mask.reshape(-1)].abs().sum(0, dtype=torch.float32)
+
+
+def largest(sizes: Tensor, threshold: float) -> Tensor:
+    """Return (D) 1 for the outputs that learn, else 0 (equations 3 to 5).
+
+    Args:
+        sizes: (D).
+        threshold: the share of them, rounded down to a whole number, that do not learn.
+    """
+    kept = len(sizes) - math.floor(threshold * len(sizes))
+    return torch.zeros_like(sizes).index_fill_(0, sizes.topk(kept).indices, 1.0)
+
+
+def over_processes(sums: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Add sums up over all processes, so that all of them mask alike."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return sums
+    flat = torch.cat(list(sums.values()))
+    distributed.all_reduce(flat)
+    parts = flat.split([len(part) for part in sums.values()])
+    return dict(zip(sums, parts, strict=True))
