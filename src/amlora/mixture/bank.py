@@ -12,6 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from amlora.mixture import arrow
+
 Trained = Literal["all", "new", "none"]
 """Which selectors learn: all of them (AR in the paper's figure 5), the newest (NR), or none."""
 Start = Literal["zeros", "uniform"]
@@ -90,6 +92,7 @@ class Bank(nn.Module):
     def freeze(self) -> None:
         """Make every LoRA and every selector frozen."""
         self.trained = None
+        self.wanted: Tensor | None = None  # prototypes, of LoRAs that have not changed since
         self.a_tail: nn.Parameter | None = None
         self.b_tail: nn.Parameter | None = None
         self.w_tail: nn.Parameter | None = None
@@ -136,6 +139,21 @@ class Bank(nn.Module):
         spread = self.spread[:loras, :rows].contiguous()
         return (a_tail[:0], b_tail[:0], w_tail[:-1]), stacks, spread, rank
 
+    def newest(self) -> tuple[Stacks, Stacks, Tensor, int]:
+        """Return what `parts` does, of the newest LoRA alone; it has no selector."""
+        rank = self.ranks[-1]
+        a_tail, b_tail, w_tail = self.tails()
+        stacks = self.a[-rank:], self.b[-rank:], self.w[-1:]
+        return (a_tail, b_tail, w_tail[:0]), stacks, self.spread[-1:, -rank:].contiguous(), rank
+
+    def prototypes(self) -> Tensor:
+        """Return (N, D_in) Arrow's prototypes of all LoRAs, computed once after each change."""
+        if self.wanted is None:
+            # What is made in inference mode could not serve a later backward pass.
+            with torch.inference_mode(False), torch.no_grad():
+                self.wanted = arrow.prototypes(self.a, self.b, self.ranks)
+        return self.wanted
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Bank":
         """Move the stacks and point the tails at them: a moved tail would no longer share memory.
 
@@ -150,6 +168,7 @@ class Bank(nn.Module):
                 tail.data = stack[len(stack) - len(tail) :]
                 tail.grad = None if grad is None else fn(grad)
         self.a_tail, self.b_tail, self.w_tail = tails
+        self.wanted = None
         self._lay_out()  # a scale that went through a narrow dtype would stay rounded
         return self
 

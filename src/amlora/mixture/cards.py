@@ -4,24 +4,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from amlora.errors import InputError
+from amlora.mixture.arrow import Way
 from amlora.mixture.manifest import Base, StoredLoRA, TaskCard
-from amlora.mixture.reference import Combine
 
 COMBINED = {
     "attention": "An attention over all LoRAs decides, token by token and layer by layer, how much "
     "of each is used",
     "sum": "The outputs of all LoRAs are added up",
+    "arrow": "Token by token and layer by layer, those LoRAs are used whose prototypes (what each "
+    "reads most) the input lies along",
     "mean": "Every LoRA has the same weight, 1 / (number of LoRAs + 1)",
 }
 ALONE = {
     "attention": "It was trained at the weight, below 1, that an attention gave it, beside others.",
     "sum": "It was trained beside the LoRAs that came before it, and their outputs are added up.",
+    "arrow": "It was trained by itself, but is used as one of several.",
     "mean": "It was trained at a weight below 1, beside others.",
 }
 
 
 def folder_readme(
-    name: str, base: Base, combine: Combine, rank: int | None, alpha: float | None
+    name: str, base: Base, combine: Way, rank: int | None, alpha: float | None
 ) -> str:
     """Return the README of one task's folder; `rank` is None where the folder has no LoRA."""
     title = f"# {plain(name)}\n\n"
@@ -39,7 +42,7 @@ def folder_readme(
 def version_readme(
     version: str,
     base: Base,
-    combine: Combine,
+    combine: Way,
     loras: Sequence[StoredLoRA],
     tasks: Sequence[TaskCard],
     scores: Mapping[str, Any],

@@ -58,7 +58,7 @@ def task_folders(mixture: Mixture, base: Base, tasks: Sequence[TaskCard]) -> Fol
             contents |= adapter_files(mixture, index, base)
         if name in cards:
             contents[CARD] = files.json_bytes(msgspec.to_builtins(cards[name]))
-        readme = folder_readme(name, base, mixture.control.combine, rank, alpha)
+        readme = folder_readme(name, base, mixture.control.way, rank, alpha)
         contents[README] = readme.encode()
         content = {file: files.sha256_bytes(data) for file, data in contents.items()}
         path = f"tasks/{number:02}-{slug(name)}-{files.digest(content)[:8]}"

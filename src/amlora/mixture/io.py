@@ -87,6 +87,7 @@ def save_skills(
             base=base,
             combine=mixture.control.combine,
             gain=mixture.control.gain,
+            arrow=mixture.control.arrow,
             dtype=str(next(iter(mixture.tensors().values())).dtype).removeprefix("torch."),
             targets=tuple(mixture.layers),
             loras=loras,
@@ -96,7 +97,7 @@ def save_skills(
         content = content_digest(draft, ours)
         if current and read_manifest(folder, current).content == content:
             return verify(folder).version
-        readme = version_readme(draft.version, base, draft.combine, loras, tasks, scores)
+        readme = version_readme(draft.version, base, mixture.control.way, loras, tasks, scores)
         ours[README] = readme.encode()
         named_files = draft.files | listed({f"versions/{draft.version}": ours})
         manifest = msgspec.structs.replace(draft, content=content, files=named_files)
@@ -182,7 +183,7 @@ def load_skills(
     check_base(folder, model, manifest, fingerprint)
     tensors = read_adapters(folder, manifest.loras, manifest.targets)
     tensors |= files.read_tensors(folder / "versions" / manifest.version / SELECTOR)
-    control = Control(combine=manifest.combine, gain=manifest.gain)
+    control = Control(combine=manifest.combine, gain=manifest.gain, arrow=manifest.arrow)
     mixture = inject(model, manifest.targets, control)
     loras = manifest.loras
     try:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amlora.mixture import fused
+from amlora.mixture import arrow, fused
+from amlora.mixture.arrow import Arrow, Way
 from amlora.mixture.bank import Bank
 from amlora.mixture.dropout import dropout
 from amlora.mixture.reference import Combine
@@ -29,6 +30,15 @@ class Control:
     """Share of x's entries set to 0 before the LoRAs while training, one mask for all of them."""
     recorder: Recorder | None = None
     """Collects scores when set."""
+    arrow: Arrow | None = None
+    """Where set, LoRAs are chosen by their prototypes, and `combine` does not count."""
+    alone: bool = False
+    """Whether only the newest LoRA acts, as if there were no other, so that it learns by itself."""
+
+    @property
+    def way(self) -> Way:
+        """How the LoRAs are combined."""
+        return self.combine if self.arrow is None else "arrow"
 
 
 class MixtureLinear(nn.Module):
@@ -62,6 +72,10 @@ class MixtureLinear(nn.Module):
         base, bank, control = self.base(x), self.bank, self.control
         if not len(bank):
             return base
+        if control.alone:
+            return self.alone(x, base)
+        if control.arrow is not None:
+            return self.routed(x, base, control.arrow)
         newcomer = control.newcomer if control.combine == "attention" else 0.0
         # A newcomer that is shut out is left out, so that not one bit of the answers changes.
         open_loras = len(bank) - (newcomer == -math.inf)
@@ -84,4 +98,23 @@ class MixtureLinear(nn.Module):
         if control.recorder is not None:
             scores = F.pad(scores, (0, len(bank) - open_loras))
             control.recorder.add(self.name, scores, x.shape[:-1], len(bank), control.combine)
+        return out
+
+    def alone(self, x: Tensor, base: Tensor) -> Tensor:
+        """Add the newest LoRA's output (..., D_out) and no other's."""
+        tails, stacks, spread, rank = self.bank.newest()
+        dropped = dropout(x.to(base.dtype), self.control.dropout, self.training)
+        out, _ = fused.add(
+            base, dropped, tails, stacks, spread, combine="sum", gain=1.0, newcomer=0.0, rank=rank
+        )
+        return out
+
+    def routed(self, x: Tensor, base: Tensor, how: Arrow) -> Tensor:
+        """Add the outputs (..., D_out) of the LoRAs that Arrow chooses."""
+        bank, recorder = self.bank, self.control.recorder
+        a, b, _ = bank.stacks()
+        dropped = dropout(x.to(base.dtype), self.control.dropout, self.training)
+        out, scores = arrow.add(base, dropped, a, b, bank.spread, bank.prototypes(), how)
+        if recorder is not None:
+            recorder.add(self.name, scores, x.shape[:-1], len(bank), "arrow")
         return out

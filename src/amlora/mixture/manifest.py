@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from amlora import files
 from amlora.errors import InputError
+from amlora.mixture.arrow import Arrow
 from amlora.mixture.reference import Combine
 
 FORMAT = 1
@@ -112,7 +113,7 @@ class Head(msgspec.Struct):
     format: int
 
 
-class Manifest(Stored, frozen=True, kw_only=True):
+class Manifest(Stored, frozen=True, kw_only=True, omit_defaults=True):
     """One version."""
 
     format: int
@@ -133,6 +134,8 @@ class Manifest(Stored, frozen=True, kw_only=True):
     """In the order in which they were learned."""
     files: dict[str, StoredFile]
     """Every file of the version and of its tasks' folders, by path from the skills folder."""
+    arrow: Arrow | None = None
+    """Where set, LoRAs are chosen by their prototypes, and `combine` does not count."""
 
     def folders(self) -> dict[str, set[str]]:
         """Return the names of the files, without the manifest, that each folder must hold."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from amlora.mixture.reference import Combine
+from amlora.mixture.arrow import Way
 
 TOP = 0.9
 """A token counts as decided when one LoRA, or none of them, takes more than this share."""
@@ -37,9 +37,7 @@ class Recorder:
     """(rows, tokens) 1 where a token counts; "encoder" and "decoder"."""
     tallies: dict[str, Tally] = field(default_factory=dict[str, Tally])
 
-    def add(
-        self, name: str, scores: Tensor, shape: torch.Size, loras: int, combine: Combine
-    ) -> None:
+    def add(self, name: str, scores: Tensor, shape: torch.Size, loras: int, combine: Way) -> None:
         """Add one forward pass of one layer.
 
         Args:
@@ -54,7 +52,7 @@ class Recorder:
         if mask.numel() != shape.numel():
             raise ValueError(f"{name}: input is {tuple(shape)}, the mask {tuple(mask.shape)}.")
         tokens = int(mask.sum())
-        if combine == "attention":
+        if combine in ("attention", "arrow"):
             kept = scores.detach()[mask.reshape(-1)].double()
         else:
             value = 1.0 if combine == "sum" else 1 / (1 + loras)

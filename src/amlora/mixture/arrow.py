@@ -1,0 +1,97 @@
+"""Arrow: choose LoRAs per token and layer by what each of them reads most (Ostapenko et al. 2024).
+
+A LoRA's prototype is the unit input that its update B A makes the longest output of, the first
+right singular vector. A token's logit for a LoRA is |prototype . x|: absolute, since a singular
+vector's sign means nothing. The largest few share the token by a softmax (arXiv 2405.11157).
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Literal, cast
+
+import msgspec
+import torch
+from torch import Tensor
+
+from amlora.mixture.reference import Combine
+
+Way = Combine | Literal["arrow"]
+"""How the LoRAs of a layer are combined."""
+
+
+class Arrow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many LoRAs a token may use, and how evenly."""
+
+    top_k: int = 3
+    """LoRAs per token, all where there are fewer; the default of the `peft` library."""
+    temperature: float = 1.0
+    """Logits are divided by it; the default of the `peft` library."""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.top_k < 1:
+            raise ValueError(f"top_k must be at least 1, got {self.top_k}.")
+        if not (self.temperature > 0 and math.isfinite(self.temperature)):
+            raise ValueError(f"temperature must be above 0, got {self.temperature}.")
+
+
+def prototypes(a: Tensor, b: Tensor, ranks: Sequence[int]) -> Tensor:
+    """Return (N, D_in) the first right singular vector of every LoRA's update B A.
+
+    Args:
+        a: (K, D_in) down-projections of all LoRAs, row by row.
+        b: (K, D_out) up-projections, row by row.
+        ranks: of the LoRAs, K in all.
+    """
+    found: list[Tensor] = []
+    for end, rank in zip(itertools.accumulate(ranks), ranks, strict=True):
+        down, up = a[end - rank : end].double(), b[end - rank : end].double()
+        # B A = (B T^T) Q^T with Q's columns orthonormal, so a small matrix is decomposed.
+        q, t = cast(tuple[Tensor, Tensor], torch.linalg.qr(down.T))  # pyright: ignore[reportUnknownMemberType]
+        small = torch.linalg.svd(up.T @ t.T, full_matrices=False)  # pyright: ignore
+        found.append(q @ cast(tuple[Tensor, Tensor, Tensor], small)[2][0])
+    return torch.stack(found).to(a.dtype)
+
+
+def scores(x: Tensor, wanted: Tensor, arrow: Arrow) -> Tensor:
+    """Return (T, N) how much of each LoRA a token uses, at least float32, rows summing to 1.
+
+    Args:
+        x: (T, D_in).
+        wanted: (N, D_in) prototypes.
+        arrow: how many may be used.
+    """
+    wide = torch.promote_types(x.dtype, torch.float32)
+    logits = (x.to(wide) @ wanted.to(wide).T).abs() / arrow.temperature
+    best = logits.topk(min(arrow.top_k, len(wanted)), -1)
+    return torch.full_like(logits, -math.inf).scatter(-1, best.indices, best.values).softmax(-1)
+
+
+def add(
+    base: Tensor,
+    x: Tensor,
+    a: Tensor,
+    b: Tensor,
+    spread: Tensor,
+    wanted: Tensor,
+    arrow: Arrow,
+) -> tuple[Tensor, Tensor]:
+    """Add the chosen LoRAs onto a frozen layer's output.
+
+    Args:
+        base: (..., D_out) the frozen layer's output.
+        x: (..., D_in) its input.
+        a, b, spread: as in `reference.mix`.
+        wanted: (N, D_in) prototypes.
+        arrow: how many may be used.
+
+    Returns:
+        (..., D_out), and the scores (T, 1 + N) with T the tokens of x in order; column 0, for no
+        LoRA, is 0.
+    """
+    flat = x.reshape(-1, x.shape[-1])
+    shares = scores(flat, wanted, arrow)
+    gates = (shares @ spread.to(shares.dtype)).to(x.dtype)
+    out = (gates * (flat @ a.to(x.dtype).T)) @ b.to(x.dtype)
+    return base + out.view(base.shape), torch.cat([shares.new_zeros(len(flat), 1), shares], 1)

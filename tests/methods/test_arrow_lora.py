@@ -1,0 +1,73 @@
+"""ArrowLoRA: LoRAs learned one by one, chosen without a task id."""
+
+import pytest
+import torch
+
+from amlora.methods.arrow_lora import ArrowLoRA, ArrowLoRASettings
+from amlora.methods.base import Stage
+from amlora.mixture.arrow import Arrow
+from methods.learning import STAGES, Stopped, answers, learn, make, stop_after, train
+from trained import load_base
+
+
+def arrow_lora(folder, **options) -> ArrowLoRA:
+    return ArrowLoRA(load_base(folder), ArrowLoRASettings(**options), seed=0)
+
+
+def test_a_task_is_learned_as_if_there_were_no_other_lora(any_folder):
+    """But for its start: the random A of a second LoRA is another one."""
+    method = arrow_lora(any_folder)
+    learn(method, STAGES[0])
+    method.begin(STAGES[1])
+    plain = answers(make(any_folder, "inc_lora"), STAGES[1])
+    assert torch.equal(answers(method, STAGES[1]), plain)
+    begun = {name: layer.bank.a[8:].clone() for name, layer in method.mixture.layers.items()}
+    train(method, STAGES[1])
+    alone = make(any_folder, "inc_lora")
+    assert alone.mixture is not None
+    # The stage is the second, so that rows and dropout are drawn alike.
+    alone.begin(Stage(1, "two", STAGES[1].rows, STAGES[1].steps))
+    for name, layer in alone.mixture.layers.items():
+        layer.bank.a.copy_(begun[name])
+    train(alone, STAGES[1])
+    for name, layer in alone.mixture.layers.items():
+        bank = method.mixture.layers[name].bank
+        torch.testing.assert_close(bank.a[8:], layer.bank.a, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(bank.b[8:], layer.bank.b, rtol=1e-4, atol=1e-5)
+
+
+def test_the_only_lora_is_used_at_full_weight(any_folder):
+    method, plain = arrow_lora(any_folder), make(any_folder, "inc_lora")
+    for each in (method, plain):
+        learn(each, STAGES[0])
+    torch.testing.assert_close(answers(method, STAGES[0]), answers(plain, STAGES[0]))
+
+
+def test_one_lora_per_token_differs_from_all_of_them(any_folder):
+    found = []
+    for top_k in (1, 3):
+        method = arrow_lora(any_folder, arrow=Arrow(top_k=top_k))
+        for stage in STAGES:
+            learn(method, stage)
+        found.append(answers(method, STAGES[0]))
+    assert not torch.allclose(found[0], found[1])
+
+
+def test_it_goes_on_from_a_state_between_stages_and_within_one(any_folder):
+    whole, other, cut, resumed = (arrow_lora(any_folder) for _ in range(4))
+    for method in (whole, cut):
+        learn(method, STAGES[0])
+    other.restore(whole.state())
+    assert torch.equal(answers(other, STAGES[0]), answers(whole, STAGES[0]))
+    for method in (whole, other):
+        learn(method, STAGES[1])
+    cut.begin(STAGES[1])
+    with pytest.raises(Stopped):
+        train(cut, STAGES[1], done=stop_after(2))
+    resumed.resume(cut.state(), STAGES[1])
+    assert torch.equal(answers(resumed, STAGES[1]), answers(cut, STAGES[1]))
+    assert resumed.mixture.control.alone
+    resumed.restore(whole.state())
+    for stage in STAGES[:2]:
+        for method in (other, resumed):
+            assert torch.equal(answers(whole, stage), answers(method, stage))
