@@ -153,15 +153,15 @@ def test_inputs_are_measured_on_so_many_rows_the_same_ones_twice(llama_folder):
     assert len(read) == 2 and read[0] == read[1] and len(set(read[0])) == 3
 
 
-def test_what_is_stored_has_the_subspaces_in_it(any_folder):
+def test_the_subspaces_are_kept_but_no_answer_needs_them(any_folder):
     method = inf_lora(any_folder)
     banks = [layer.bank for layer in method.mixture.layers.values()]
     lora = sum(8 * (bank.a.shape[1] + bank.b.shape[1]) for bank in banks)
     learn(method, STAGES[0])
     kept = sum(basis.numel() for basis in method.basis.values())
-    assert kept > 0 and method.stored_parameters() == lora + kept
-    method.begin(STAGES[1])
-    assert method.stored_parameters() == 2 * lora + kept
+    assert kept > 0 and method.stored_parameters() == lora
+    held = sum(tensor.numel() for tensor in method.state().tensors.values())
+    assert held >= lora + kept
 
 
 def test_it_goes_on_from_a_state_between_stages_and_within_one(any_folder):

@@ -95,10 +95,6 @@ class InfLoRA(LoRAMethod):
         for name, moments in self.measure(stage).items():
             self.basis[name] = extended(self.basis[name], moments, share)
 
-    def stored_parameters(self) -> int:
-        """Return the size of all LoRAs and of the subspaces, without which no task can be added."""
-        return super().stored_parameters() + sum(basis.numel() for basis in self.basis.values())
-
     def state(self) -> State:
         """Return all LoRAs and the subspaces."""
         state = super().state()
