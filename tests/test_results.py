@@ -46,7 +46,8 @@ def test_the_figures_of_the_study_are_those_of_the_kept_records(name, capsys, tm
 def test_the_right_picks_of_the_study_are_those_of_the_kept_records(capsys, tmp_path):
     store, out = str(ROOT / "results" / "orders"), tmp_path / "picks.md"
     printed(capsys, "report", store, "--figure", "picks", "--out", str(out))
-    rows = [line for line in out.read_text(encoding="utf-8").splitlines() if "| all | all |" in line]
+    lines = out.read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if "| all | all |" in line]
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     assert len(rows) > 10 and [row for row in rows if row not in page] == []
 
