@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from amlora.mixture import arrow
+from amlora.mixture.fused import own_products
 
 Trained = Literal["all", "new", "none"]
 """Which selectors learn: all of them (AR in the paper's figure 5), the newest (NR), or none."""
@@ -25,21 +26,33 @@ Stacks = tuple[Tensor, Tensor, Tensor]
 
 
 class Bank(nn.Module):
-    """Shapes: a (K, D_in), b (K, D_out), w (N, D_out), spread (N, K): scale_i at LoRA i's rows."""
+    """Shapes: a (K, D_in), b (K, D_out), w (N, D_out), spread (N, K): scale_i at LoRA i's rows.
+
+    Where stages are kept: kept (S (S + 1) / 2, D_out), the k selectors of each stage k one after
+    another, and pulls (1 + S, K_S) what they make of b; row 0 is stage 0, which has none.
+    """
 
     a: Tensor
     b: Tensor
     w: Tensor
     spread: Tensor
+    kept: Tensor
+    pulls: Tensor
 
     def __init__(self, d_in: int, d_out: int, device: torch.device) -> None:
         super().__init__()
         self.ranks: list[int] = []
         self.alphas: list[float] = []
         self.trained: tuple[int, int] | None = None  # (rows, selectors) in the tails
-        for name, shape in {"a": (0, d_in), "b": (0, d_out), "w": (0, d_out)}.items():
+        for name, shape in {
+            "a": (0, d_in),
+            "b": (0, d_out),
+            "w": (0, d_out),
+            "kept": (0, d_out),
+        }.items():
             self.register_buffer(name, torch.zeros(shape, device=device))
         self.register_buffer("spread", torch.zeros(0, 0, device=device))
+        self.register_buffer("pulls", torch.zeros(1, 0, device=device))
         self.freeze()
 
     def __len__(self) -> int:
@@ -68,21 +81,53 @@ class Bank(nn.Module):
         stacks = [torch.cat([stack, new.to(stack)]) for stack, new in old]
         self.set([*self.ranks, len(a)], [*self.alphas, alpha], *stacks)
 
-    def set(self, ranks: list[int], alphas: list[float], a: Tensor, b: Tensor, w: Tensor) -> None:
-        """Replace everything by frozen LoRAs with the given stacks."""
+    def set(
+        self,
+        ranks: list[int],
+        alphas: list[float],
+        a: Tensor,
+        b: Tensor,
+        w: Tensor,
+        *,
+        kept: Tensor | None = None,
+    ) -> None:
+        """Replace everything by frozen LoRAs with the given stacks; `kept` None leaves that."""
         self.freeze()
         self.ranks, self.alphas = list(ranks), list(alphas)
         # A copy: the tails write into the stacks, which must not be anyone else's memory.
         self.a, self.b, self.w = (
             new.to(old, copy=True) for new, old in zip((a, b, w), self.stacks(), strict=True)
         )
+        if kept is not None:
+            self.kept = kept.to(self.kept, copy=True)
         self._lay_out()
 
+    def keep(self) -> None:
+        """Keep the selectors as they are now: those of the stage that has just ended."""
+        self.kept = torch.cat([self.kept, self.w])
+        self._lay_out()
+
+    def kept_of(self, stage: int) -> Tensor:
+        """Return the (k, D_out) selectors of stage k, in memory of their own.
+
+        At another alignment a product may round otherwise than it did when the stage ended.
+        """
+        first = stage * (stage - 1) // 2
+        return self.kept[first : first + stage].clone()
+
     def _lay_out(self) -> None:
-        """Make `spread` from ranks and alphas, in the stacks' dtype and on their device."""
+        """Make `spread` and `pulls`, in the stacks' dtype and on their device.
+
+        All that `pulls` is made of is frozen, so it stays right while a newer LoRA learns.
+        """
         self.spread = self.a.new_zeros(len(self), sum(self.ranks))
         for index, (alpha, rank) in enumerate(zip(self.alphas, self.ranks, strict=True)):
             self.spread[index, self.rows(index)] = alpha / rank
+        stages = math.isqrt(2 * len(self.kept))  # S where there are S (S + 1) / 2 rows
+        self.pulls = self.a.new_zeros(1 + stages, sum(self.ranks[:stages]))
+        for stage in range(1, 1 + stages):
+            (_, b, w), spread, rank = self.of_stage(stage)
+            self.pulls[stage, : len(b)] = own_products(w, b, spread, rank)
 
     def train_newest(self, selectors: Trained) -> None:
         """Make the newest LoRA trainable, with all selectors, its own, or none."""
@@ -154,6 +199,18 @@ class Bank(nn.Module):
                 self.wanted = arrow.prototypes(self.a, self.b, self.ranks)
         return self.wanted
 
+    def of_stage(self, stage: int) -> tuple[Stacks, Tensor, int]:
+        """Return the frozen stacks, spread and common rank (0: they differ) of stage k's LoRAs.
+
+        They are LoRAs 1..k with the selectors kept at that stage; without any, with today's.
+        """
+        ranks = self.ranks[:stage]
+        rows = sum(ranks)
+        w = self.kept_of(stage) if len(self.kept) else self.w[:stage]
+        spread = self.spread[:stage, :rows].contiguous()
+        rank = ranks[0] if len(set(ranks)) == 1 else 0
+        return (self.a[:rows], self.b[:rows], w), spread, rank
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Bank":
         """Move the stacks and point the tails at them: a moved tail would no longer share memory.
 
@@ -176,7 +233,7 @@ class Bank(nn.Module):
         """Copy the stacks, then cut tails from the copy: copied tails would share no memory."""
         twin = Bank(self.a.shape[1], self.b.shape[1], self.a.device).to(self.a.dtype)
         memo[id(self)] = twin
-        twin.set(self.ranks, self.alphas, *self.stacks())
+        twin.set(self.ranks, self.alphas, *self.stacks(), kept=self.kept)
         if self.trained:
             twin._cut(*self.trained)
         return twin.train(self.training)

@@ -2,17 +2,18 @@
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amlora.mixture import arrow, fused
+from amlora.mixture import arrow, blend, fused
 from amlora.mixture.arrow import Arrow, Way
 from amlora.mixture.bank import Bank
 from amlora.mixture.dropout import dropout
 from amlora.mixture.reference import Combine
+from amlora.mixture.route import Routes, Routing
 from amlora.mixture.scores import Recorder
 
 
@@ -34,6 +35,8 @@ class Control:
     """Where set, LoRAs are chosen by their prototypes, and `combine` does not count."""
     alone: bool = False
     """Whether only the newest LoRA acts, as if there were no other, so that it learns by itself."""
+    routing: Routing = field(default_factory=Routing)
+    """Which stages' models answer the rows of a forward pass; none for all LoRAs as they are."""
 
     @property
     def way(self) -> Way:
@@ -75,30 +78,74 @@ class MixtureLinear(nn.Module):
         if control.alone:
             return self.alone(x, base)
         if control.arrow is not None:
-            return self.routed(x, base, control.arrow)
+            return self.chosen(x, base, control.arrow)
+        # Under autocast x may be float32 while the frozen layer answered in bfloat16.
+        x = dropout(x.to(base.dtype), control.dropout, self.training)
+        routes = control.routing.now
+        out, scores = self.plain(base, x) if routes is None else self.routed(base, x, routes)
+        if control.recorder is not None:
+            if len(scores):
+                scores = F.pad(scores, (0, 1 + len(bank) - scores.shape[1]))
+            control.recorder.add(self.name, scores, x.shape[:-1], len(bank), control.combine)
+        return out
+
+    def plain(self, base: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Add all LoRAs onto base (..., D_out); return the sum, and scores as `fused.add` does."""
+        bank, control = self.bank, self.control
         newcomer = control.newcomer if control.combine == "attention" else 0.0
         # A newcomer that is shut out is left out, so that not one bit of the answers changes.
         open_loras = len(bank) - (newcomer == -math.inf)
-        if open_loras:
-            tails, stacks, spread, rank = bank.parts(open_loras)
-            out, scores = fused.add(
+        if not open_loras:
+            return base, nobody(x)
+        tails, stacks, spread, rank = bank.parts(open_loras)
+        return fused.add(
+            base,
+            x,
+            tails,
+            stacks,
+            spread,
+            combine=control.combine,
+            gain=len(bank) + math.exp(newcomer) if control.gain else 1.0,
+            newcomer=newcomer if open_loras == len(bank) else 0.0,
+            rank=rank,
+        )
+
+    def routed(self, base: Tensor, x: Tensor, routes: Routes) -> tuple[Tensor, Tensor]:
+        """Add each row's stages onto base (..., D_out); return the sum and scores, not empty."""
+        bank, control = self.bank, self.control
+        stage = routes.stage
+        if stage == 0:
+            return base, nobody(x)
+        if stage is None:
+            stacks, spread, rank = bank.of_stage(routes.weights.shape[1] - 1)
+            return blend.add(
                 base,
-                # Under autocast x may be float32 while the frozen layer answered in bfloat16.
-                dropout(x.to(base.dtype), control.dropout, self.training),
-                tails,
+                x,
                 stacks,
+                bank.pulls,
                 spread,
+                routes,
                 combine=control.combine,
-                gain=len(bank) + math.exp(newcomer) if control.gain else 1.0,
-                newcomer=newcomer if open_loras == len(bank) else 0.0,
+                gain=control.gain,
                 rank=rank,
             )
-        else:
-            out, scores = base, torch.ones(x.shape[:-1].numel(), 1, device=x.device)
-        if control.recorder is not None:
-            scores = F.pad(scores, (0, len(bank) - open_loras))
-            control.recorder.add(self.name, scores, x.shape[:-1], len(bank), control.combine)
-        return out
+        stacks, spread, rank = bank.of_stage(stage)
+        a, b, w = stacks
+        out, scores = fused.add(
+            base,
+            x,
+            (a[:0], b[:0], w[:0]),
+            stacks,
+            spread,
+            combine=control.combine,
+            gain=stage + 1.0 if control.gain else 1.0,
+            newcomer=0.0,
+            rank=rank,
+        )
+        if control.combine == "sum" and control.recorder is not None:
+            scores = blend.sum_scores(routes.weights[:1, : 1 + stage])
+            scores = scores.expand(x.shape[:-1].numel(), -1)
+        return out, scores
 
     def alone(self, x: Tensor, base: Tensor) -> Tensor:
         """Add the newest LoRA's output (..., D_out) and no other's."""
@@ -109,7 +156,7 @@ class MixtureLinear(nn.Module):
         )
         return out
 
-    def routed(self, x: Tensor, base: Tensor, how: Arrow) -> Tensor:
+    def chosen(self, x: Tensor, base: Tensor, how: Arrow) -> Tensor:
         """Add the outputs (..., D_out) of the LoRAs that Arrow chooses."""
         bank, recorder = self.bank, self.control.recorder
         a, b, _ = bank.stacks()
@@ -118,3 +165,8 @@ class MixtureLinear(nn.Module):
         if recorder is not None:
             recorder.add(self.name, scores, x.shape[:-1], len(bank), "arrow")
         return out
+
+
+def nobody(x: Tensor) -> Tensor:
+    """Return the scores (tokens of x, 1) where the zero LoRA alone is left."""
+    return torch.ones(x.shape[:-1].numel(), 1, device=x.device)

@@ -5,6 +5,7 @@ up), R the rank of one LoRA. A LoRA is a block of rows: row k adds scale * (a_k 
 This file is the specification; `fused.py` must agree with it up to rounding.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -55,6 +56,47 @@ def mix(
         scores = F.pad(torch.ones_like(scores[..., 1:]), (1, 0))
     weights = gain * scores[..., 1:].to(x.dtype)
     return torch.einsum("...n,...no->...o", weights, features), scores
+
+
+def blend(
+    x: Tensor,
+    a: Tensor,
+    b: Tensor,
+    kept: Sequence[Tensor],
+    spread: Tensor,
+    weights: Tensor,
+    *,
+    combine: Combine,
+    gain: bool = False,
+) -> Tensor:
+    """Answer each row with its own stages: LoRAs 1..k with the selectors kept at stage k.
+
+    Args:
+        x: (rows, tokens, D_in) input of the adapted layer.
+        a, b, spread: of all S LoRAs, see `mix`.
+        kept: for each stage k its (k, D_out) selectors.
+        weights: (rows, 1 + S) of the stages; stage 0 adds nothing.
+        combine: see `Combine`.
+        gain: multiply stage k's mixture by k + 1.
+
+    Returns:
+        (rows, tokens, D_out) to add to the frozen layer's output.
+    """
+    out = x.new_zeros(*x.shape[:-1], b.shape[1])
+    for row in range(len(weights)):
+        for stage in range(1, weights.shape[1]):
+            own = spread[:stage].any(0)
+            mixed, _ = mix(
+                x[row],
+                a[own],
+                b[own],
+                kept[stage - 1],
+                spread[:stage, own],
+                combine=combine,
+                gain=stage + 1.0 if gain else 1.0,
+            )
+            out[row] += weights[row, stage].to(x.dtype) * mixed
+    return out
 
 
 def sparsity(w: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ class Recorder:
 
         Args:
             name: the layer's name.
-            scores: (T, 1 + N), or empty for "sum" and "mean".
+            scores: (T, 1 + N), or empty for "sum" and "mean" of all LoRAs.
             shape: (rows, tokens) of the layer's input, T = rows * tokens.
             loras: N.
             combine: how the scores arose.
@@ -52,7 +52,7 @@ class Recorder:
         if mask.numel() != shape.numel():
             raise ValueError(f"{name}: input is {tuple(shape)}, the mask {tuple(mask.shape)}.")
         tokens = int(mask.sum())
-        if combine in ("attention", "arrow"):
+        if len(scores):
             kept = scores.detach()[mask.reshape(-1)].double()
         else:
             value = 1.0 if combine == "sum" else 1 / (1 + loras)

@@ -1,0 +1,92 @@
+"""Which stage's model answers each row of a forward pass.
+
+The model of stage k is LoRAs 1..k with the selectors as they were when stage k ended; later LoRAs
+are absent. Stage 0 is the base model alone. A row's route weighs the stages.
+"""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Route = tuple[float, ...]
+"""A weight for stage 0 and for each kept stage in turn; they add up to 1."""
+
+
+@dataclass(frozen=True)
+class Routes:
+    """The routes of all rows of one forward pass.
+
+    Attributes:
+        stage: the one stage that answers all rows; None where rows differ or mix stages.
+        weights: (rows, 1 + stages) float64.
+        places: (rows, S) the stages with a weight, heaviest first; S is the most that any row has.
+        shares: (rows, S) their weights, 0 where a row has fewer.
+    """
+
+    stage: int | None
+    weights: Tensor
+    places: Tensor
+    shares: Tensor
+
+
+NONE = "none"
+"""What stage 0 is called where stages are named."""
+
+
+def by_name(route: Route, names: Sequence[str]) -> dict[str, float]:
+    """Return the weights above 0 by the stages' names; `names` begin with that of stage 1."""
+    named = zip((NONE, *names), route, strict=False)
+    return {name: weight for name, weight in named if weight > 0}
+
+
+def only_stage(route: Route) -> int | None:
+    """Return the stage that has all the weight, None where several have some."""
+    return route.index(1.0) if 1.0 in route else None
+
+
+def collect(routes: Sequence[Route], device: torch.device) -> Routes:
+    """Put the routes of some rows together."""
+    stages = {only_stage(route) for route in routes}
+    weights = torch.tensor(routes, dtype=torch.float64)
+    most = int((weights > 0).sum(1).max())
+    shares, places = weights.topk(most, dim=1)
+    stage = stages.pop() if len(stages) == 1 else None
+    return Routes(stage, weights.to(device), places.to(device), shares.to(device))
+
+
+class Routing:
+    """The routes of the forward pass in progress: given by whoever runs the model, read by layers.
+
+    Attributes:
+        now: None for the plain mixture of all LoRAs.
+    """
+
+    def __init__(self) -> None:
+        self.now: Routes | None = None
+
+    @contextmanager
+    def of(self, routes: Sequence[Route | None], device: torch.device) -> Generator[None]:
+        """Route the forward passes inside; rows without routes leave everything as it is.
+
+        Args:
+            routes: of the rows, in order. A model that makes several rows of one, as beam search
+                does, must put them next to one another.
+            device: the model's.
+
+        Raises:
+            ValueError: some rows have a route and others have none.
+        """
+        given = [route for route in routes if route is not None]
+        if not given:
+            yield
+            return
+        if len(given) < len(routes):
+            raise ValueError("either all rows of a forward pass have a route or none has.")
+        before, self.now = self.now, collect(given, device)
+        try:
+            yield
+        finally:
+            self.now = before

@@ -1,0 +1,180 @@
+"""Rows of different stages in one forward pass, against the specification row by row."""
+
+import copy
+
+import pytest
+import torch
+
+from amlora.mixture import reference
+from amlora.mixture.layer import Control
+from amlora.mixture.route import Routing, collect, only_stage
+from amlora.mixture.scores import Recorder
+from mixture.cases import random_layer
+
+CPU = torch.device("cpu")
+HARD = [(0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0), (1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0)]
+SOFT = [(0.0, 0.25, 0.75, 0.0), (0.0, 0.0, 0.0, 1.0), (0.0, 0.2, 0.3, 0.5), (1.0, 0.0, 0.0, 0.0)]
+RANKS = [[2, 2, 2], [1, 4, 2]]
+
+
+def staged_layer(ranks, *, combine, gain=False, newcomers=0, dtype=torch.float64):
+    """A layer that kept other selectors at each of three stages, and newer LoRAs behind them."""
+    control = Control(combine=combine, gain=gain)
+    layer = random_layer([], trained=None, control=control, dtype=dtype)
+    generator = torch.Generator().manual_seed(3)
+
+    def random(*size):
+        return torch.randn(size, generator=generator, dtype=torch.float64).to(dtype)
+
+    for index, rank in enumerate([*ranks, *[2] * newcomers]):
+        layer.bank.extend(random(rank, 6), random(rank, 5), random(5), alpha=1.0 + index)
+        layer.bank.w = random(index + 1, 5)
+        if index < len(ranks) and combine == "attention":
+            layer.bank.keep()
+    return layer
+
+
+def expected(layer, x, routes):
+    """What the specification answers."""
+    bank, stages = layer.bank, len(routes[0]) - 1
+    rows = sum(bank.ranks[:stages])
+    kept = [bank.kept_of(k) if len(bank.kept) else bank.w[:k] for k in range(1, 1 + stages)]
+    added = reference.blend(
+        x,
+        bank.a[:rows],
+        bank.b[:rows],
+        kept,
+        bank.spread[:stages, :rows],
+        torch.tensor(routes, dtype=torch.float64),
+        combine=layer.control.combine,
+        gain=layer.control.gain,
+    )
+    return layer.base(x) + added
+
+
+def an_input(rows=4, tokens=3, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(rows, tokens, 6, generator=generator, dtype=torch.float64).to(dtype)
+
+
+@pytest.mark.parametrize("newcomers", [0, 1])
+@pytest.mark.parametrize(("combine", "gain"), [("sum", 0), ("attention", 0), ("attention", 1)])
+@pytest.mark.parametrize("routes", [HARD, SOFT], ids=["hard", "soft"])
+@pytest.mark.parametrize("ranks", RANKS, ids=str)
+def test_each_row_is_answered_by_its_own_stages(ranks, routes, combine, gain, newcomers):
+    layer = staged_layer(ranks, combine=combine, gain=bool(gain), newcomers=newcomers)
+    x = an_input()
+    with layer.control.routing.of(routes, CPU):
+        ours, flat = layer(x), layer(x.flatten(0, 1))
+    torch.testing.assert_close(ours, expected(layer, x, routes), rtol=1e-10, atol=1e-10)
+    assert torch.equal(flat.view_as(ours), ours)
+
+
+@pytest.mark.parametrize("combine", ["sum", "attention"])
+@pytest.mark.parametrize("ranks", RANKS, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_a_stage_answers_bit_for_bit_as_when_it_ended(ranks, combine, dtype):
+    layer = staged_layer(ranks, combine=combine, newcomers=1, dtype=dtype)
+    x = an_input(dtype=dtype)
+    for stage in (1, 2, 3):
+        then = staged_layer(ranks[:stage], combine=combine, dtype=dtype)
+        route = tuple(float(k == stage) for k in range(4))
+        with layer.control.routing.of([route] * 4, CPU):
+            now = layer(x)
+        assert torch.equal(now, then(x))  # the plain mixture of all its LoRAs
+    with layer.control.routing.of([HARD[2]] * 4, CPU):
+        assert torch.equal(layer(x), layer.base(x))
+
+
+@pytest.mark.parametrize("combine", ["sum", "attention"])
+def test_without_routes_all_loras_answer_as_ever(combine):
+    layer = staged_layer([2, 2, 2], combine=combine, newcomers=1)
+    plain = random_layer([], trained=None, control=Control(combine=combine))
+    plain.bank.set(layer.bank.ranks, layer.bank.alphas, *layer.bank.stacks())
+    plain.base = layer.base
+    x = an_input()
+    before = layer(x)
+    with layer.control.routing.of([None] * 4, CPU):
+        assert torch.equal(layer(x), before)
+    assert torch.equal(before, plain(x))
+
+
+@pytest.mark.parametrize("combine", ["sum", "attention"])
+def test_rows_that_a_beam_search_made_of_one_have_its_route(combine):
+    layer = staged_layer([2, 3, 1], combine=combine)
+    x = an_input(rows=8)
+    with layer.control.routing.of(SOFT, CPU):
+        beams = layer(x)
+    each = [route for route in SOFT for _ in range(2)]
+    with layer.control.routing.of(each, CPU):
+        torch.testing.assert_close(layer(x), beams)
+
+
+def test_tokens_that_cannot_be_shared_out_are_refused():
+    layer = staged_layer([2, 2, 2], combine="sum")
+    with (
+        layer.control.routing.of(SOFT[:2], CPU),
+        pytest.raises(ValueError, match="but 2 rows have routes"),
+    ):
+        layer(an_input(rows=1))
+
+
+def test_some_rows_with_and_some_without_a_route_are_refused():
+    routing = Routing()
+    with pytest.raises(ValueError, match="all rows"), routing.of([None, SOFT[0]], CPU):
+        pass
+    assert routing.now is None
+
+
+def test_a_route_ends_with_its_context_also_after_an_error():
+    routing = Routing()
+    with routing.of(HARD[:1], CPU):
+        outer = routing.now
+        with pytest.raises(RuntimeError), routing.of(SOFT, CPU):
+            raise RuntimeError
+        assert routing.now is outer
+    assert routing.now is None
+
+
+def test_routes_put_together():
+    found = collect(SOFT, CPU)
+    assert found.stage is None
+    assert found.places.tolist()[2] == [3, 2, 1]
+    assert found.shares.tolist()[2] == [0.5, 0.3, 0.2]
+    assert collect([HARD[1]] * 2, CPU).stage == 3
+    assert [only_stage(route) for route in SOFT] == [None, 3, None, 0]
+
+
+@pytest.mark.parametrize("combine", ["sum", "attention"])
+def test_the_recorder_sees_the_scores_of_each_rows_stages(combine):
+    layer = staged_layer([2, 2, 2], combine=combine)
+    x = an_input()
+
+    def means(routes):
+        recorder = Recorder({"layer": "decoder"}, {"decoder": torch.ones(4, 3)})
+        layer.control.recorder = recorder
+        with layer.control.routing.of(routes, CPU):
+            layer(x)
+        return recorder.tallies["layer"].mean()
+
+    alone = [means([route] * 4) for route in HARD]
+    assert alone[2] == [1.0, 0.0, 0.0, 0.0]
+    assert alone[0][2:] == [0.0, 0.0]
+    if combine == "sum":
+        assert alone[1] == [0.0, 1.0, 1.0, 1.0]
+        torch.testing.assert_close(means(SOFT), [0.25, 0.75, (0.75 + 1 + 0.8) / 4, 1.5 / 4])
+    else:
+        assert all(abs(sum(found) - 1) < 1e-9 for found in [*alone, means(SOFT)])
+
+
+def test_kept_selectors_survive_copies_and_moves_and_growth():
+    layer = staged_layer([2, 3, 1], combine="attention")
+    x = an_input()
+    with layer.control.routing.of(SOFT, CPU):
+        before = layer(x)
+    twin = copy.deepcopy(layer)
+    twin.bank.grow(2, 4.0, "uniform", torch.Generator().manual_seed(0))
+    twin.bank.train_newest("all")
+    twin = twin.float().double()
+    with twin.control.routing.of(SOFT, CPU):
+        torch.testing.assert_close(twin(x), before, rtol=1e-5, atol=1e-5)
