@@ -12,17 +12,24 @@ from amlora.mixture.bank import Start, Trained
 from amlora.mixture.layer import Control, MixtureLinear
 from amlora.mixture.reference import sparsity
 from amlora.mixture.scores import Recorder
+from amlora.mixture.stages import Stages
 
 STACKS = ("a", "b", "w")
+KEPT = "kept"
 
 
 class Mixture:
-    """Adapted layers by name, in the model's order; `names` are the LoRAs', oldest first."""
+    """Adapted layers by name, in the model's order; `names` are the LoRAs', oldest first.
+
+    Where each prompt is answered by the model of a stage, `stages` tells which; stage k's LoRA is
+    the k-th.
+    """
 
     def __init__(self, layers: dict[str, MixtureLinear], control: Control) -> None:
         self.layers = layers
         self.control = control
         self.names: list[str] = []
+        self.stages: Stages | None = None
 
     def __len__(self) -> int:
         """Return N, the number of LoRAs."""
@@ -49,6 +56,19 @@ class Mixture:
         """Make everything frozen."""
         for layer in self.layers.values():
             layer.bank.freeze()
+
+    def keep(self) -> None:
+        """Keep every layer's selectors as they are now, those of the stage that has just ended.
+
+        Where no attention decides there are none to keep: the LoRAs alone are the stage's model.
+        """
+        if self.control.combine == "attention":
+            for layer in self.layers.values():
+                layer.bank.keep()
+
+    def kept(self) -> dict[str, Tensor]:
+        """Return the selectors kept at all stages as "<layer>.kept" (no copy)."""
+        return {f"{name}.{KEPT}": layer.bank.kept for name, layer in self.layers.items()}
 
     def lora_parameters(self) -> list[nn.Parameter]:
         """Return the trained tails of A and B, layer by layer."""
@@ -79,7 +99,13 @@ class Mixture:
         return list(bank.ranks), list(bank.alphas)
 
     def restore(
-        self, names: list[str], ranks: list[int], alphas: list[float], tensors: Mapping[str, Tensor]
+        self,
+        names: list[str],
+        ranks: list[int],
+        alphas: list[float],
+        tensors: Mapping[str, Tensor],
+        *,
+        stages: int = 0,
     ) -> None:
         """Replace all LoRAs by stored ones, frozen.
 
@@ -87,28 +113,25 @@ class Mixture:
             names: the LoRAs, oldest first.
             ranks: rows of each.
             alphas: alpha of each.
-            tensors: as `tensors()` returns them.
+            tensors: as `tensors()` returns them, and `kept()` where there are stages.
+            stages: how many stages' selectors were kept, 0 where no attention decides.
 
         Raises:
             InputError: a layer's tensor is missing or has the wrong shape; all is kept then.
         """
+        rows, loras, chosen = sum(ranks), len(ranks), stages * (stages + 1) // 2
         found: dict[str, list[Tensor]] = {}
         for layer_name, layer in self.layers.items():
-            stacks = [take(tensors, f"{layer_name}.{stack}") for stack in STACKS]
-            bank = layer.bank
-            wanted = [
-                (sum(ranks), bank.a.shape[1]),
-                (sum(ranks), bank.b.shape[1]),
-                (len(ranks), bank.b.shape[1]),
+            d_in, d_out = layer.bank.a.shape[1], layer.bank.b.shape[1]
+            wanted = {"a": (rows, d_in), "b": (rows, d_out), "w": (loras, d_out)}
+            if stages:
+                wanted[KEPT] = (chosen, d_out)
+            found[layer_name] = [
+                take(tensors, f"{layer_name}.{stack}", shape) for stack, shape in wanted.items()
             ]
-            for stack, tensor, shape in zip(STACKS, stacks, wanted, strict=True):
-                if tuple(tensor.shape) != shape:
-                    raise InputError(
-                        f"{layer_name}.{stack}: shape {tuple(tensor.shape)}, expected {shape}."
-                    )
-            found[layer_name] = stacks
-        for layer_name, (a, b, w) in found.items():
-            self.layers[layer_name].bank.set(ranks, alphas, a, b, w)
+        for layer_name, (a, b, w, *kept) in found.items():
+            bank = self.layers[layer_name].bank
+            bank.set(ranks, alphas, a, b, w, kept=kept[0] if kept else bank.kept[:0])
         self.names = list(names)
 
     @contextmanager
@@ -131,10 +154,16 @@ def selected(layer: MixtureLinear) -> Tensor:
     return torch.cat([bank.w[:frozen], bank.w_tail]) if frozen else bank.w_tail
 
 
-def take(tensors: Mapping[str, Tensor], name: str) -> Tensor:
-    """Return a tensor or say that it is missing."""
+def take(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
+    """Return a tensor of a shape.
+
+    Raises:
+        InputError: it is missing or has another shape.
+    """
     if name not in tensors:
         raise InputError(f"{name}: missing from the stored mixture.")
+    if tuple(tensors[name].shape) != shape:
+        raise InputError(f"{name}: shape {tuple(tensors[name].shape)}, expected {shape}.")
     return tensors[name]
 
 

@@ -1,0 +1,279 @@
+"""Which stage a prompt belongs to: linear discriminants over one vector per prompt (Fisher 1936).
+
+Each stage is its prompts' mean; all stages share one covariance, shrunk towards a sphere. A prompt
+belongs to the stage with the largest posterior, or, if it is unlike all of them, to none: stage 0.
+Everything is kept as sums over prompts, and no prompt itself.
+
+Letters: K stages, D numbers in a prompt's vector.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Literal, cast
+
+import msgspec
+import torch
+from torch import Tensor
+
+from amlora.errors import InputError
+from amlora.mixture.route import Route
+
+Mixing = Literal["hard", "soft"]
+"""hard: the likeliest stage answers alone. soft: stages answer in the shares of their posterior."""
+Covariance = Literal["full", "diagonal"]
+
+NEGLIGIBLE = 1e-3
+"""Soft: stages with a smaller posterior are left out and the others' shares scaled up."""
+LEAST_SHRINKAGE = 1e-4
+"""So that a covariance of fewer prompts than D can be inverted, whatever the rounding."""
+LEAST_VARIANCE = 1e-12
+"""Stands for the variance of prompts that are all the same."""
+
+
+class StageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a prompt's stage is found; see `methods/anchored_lora.py` for sources."""
+
+    mixing: Mixing
+    temperature: float
+    reject: float
+    covariance: Covariance
+    shrinkage: float | None
+
+    def __post_init__(self) -> None:
+        """Check the values, and refuse what would have no effect."""
+        if not (self.temperature > 0 and math.isfinite(self.temperature)):
+            raise ValueError(f"temperature must be above 0, got {self.temperature}.")
+        if self.mixing == "hard" and self.temperature != 1:
+            raise ValueError('temperature has no effect while mixing is "hard".')
+        if not 0 <= self.reject < 0.5:
+            raise ValueError(f"reject must be at least 0 and below 0.5, got {self.reject}.")
+        if self.shrinkage is not None and not LEAST_SHRINKAGE <= self.shrinkage <= 1:
+            raise ValueError(
+                f"shrinkage must be between {LEAST_SHRINKAGE} and 1, got {self.shrinkage}."
+            )
+
+
+class Stages:
+    """The statistic of all stages that have ended.
+
+    Attributes:
+        counts: (K) prompts of each stage.
+        means: (K, D) their mean.
+        variances: (K, D) their own variances, for the distance that stage 0 is decided by.
+        limits: (K) the largest such distance at which a prompt may be the stage's.
+        scatter: (D, D), or (D) where the covariance is diagonal: the sum over all prompts of the
+            outer product of their distance to their stage's mean.
+        fourth: (1) the sum over all prompts of that product's squared entries.
+    """
+
+    def __init__(self, settings: StageSettings) -> None:
+        self.settings = settings
+        self.counts = torch.zeros(0, dtype=torch.int64)
+        self.means = self.variances = torch.zeros(0, 0)
+        self.limits = torch.zeros(0, dtype=torch.float64)
+        self.scatter = torch.zeros(0)
+        self.fourth = torch.zeros(1, dtype=torch.float64)
+        self.linear: tuple[Tensor, Tensor, Tensor] | None = None  # made when first needed
+
+    def __len__(self) -> int:
+        """Return K."""
+        return len(self.counts)
+
+    def add(self, vectors: Tensor) -> None:
+        """Add a stage.
+
+        Args:
+            vectors: (prompts, D) one for each of its prompts, at least one.
+        """
+        x = vectors.double().cpu()
+        if not len(self):
+            width = x.shape[1]
+            self.means = self.variances = torch.zeros(0, width)
+            full = self.settings.covariance == "full"
+            self.scatter = torch.zeros((width, width) if full else width)
+        mean = x.mean(0)
+        rest = x - mean
+        if self.settings.covariance == "full":
+            scatter, fourth = rest.T @ rest, rest.square().sum(1).square().sum()
+        else:
+            scatter, fourth = rest.square().sum(0), rest.pow(4).sum()
+        own = rest.square().sum(0)
+        variance, share = shrunk(own, rest.pow(4).sum(), len(x), self.settings.shrinkage)
+        limit = limit_of(left_out_distances(rest, own, share), self.settings.reject)
+        # Rounded at once: what is stored then goes on as what was not.
+        self.counts = torch.cat([self.counts, torch.tensor([len(x)])])
+        self.means = torch.cat([self.means, mean.float()[None]])
+        self.variances = torch.cat([self.variances, variance.float()[None]])
+        self.limits = torch.cat([self.limits, torch.tensor([limit], dtype=torch.float64)])
+        self.scatter = (self.scatter.double() + scatter).float()
+        self.fourth = self.fourth + fourth
+        self.linear = None
+
+    def covariance(self) -> Tensor:
+        """Return the shared covariance, shrunk: (D, D), or (D) where it is diagonal; float64."""
+        total = int(self.counts.sum())
+        fourth, share = self.fourth[0], self.settings.shrinkage
+        return shrunk(self.scatter.double(), fourth, total, share)[0]
+
+    def scores(self, vector: Tensor) -> Tensor:
+        """Return (K) linear-discriminant scores of a prompt, float64; equal priors.
+
+        They are -1/2 of its squared Mahalanobis distances, but for a term that all stages share.
+        """
+        if self.linear is None:
+            means = self.means.double()
+            # Scores do not depend on the origin, and are smallest about the middle.
+            middle = means.mean(0)
+            means = means - middle
+            covariance = self.covariance()
+            if covariance.ndim == 2:
+                root = cast(Tensor, torch.linalg.cholesky(covariance))  # pyright: ignore[reportUnknownMemberType]
+                slopes = torch.cholesky_solve(means.T, root).T
+            else:
+                slopes = means / covariance
+            self.linear = middle, slopes, (means * slopes).sum(1) / 2
+        middle, slopes, offsets = self.linear
+        return slopes @ (vector.double().cpu() - middle) - offsets
+
+    def posterior(self, vector: Tensor) -> Tensor:
+        """Return (K) how likely a prompt is each stage's, given that it is one of them."""
+        return (self.scores(vector) / self.settings.temperature).softmax(0)
+
+    def is_foreign(self, vector: Tensor, stage: int) -> bool:
+        """Tell whether a prompt is unlike the prompts of every stage.
+
+        Args:
+            vector: (D) the prompt's.
+            stage: the likeliest, counted from 0. If it had too few prompts for a limit, the prompt
+                is taken for its own.
+        """
+        if not self.settings.reject or math.isinf(self.limits[stage]):
+            return False
+        rest = vector.double().cpu() - self.means.double()
+        near = (rest.square() / self.variances.double()).sum(1) <= self.limits
+        return not bool((near & self.limits.isfinite()).any())
+
+    def route(self, vector: Tensor) -> Route | None:
+        """Return the weights of stages 0..K for a prompt, None before the first stage has ended.
+
+        Args:
+            vector: (D) the prompt's.
+        """
+        if not len(self):
+            return None
+        shares = self.posterior(vector)
+        likeliest = int(shares.argmax())
+        weights = torch.zeros(1 + len(self), dtype=torch.float64)
+        if self.is_foreign(vector, likeliest):
+            weights[0] = 1
+        elif self.settings.mixing == "hard":
+            weights[1 + likeliest] = 1
+        else:
+            shares = shares.where(shares >= NEGLIGIBLE, 0.0)
+            weights[1:] = shares / shares.sum()
+        return tuple(float(weight) for weight in weights)
+
+    def size(self, stages: int, width: int) -> int:
+        """Return how many numbers the statistic of so many stages is, D being `width`."""
+        shared = width**2 if self.settings.covariance == "full" else width
+        return stages * (2 * width + 2) + shared + 1
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the statistic by name (no copy)."""
+        return {
+            "stages.counts": self.counts,
+            "stages.means": self.means,
+            "stages.variances": self.variances,
+            "stages.limits": self.limits,
+            "stages.scatter": self.scatter,
+            "stages.fourth": self.fourth,
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take a stored statistic back.
+
+        Args:
+            tensors: as `tensors()` returned them; others may be among them.
+
+        Raises:
+            InputError: one is missing or does not fit the others.
+        """
+        names = self.tensors()
+        if missing := [name for name in names if name not in tensors]:
+            raise InputError(f"{missing[0]}: missing from the stored stages.")
+        counts, means, variances, limits, scatter, fourth = (tensors[name] for name in names)
+        stages, width = len(counts), means.shape[-1]
+        full = self.settings.covariance == "full"
+        empty = (0,) if not stages else (width, width) if full else (width,)
+        wanted = ((stages,), (stages, width), (stages, width), (stages,), empty, (1,))
+        for name, shape in zip(names, wanted, strict=True):
+            if tuple(tensors[name].shape) != shape:
+                raise InputError(f"{name}: shape {tuple(tensors[name].shape)}, expected {shape}.")
+        self.counts, self.means, self.variances = counts.cpu(), means.cpu(), variances.cpu()
+        self.limits, self.scatter, self.fourth = limits.cpu(), scatter.cpu(), fourth.cpu()
+        self.linear = None
+
+
+def shrunk(
+    scatter: Tensor, fourth: Tensor, count: int, share: float | None
+) -> tuple[Tensor, float]:
+    """Return a covariance shrunk towards a sphere, and the sphere's share.
+
+    Ledoit & Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices",
+    lemmas 3.2 to 3.4: the share is the estimate's variance over its squared distance from the
+    sphere, which makes the expected squared error least. For a diagonal covariance both are taken
+    among diagonal ones, as by Opgen-Rhein & Strimmer 2007, whose target is the median.
+
+    Args:
+        scatter: (D, D) the sum of outer products of centred vectors, or (D) its diagonal.
+        fourth: the sum over vectors of the squared entries of their outer product, or diagonal.
+        count: vectors.
+        share: a share to use instead, 0..1.
+    """
+    estimate = scatter / count
+    full = estimate.ndim == 2
+    diagonal = estimate.diagonal() if full else estimate
+    level = diagonal.mean()
+    sphere = torch.diag(level.expand_as(diagonal)) if full else level.expand_as(diagonal)
+    if share is None:
+        distance = (estimate - sphere).square().sum()
+        variance = (fourth / count - estimate.square().sum()) / count
+        share = 1.0 if not distance > 0 else float((variance / distance).clamp(0, 1))
+    share = max(share, LEAST_SHRINKAGE)
+    mixed = (1 - share) * estimate + share * sphere
+    least = torch.full_like(diagonal, LEAST_VARIANCE)
+    return mixed + (torch.diag(least) if full else least), share
+
+
+def left_out_distances(rest: Tensor, own: Tensor, share: float) -> Tensor:
+    """Return each prompt's squared distance from a stage's mean in units of its variances.
+
+    Mean and variances are those of the other prompts, as if this one were new: leaving x out of n
+    moves it n / (n - 1) times as far from the mean, and takes n / (n - 1) times its square out of
+    the scatter.
+
+    Args:
+        rest: (n, D) the prompts minus their mean.
+        own: (D) the sum of the squares of `rest`.
+        share: of the sphere in the variances.
+    """
+    count = len(rest)
+    if count == 1:
+        return torch.full((1,), math.inf, dtype=rest.dtype)
+    times = count / (count - 1)
+    variances = (own - times * rest.square()).clamp(min=0) / (count - 1)
+    variances = (1 - share) * variances + share * variances.mean(1, keepdim=True) + LEAST_VARIANCE
+    return ((times * rest).square() / variances).sum(1)
+
+
+def limit_of(distances: Tensor, reject: float) -> float:
+    """Return what a new prompt's distance exceeds with a chance of at most `reject`.
+
+    It is the ceil((1 - reject) (n + 1))-th smallest of n: a new prompt's place among them is as
+    likely to be any as any other (Vovk, Gammerman & Shafer 2005, section 2.1).
+
+    Returns:
+        Infinity where n prompts are too few to tell, fewer than 1 / reject - 1.
+    """
+    place = math.ceil((1 - reject) * (len(distances) + 1))
+    return float(distances.sort().values[place - 1]) if place <= len(distances) else math.inf

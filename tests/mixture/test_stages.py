@@ -1,0 +1,216 @@
+"""The statistic of stages: known answers, sums against whole data, and its stated error rate."""
+
+import math
+
+import pytest
+import torch
+
+from amlora.errors import InputError
+from amlora.mixture.stages import (
+    NEGLIGIBLE,
+    Stages,
+    StageSettings,
+    left_out_distances,
+    limit_of,
+    shrunk,
+)
+
+
+def settings(**given) -> StageSettings:
+    plain = {
+        "mixing": "hard",
+        "temperature": 1.0,
+        "reject": 0.0,
+        "covariance": "full",
+        "shrinkage": None,
+    }
+    return StageSettings(**{**plain, **given})
+
+
+def normal(count, mean, seed, width=6):
+    """Correlated normal vectors about a mean."""
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.eye(width) + torch.ones(width, width) / 4
+    mean = torch.tensor(mean).expand(width)
+    return torch.randn(count, width, generator=generator) @ mixing + mean
+
+
+def learned(*tasks, **given) -> Stages:
+    stages = Stages(settings(**given))
+    for vectors in tasks:
+        stages.add(vectors)
+    return stages
+
+
+@pytest.mark.parametrize("covariance", ["full", "diagonal"])
+def test_planted_clusters_are_told_apart(covariance):
+    tasks = [normal(60, 6.0 * k, k) for k in range(4)]
+    stages = learned(*tasks, covariance=covariance)
+    for k in range(4):
+        routes = [stages.route(vector) for vector in normal(50, 6.0 * k, 100 + k)]
+        assert sum(route[1 + k] == 1 for route in routes if route) >= 49
+
+
+def test_the_posterior_is_the_one_by_hand():
+    # Means (0, 0) and (4, 0). Scatter diag(4, 4) + diag(16, 4) over 4 + 4 prompts: covariance
+    # diag(2.5, 1); the sphere 1.75; half of each: diag(2.125, 1.375).
+    one = torch.tensor([[1.0, 0], [-1, 0], [1, 0], [-1, 0]]) + torch.tensor(
+        [[0, 1.0], [0, 1], [0, -1], [0, -1]]
+    )
+    other = one * torch.tensor([2.0, 1.0]) + torch.tensor([4.0, 0.0])
+    stages = learned(one, other, mixing="soft", temperature=2.0, shrinkage=0.5)
+    expected = torch.diag(torch.tensor([2.125, 1.375], dtype=torch.float64))
+    torch.testing.assert_close(stages.covariance(), expected)
+    x = torch.tensor([1.5, 1.0])
+    nearer = (2.5**2 - 1.5**2) / 2.125 / 2  # half the difference of squared distances
+    chance = 1 / (1 + math.exp(-nearer / 2.0))
+    found = stages.posterior(x)
+    assert found[0].item() == pytest.approx(chance)
+    assert found.sum().item() == pytest.approx(1)
+    assert stages.route(x) == pytest.approx((0.0, chance, 1 - chance))
+
+
+def literal_share(centred, diagonal):
+    """Ledoit & Wolf's estimate, from the products of each vector in turn."""
+    products = [torch.outer(x, x) for x in centred]
+    if diagonal:
+        products = [torch.diag(product.diagonal()) for product in products]
+    estimate = torch.stack(products).mean(0)
+    sphere = torch.eye(len(estimate), dtype=torch.float64) * estimate.trace() / len(estimate)
+    spread = sum(((p - estimate) ** 2).sum() for p in products) / len(products) ** 2
+    return min(1.0, float(spread / ((estimate - sphere) ** 2).sum())), estimate, sphere
+
+
+@pytest.mark.parametrize("covariance", ["full", "diagonal"])
+def test_sums_over_stages_give_the_covariance_of_all_prompts_at_once(covariance):
+    sizes = torch.linspace(0.5, 3, 6)
+    tasks = [(sizes * normal(20 + k, 2.0 * k, k)).double() for k in range(3)]
+    centred = torch.cat([task - task.mean(0) for task in tasks])
+    share, estimate, sphere = literal_share(centred, covariance == "diagonal")
+    expected = (1 - share) * estimate + share * sphere
+    found = learned(*tasks, covariance=covariance).covariance()
+    assert 0 < share < 1
+    torch.testing.assert_close(
+        torch.diag(found) if found.ndim == 1 else found, expected, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_fewer_prompts_than_numbers_still_give_an_answer():
+    tasks = [normal(3, 5.0 * k, k, width=40) for k in range(2)]
+    stages = learned(*tasks)
+    assert stages.route(normal(1, 5.0, 9, width=40)[0]) == (0.0, 0.0, 1.0)
+
+
+def test_prompts_that_are_all_the_same_are_told_apart():
+    stages = learned(torch.ones(4, 3), torch.zeros(1, 3))
+    assert stages.route(torch.full((3,), 0.9)) == (0.0, 1.0, 0.0)
+
+
+def test_a_left_out_prompts_distance_is_that_to_the_others():
+    x = normal(9, 0.0, 1).double()
+    rest = x - x.mean(0)
+    found = left_out_distances(rest, rest.square().sum(0), 0.25)
+    for i in range(9):
+        others = torch.cat([x[:i], x[i + 1 :]])
+        variance = others.var(0, unbiased=False)
+        variance = 0.75 * variance + 0.25 * variance.mean()
+        expected = ((x[i] - others.mean(0)) ** 2 / variance).sum()
+        assert found[i].item() == pytest.approx(expected.item())
+
+
+@pytest.mark.parametrize("reject", [0.02, 0.1])
+@pytest.mark.parametrize("earlier", [False, True])
+def test_new_prompts_are_taken_for_foreign_at_the_stated_rate(reject, earlier):
+    tasks = [normal(600, 0.0, 1), normal(300, 8.0, 2) * 3]
+    stages = learned(*(tasks if earlier else tasks[:1]), reject=reject)
+    count = 1500
+    foreign = [
+        stages.route(vector) == (1.0, *[0.0] * len(stages)) for vector in normal(count, 0.0, 7)
+    ]
+    rate = sum(foreign) / count
+    # The limit is itself one of 600 draws: both draws' errors, four standard deviations.
+    error = math.sqrt(reject * (1 - reject) * (1 / count + 1 / 600))
+    assert abs(rate - reject) < 4 * error
+
+
+def test_a_prompt_unlike_all_is_stage_0s_and_with_reject_0_it_is_not():
+    tasks = [normal(300, 0.0, 1), normal(300, 3.0, 2)]
+    far = torch.full((6,), 40.0)
+    assert learned(*tasks, reject=0.01).route(far) == (1.0, 0.0, 0.0)
+    assert learned(*tasks).route(far) == (0.0, 0.0, 1.0)
+
+
+def test_too_few_prompts_give_no_limit_to_their_stage_alone():
+    few, many = normal(30, 0.0, 1), normal(300, 3.0, 2)
+    stages = learned(few, many, reject=0.01)
+    assert stages.limits.isinf().tolist() == [True, False]
+    assert stages.route(torch.full((6,), -40.0)) == (0.0, 1.0, 0.0)
+    assert stages.route(torch.full((6,), 40.0)) == (1.0, 0.0, 0.0)
+
+
+def test_the_limit_is_the_stated_order_statistic():
+    distances = torch.arange(99, 0, -1.0)
+    assert limit_of(distances, 0.01) == 99
+    assert limit_of(distances[1:], 0.01) == math.inf
+    assert limit_of(distances, 0.2) == 80
+
+
+def test_soft_shares_leave_out_what_is_negligible_and_add_up():
+    tasks = [normal(50, float(k), k) for k in range(3)]
+    stages = learned(*tasks, mixing="soft")
+    for vector in normal(60, 0.7, 8):
+        posterior, route = stages.posterior(vector), stages.route(vector)
+        assert route is not None and sum(route) == pytest.approx(1)
+        kept = [share >= NEGLIGIBLE for share in posterior.tolist()]
+        assert [weight > 0 for weight in route[1:]] == kept
+
+
+def test_before_the_first_stage_has_ended_there_is_no_route():
+    assert Stages(settings()).route(torch.ones(3)) is None
+
+
+@pytest.mark.parametrize("covariance", ["full", "diagonal"])
+def test_what_is_restored_answers_the_same_and_goes_on_the_same(covariance):
+    tasks = [normal(40, 1.0 * k, k) for k in range(3)]
+    whole = learned(*tasks, mixing="soft", covariance=covariance)
+    again = Stages(whole.settings)
+    again.restore(learned(*tasks[:2], covariance=covariance).tensors())
+    again.add(tasks[2])
+    for name, tensor in whole.tensors().items():
+        assert torch.equal(tensor, again.tensors()[name]), name
+    x = normal(1, 0.5, 9)[0]
+    assert again.route(x) == whole.route(x)
+    assert sum(t.numel() for t in again.tensors().values()) == again.size(3, 6)
+
+
+def test_a_restored_statistic_must_fit():
+    tensors = learned(normal(9, 0.0, 1), normal(9, 1.0, 2)).tensors()
+    stages = Stages(settings())
+    with pytest.raises(InputError, match=r"stages\.limits: shape \(1,\), expected \(2,\)"):
+        stages.restore({**tensors, "stages.limits": torch.zeros(1)})
+    with pytest.raises(InputError, match=r"stages\.means: missing"):
+        stages.restore({k: v for k, v in tensors.items() if k != "stages.means"})
+    with pytest.raises(InputError, match=r"stages\.scatter: shape"):
+        Stages(settings(covariance="diagonal")).restore(tensors)
+    assert len(stages) == 0
+
+
+def test_a_share_that_is_given_is_used():
+    scatter = torch.diag(torch.tensor([6.0, 2.0], dtype=torch.float64))
+    found, share = shrunk(scatter, torch.tensor(0.0), 2, 0.25)
+    assert share == 0.25
+    torch.testing.assert_close(found.diagonal().tolist(), [2.75, 1.25])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"temperature": 0.0, "mixing": "soft"}, "above 0"),
+        ({"temperature": 2.0}, "no effect"),
+        ({"reject": 0.5}, "below 0.5"),
+        ({"shrinkage": 1.5}, "between"),
+    ],
+)
+def test_wrong_settings_are_refused(wrong, text):
+    with pytest.raises(ValueError, match=text):
+        settings(**wrong)
