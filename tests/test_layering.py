@@ -26,7 +26,7 @@ ALLOWED = {
     "evaluate": BASIS,
     "methods": BASIS
     | LEAVES
-    | {"engine.batch", "engine.encode", "engine.backbone", "engine.generate"},
+    | {"engine.batch", "engine.encode", "engine.backbone", "engine.generate", "engine.route"},
     "engine": BASIS | LEAVES | {"wheels", "methods.base"},
     "report": BASIS | {"evaluate"},
     "experiment": BASIS | LEAVES | {"wheels", "methods", "engine"},

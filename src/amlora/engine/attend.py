@@ -8,6 +8,7 @@ import torch
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import collate, token_masks
 from amlora.engine.encode import Row
+from amlora.engine.route import by_routes
 from amlora.mixture.inject import input_side
 from amlora.mixture.mixture import Mixture
 
@@ -55,7 +56,7 @@ def attention(
             for i in range(0, len(chosen), batch):
                 made = collate(chosen[i : i + batch], backbone, share=1.0)
                 recorder.masks = token_masks(backbone, made)
-                with backbone.arithmetic():
+                with backbone.arithmetic(), by_routes(backbone, made.rows):
                     backbone.model(**made.inputs, use_cache=False)
         # A layer that no text passes through, as in a vision tower, has no tally.
         found["modules"] = [name for name in mixture.layers if name in recorder.tallies]

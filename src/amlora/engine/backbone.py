@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +29,7 @@ from amlora.errors import InputError, nearest
 from amlora.mixture.base import plain_weights
 from amlora.mixture.manifest import Base
 from amlora.mixture.mixture import Mixture
+from amlora.mixture.route import Routing
 
 __all__ = [
     "Backbone",
@@ -65,6 +66,8 @@ class Backbone:
     pad_id: int
     start_id: int | None
     """First token of the decoder; None for decoder-only models."""
+    routing: Routing = field(default_factory=Routing)
+    """What tells the model's adapted layers which stages answer."""
 
     @property
     def autocast(self) -> bool:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row
+from amlora.engine.route import by_routes
 
 IGNORED = -100
 """The label of positions that are no target."""
@@ -151,12 +152,13 @@ def token_masks(backbone: Backbone, batch: Batch) -> dict[str, Tensor]:
 
 def target_logits(backbone: Backbone, batch: Batch) -> Tensor:
     """Run the model and return (rows, L, vocabulary) logits aligned with `batch.labels`."""
-    if backbone.family == "encoder-decoder":
-        return backbone.model(**batch.inputs, use_cache=False).logits
-    kept = batch.labels.shape[1]
-    if "logits_to_keep" not in inspect.signature(backbone.model.forward).parameters:
-        return backbone.model(**batch.inputs, use_cache=False).logits[:, -kept:]
-    return backbone.model(**batch.inputs, use_cache=False, logits_to_keep=kept).logits
+    with by_routes(backbone, batch.rows):
+        if backbone.family == "encoder-decoder":
+            return backbone.model(**batch.inputs, use_cache=False).logits
+        kept = batch.labels.shape[1]
+        if "logits_to_keep" not in inspect.signature(backbone.model.forward).parameters:
+            return backbone.model(**batch.inputs, use_cache=False).logits[:, -kept:]
+        return backbone.model(**batch.inputs, use_cache=False, logits_to_keep=kept).logits
 
 
 def task_loss(backbone: Backbone, batch: Batch) -> Tensor:

@@ -10,11 +10,17 @@ from amlora.engine.batch import collate, target_logits
 from amlora.engine.encode import Row, encode_pairs
 from amlora.engine.generate import inference
 from amlora.engine.packs import packs
+from amlora.engine.route import Router
 from amlora.streams.prompt import Prompt
 
 
 def option_scores(
-    backbone: Backbone, prompts: Sequence[Prompt], options: Sequence[str], *, tokens_per_batch: int
+    backbone: Backbone,
+    prompts: Sequence[Prompt],
+    options: Sequence[str],
+    *,
+    tokens_per_batch: int,
+    router: Router | None = None,
 ) -> Tensor:
     """Return the log-likelihood of each option as the whole answer, its end token included.
 
@@ -23,6 +29,7 @@ def option_scores(
         prompts: rows.
         options: possible answers. One may start with another: the end tokens tell them apart.
         tokens_per_batch: most tokens in a forward pass, padding included.
+        router: tells which stages answer a prompt; None for the model as it is.
 
     Returns:
         (rows, options) natural logarithms in float32 on the CPU; the best option is the largest.
@@ -33,6 +40,8 @@ def option_scores(
     asked = [(prompt, option) for prompt in prompts for option in options]
     pairs = encode_pairs(backbone, [prompt for prompt, _ in asked], [option for _, option in asked])
     rows = [Row("", "", prompt_ids, answer_ids, "") for prompt_ids, answer_ids in pairs]
+    if router is not None:
+        rows = router.routed(rows)
     scores = torch.empty(len(rows))
     for chosen in packs(rows, tokens_per_batch):
         batch = collate([rows[i] for i in chosen], backbone, share=1.0)

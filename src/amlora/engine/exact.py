@@ -15,7 +15,7 @@ from amlora.engine.answer import Answer, Counts, decoded_answer
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row, decode
 from amlora.engine.generate import generate_answers, generate_ids, inference
-from amlora.engine.packs import packs
+from amlora.engine.packs import by_stage, packs
 from amlora.engine.prefix import Prefix, shared_prefix
 from amlora.engine.settings import EvaluateSettings
 from amlora.engine.settle import settle
@@ -49,7 +49,8 @@ def generated_match(
 ) -> tuple[list[Answer], Counts]:
     """Generate every row's answer at batch one and compare it: the reference."""
     prompts = [row.prompt_ids for row in rows]
-    texts = generate_answers(backbone, prompts, max_new_tokens=max_new_tokens)
+    routes = [row.route for row in rows]
+    texts = generate_answers(backbone, prompts, max_new_tokens=max_new_tokens, routes=routes)
     answers = [decoded_answer(row, text, None) for row, text in zip(rows, texts, strict=True)]
     return answers, Counts(undecided=len(rows))
 
@@ -80,9 +81,7 @@ def exact_match(
     answers: dict[int, Answer] = {}
     undecided: dict[int, float] = {}
     low_margin: dict[int, float] = {}
-    with inference(backbone):
-        prefix = shared_prefix(backbone, rows)
-    for i, best, leads in passes(backbone, rows, tokens_per_batch, prefix):
+    for i, best, leads in passes(backbone, rows, tokens_per_batch):
         row = rows[i]
         verdict = judge(
             best,
@@ -116,21 +115,25 @@ def exact_match(
 
 
 def passes(
-    backbone: Backbone, rows: Sequence[Row], tokens_per_batch: int, prefix: Prefix
+    backbone: Backbone, rows: Sequence[Row], tokens_per_batch: int
 ) -> Iterator[tuple[int, list[int], list[float]]]:
     """Yield each row's place, its best tokens, and their leads over the second best."""
-    rows = [prefix.cut(row) for row in rows]
-    for chosen in packs(rows, tokens_per_batch):
-        batch = [rows[i] for i in chosen]
+    for places in by_stage(rows):
+        group = [rows[i] for i in places]
         with inference(backbone):
-            top = answer_logits(backbone, batch, prefix).topk(2)
-        best = top.indices[:, 0].tolist()
-        gaps = (top.values[:, 0] - top.values[:, 1]).tolist()
-        first = 0
-        for i, row in zip(chosen, batch, strict=True):
-            end = first + len(row.answer_ids)
-            yield i, best[first:end], gaps[first:end]
-            first = end
+            prefix = shared_prefix(backbone, group)
+        group = [prefix.cut(row) for row in group]
+        for chosen in packs(group, tokens_per_batch):
+            batch = [group[i] for i in chosen]
+            with inference(backbone):
+                top = answer_logits(backbone, batch, prefix).topk(2)
+            best = top.indices[:, 0].tolist()
+            gaps = (top.values[:, 0] - top.values[:, 1]).tolist()
+            first = 0
+            for i, row in zip(chosen, batch, strict=True):
+                end = first + len(row.answer_ids)
+                yield places[i], best[first:end], gaps[first:end]
+                first = end
 
 
 def answer_logits(backbone: Backbone, rows: Sequence[Row], prefix: Prefix) -> Tensor:
@@ -167,22 +170,33 @@ def measure_margin(backbone: Backbone, rows: Sequence[Row]) -> float:
     count = min(max(len(rows) // SAMPLED, SAMPLE[0]), SAMPLE[1])
     places = {round(k * (len(rows) - 1) / (count - 1)) for k in range(count)}
     sample = [rows[by_length[place]] for place in sorted(places)]
-    largest = 0.0
+    largest = size = 0.0
     with inference(backbone):
-        prefix = shared_prefix(backbone, sample)
-        logits = answer_logits(backbone, [prefix.cut(row) for row in sample], prefix)
-        size = float(logits.amax(-1).abs().max())
-        by_row = logits.split([len(row.answer_ids) for row in sample])
-        for row, passed in zip(sample, by_row, strict=True):
-            seen = Logits()
-            generate_ids(backbone, [row.prompt_ids], len(row.answer_ids), watch=seen)
-            stepped = torch.cat(seen.steps)
-            along = stepped.argmax(-1).tolist()
-            agreed = 1 + common_start(along, row.answer_ids)
-            agreed = min(agreed, len(along), len(row.answer_ids))
-            largest = max(largest, lead_difference(passed[:agreed], stepped[:agreed]))
+        for group in ([sample[i] for i in places] for places in by_stage(sample)):
+            prefix = shared_prefix(backbone, group)
+            logits = answer_logits(backbone, [prefix.cut(row) for row in group], prefix)
+            size = max(size, float(logits.amax(-1).abs().max()))
+            by_row = logits.split([len(row.answer_ids) for row in group])
+            for row, passed in zip(group, by_row, strict=True):
+                largest = max(largest, disagreement(backbone, row, passed))
     rounding = STEPS * size * torch.finfo(backbone.precision).eps
     return max(SMALLEST_MARGIN, rounding, SAFETY * largest)
+
+
+def disagreement(backbone: Backbone, row: Row, passed: Tensor) -> float:
+    """Return how far a pass and generation at batch one disagree about leads, in logits.
+
+    Args:
+        backbone: the model.
+        row: it is generated here.
+        passed: (answer tokens, vocabulary) logits of the pass.
+    """
+    seen, length = Logits(), len(row.answer_ids)
+    generate_ids(backbone, [row.prompt_ids], length, watch=seen, routes=[row.route])
+    stepped = torch.cat(seen.steps)
+    along = stepped.argmax(-1).tolist()
+    agreed = min(1 + common_start(along, row.answer_ids), len(along), length)
+    return lead_difference(passed[:agreed], stepped[:agreed])
 
 
 def common_start(ids: Sequence[int], others: Sequence[int]) -> int:

@@ -21,6 +21,7 @@ from transformers.generation.configuration_utils import GenerationMode
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import padded
 from amlora.engine.encode import decode
+from amlora.mixture.route import Route
 
 
 @contextmanager
@@ -62,6 +63,7 @@ def generate_ids(
     watch: LogitsProcessor | None = None,
     stop: StoppingCriteria | None = None,
     top_k: int | None = None,
+    routes: Sequence[Route | None] = (),
 ) -> list[list[int]]:
     """Generate for prompts of one batch; call it inside `inference`.
 
@@ -72,6 +74,7 @@ def generate_ids(
         watch: sees the logits of each step; what it returns takes their place.
         stop: ends rows early; pad tokens follow.
         top_k: draw from so many likeliest tokens by torch's global random state; None: greedy.
+        routes: of the prompts, kept to the end of their answers; none for the model as it is.
 
     Returns:
         For each prompt the new ids before its first end token.
@@ -80,7 +83,7 @@ def generate_ids(
     left = backbone.family == "decoder-only"
     ids = padded(prompts, backbone.pad_id, left=left).to(model.device)
     mask = padded([(1,) * len(prompt) for prompt in prompts], 0, left=left).to(model.device)
-    with configured(backbone, max_new_tokens, top_k):
+    with configured(backbone, max_new_tokens, top_k), backbone.routing.of(routes, model.device):
         # A mixin brings `generate`, which the type PreTrainedModel does not know.
         out = model.generate(  # pyright: ignore
             input_ids=ids,
@@ -99,7 +102,12 @@ def cut_at_end(ids: list[int], end_ids: frozenset[int]) -> list[int]:
 
 
 def generate_answers(
-    backbone: Backbone, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, batch: int = 1
+    backbone: Backbone,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    batch: int = 1,
+    routes: Sequence[Route | None] | None = None,
 ) -> list[str]:
     """Generate an answer to each prompt, greedily.
 
@@ -108,6 +116,7 @@ def generate_answers(
         prompts: token ids, as `encode_prompt` makes them.
         max_new_tokens: where generation stops.
         batch: prompts at once. One is the reference; more is faster and may round otherwise.
+        routes: of the prompts; None for the model as it is.
 
     Returns:
         The texts in the order of the prompts.
@@ -117,7 +126,9 @@ def generate_answers(
     with inference(backbone):
         for at in range(0, len(order), batch):
             chosen = order[at : at + batch]
-            made = generate_ids(backbone, [prompts[i] for i in chosen], max_new_tokens)
+            own = [] if routes is None else [routes[i] for i in chosen]
+            ids = [prompts[i] for i in chosen]
+            made = generate_ids(backbone, ids, max_new_tokens, routes=own)
             for i, new in zip(chosen, made, strict=True):
                 texts[i] = decode(backbone, new)
     return texts

@@ -19,6 +19,7 @@ from transformers.cache_utils import DynamicLayer
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import Batch, collate, target_logits
 from amlora.engine.encode import Row
+from amlora.engine.route import by_routes
 
 SHORTEST = 8
 """Shared tokens from which a cache is worth its copies."""
@@ -55,7 +56,9 @@ class Prefix:
             "position_ids": batch.inputs["position_ids"] + self.length,
         }
         kept = batch.labels.shape[1]
-        out = backbone.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=kept)
+        how = {"past_key_values": cache, "use_cache": True, "logits_to_keep": kept}
+        with by_routes(backbone, rows):
+            out = backbone.model(**inputs, **how)
         return batch, out.logits
 
 
@@ -65,14 +68,18 @@ NOTHING = Prefix(0, None)
 def shared_prefix(backbone: Backbone, rows: Sequence[Row]) -> Prefix:
     """Find and run what all rows' prompts start with; call it inside `inference`.
 
-    Nothing is shared in encoder-decoder models, which read a prompt in both directions, and in
-    models whose cache is not one of plain keys and values (sliding windows, recurrent states).
+    Nothing is shared in encoder-decoder models, which read a prompt in both directions, in models
+    whose cache is not one of plain keys and values (sliding windows, recurrent states), and among
+    rows of different routes.
     """
     length = common(rows) if backbone.family == "decoder-only" else 0
     if length < SHORTEST or len(rows) < 2 or not takes_positions(backbone):
         return NOTHING
+    if len({row.route for row in rows}) > 1:
+        return NOTHING
     ids = torch.tensor([rows[0].prompt_ids[:length]], device=backbone.model.device)
-    cache = backbone.model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+    with by_routes(backbone, rows[:1]):
+        cache = backbone.model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
     plain = isinstance(cache, DynamicCache)
     if not plain or any(type(layer) is not DynamicLayer for layer in cache.layers):
         return NOTHING

@@ -90,7 +90,10 @@ def settle_batch(
     leads, miss = Leads(), CertainMiss(backbone, [row.gold for row in rows])
     with inference(backbone):
         prompts = [row.prompt_ids for row in rows]
-        made = generate_ids(backbone, prompts, max_new_tokens, watch=leads, stop=miss)
+        routes = [row.route for row in rows]
+        made = generate_ids(
+            backbone, prompts, max_new_tokens, watch=leads, stop=miss, routes=routes
+        )
     out: list[tuple[str, float]] = []
     by_row = torch.stack(leads.steps, dim=1).tolist()
     for i, ids in enumerate(made):

@@ -1,7 +1,6 @@
 """What all methods that keep LoRAs share: the mixture, its growth, its state."""
 
 import math
-from typing import ClassVar
 
 import msgspec
 
@@ -45,7 +44,7 @@ class OneLoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class LoRAMethod(Method):
     """A new LoRA for every task, the earlier ones frozen; subclasses say how they combine."""
 
-    combine: ClassVar[Combine] = "sum"
+    combine: Combine = "sum"
     selectors: Trained = "none"
     start: Start = "zeros"
     gain: bool = False
@@ -57,7 +56,12 @@ class LoRAMethod(Method):
         self.lora = lora
         model = backbone.model
         targets = find_targets(model, model.config.model_type, lora.targets)
-        control = Control(combine=self.combine, dropout=lora.dropout, gain=self.gain)
+        control = Control(
+            combine=self.combine,
+            dropout=lora.dropout,
+            gain=self.gain,
+            routing=backbone.routing,
+        )
         self.mixture: Mixture = inject(model, targets, control)
 
     def begin(self, stage: Stage) -> None:

@@ -1,0 +1,56 @@
+"""Tell each row's stage from its prompt, and run the model on rows by their routes."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from amlora.engine.backbone import Backbone
+from amlora.engine.encode import Row
+from amlora.mixture.route import Route
+from amlora.mixture.stages import Stages
+
+
+def vector_of(backbone: Backbone, ids: Sequence[int]) -> Tensor:
+    """Return the vector (D) that stages are told apart by: the mean of a prompt's input embeddings.
+
+    It depends on the prompt alone, never on the answer or on other rows, and the embeddings are
+    frozen, so a prompt's vector stays the same. This is the one place to change for another one.
+    """
+    embedding = backbone.model.get_input_embeddings()
+    with torch.no_grad():
+        return embedding(torch.tensor(ids, device=backbone.model.device)).float().mean(0)
+
+
+REMEMBERED = 100_000
+"""Prompts; a model that is served for long would otherwise remember all that it was ever asked."""
+
+
+class Router:
+    """The routes of prompts, remembered until another stage ends."""
+
+    def __init__(self, backbone: Backbone, stages: Stages) -> None:
+        self.backbone = backbone
+        self.stages = stages
+        self.found: dict[tuple[int, ...], Route | None] = {}
+        self.ended = 0  # stages when `found` was begun
+
+    def route(self, ids: tuple[int, ...]) -> Route | None:
+        """Return the weights of a prompt's stages, None before the first stage has ended."""
+        if self.ended != len(self.stages) or len(self.found) >= REMEMBERED:
+            self.found.clear()
+            self.ended = len(self.stages)
+        if ids not in self.found:
+            self.found[ids] = self.stages.route(vector_of(self.backbone, ids))
+        return self.found[ids]
+
+    def routed(self, rows: Sequence[Row]) -> list[Row]:
+        """Return rows with the routes of their prompts."""
+        return [replace(row, route=self.route(row.prompt_ids)) for row in rows]
+
+
+def by_routes(backbone: Backbone, rows: Sequence[Row]) -> AbstractContextManager[None]:
+    """Return the context in which the model answers rows by their routes."""
+    return backbone.routing.of([row.route for row in rows], backbone.model.device)
