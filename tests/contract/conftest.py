@@ -1,6 +1,7 @@
 """What every contract test runs over: each registered method on both families, on tiny tasks.
 
-A case is a [method] table. Methods that can train one LoRA in place of all weights have two.
+A case is a [method] table. Methods that can train one LoRA in place of all weights have two, and so
+has one that learns with and without attention.
 """
 
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ CASES: dict[str, dict[str, Any]] = {
     for name in METHODS
     if issubclass(method_class(name).Settings, TrainableSettings)
 }
+CASES["anchored_lora+attention"] = {"name": "anchored_lora", "combine": "attention"}
 USUAL = (1e-2, 30)
 LEARNING: dict[str, tuple[float, int]] = {
     "l2p": (1e-1, 170),

@@ -19,6 +19,8 @@ def test_a_negative_or_endless_number_is_refused(values):
         check_values("strength", values)
 
 
+NEEDED = {"anchored_lora": {"combine": "attention"}}
+"""Settings without which such a setting has no effect."""
 PER_TASK = [(name, key) for name in sorted(METHODS) for key in method_class(name).per_task]
 
 
@@ -28,7 +30,8 @@ def test_the_settings_that_may_be_lists_are_known():
 
 @pytest.mark.parametrize(("name", "key"), PER_TASK)
 def test_a_list_of_the_wrong_length_is_refused(llama_folder, task_settings, name, key):
-    settings = task_settings(llama_folder, {"name": name, key: [0.1, 0.2, 0.3]})
+    method = {"name": name, **NEEDED.get(name, {})}
+    settings = task_settings(llama_folder, {**method, key: [0.1, 0.2, 0.3]})
     with pytest.raises(InputError, match=rf"has 2 tasks but method\.{key} has 3 values"):
         prepare(settings)
-    prepare(task_settings(llama_folder, {"name": name, key: [0.1, 0.2]}))
+    prepare(task_settings(llama_folder, {**method, key: [0.1, 0.2]}))

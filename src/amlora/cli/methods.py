@@ -15,6 +15,7 @@ HEADER = ("METHOD", "SCHEDULE", "TASK ID", "EXAMPLES", "TRAINED", "STORED", "WHA
 TASKS = 3  # that are begun to see what grows
 WORDS = {  # what a task trains, and what is stored for answers; of other packages' methods no word
     "am_lora": ("a LoRA per task, all selectors", "every task's LoRA and selector"),
+    "anchored_lora": ("a LoRA per task", "every task's LoRA and mean prompt, one covariance"),
     "arrow_lora": ("a LoRA per task", "every task's LoRA"),
     "ewc": ("all weights, or one LoRA", "the same, once"),
     "inc_lora": ("a LoRA per task", "every task's LoRA"),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 METHODS: dict[str, str] = {
     "am_lora": "amlora.methods.am_lora:AMLoRA",
+    "anchored_lora": "amlora.methods.anchored_lora:AnchoredLoRA",
     "arrow_lora": "amlora.methods.arrow_lora:ArrowLoRA",
     "ewc": "amlora.methods.ewc:EWC",
     "inc_lora": "amlora.methods.inc_lora:IncLoRA",

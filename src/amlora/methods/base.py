@@ -6,7 +6,7 @@ The training loop (`engine/train.py`) calls them in this order, stage after stag
     examples(stage)              rows to train on, this task's by default
     parameters()                 what the optimiser may move, in groups with their own rates
     step_rows(stage, step, rows) the rows of one step, to which replay adds
-    readable(rows)               rows as the model reads them, with soft prompts in front
+    readable(rows)               rows as the model reads them: with soft prompts in front, or routed
     loss(batch)                  named terms, once per micro-batch; they are added up
     before_update(stage, step)   gradients may be changed, once per step, before clipping
     penalty()                    named terms, once per step, outside gradient clipping
@@ -120,8 +120,9 @@ class Method:
         return rows
 
     def readable(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """Return rows as the model reads them now: with the ids of soft prompts (`parts/prompts`).
+        """Return rows as the model reads them now.
 
+        With the ids of soft prompts (`parts/prompts`), or the route to stages (`engine/route`).
         Called for the rows of a step and, after `route`, for rows that are scored.
         """
         return rows

@@ -1,0 +1,135 @@
+"""Anchored LoRAs: every prompt is answered by the model as it was when its own stage ended.
+
+A stage learns as in IncLoRA or AM-LoRA. When it ends, its selectors are kept (the LoRAs are frozen
+anyway), so that its model can be had again: LoRAs 1..k with these selectors, later LoRAs absent. A
+statistic of the prompt alone tells the stage, or that there is none: then the base model answers as
+if nothing had been learned. No task id is needed and no row is stored.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, cast
+
+import msgspec
+import torch
+
+from amlora.engine.backbone import Backbone
+from amlora.engine.encode import Row
+from amlora.engine.route import Router, vector_of
+from amlora.methods.am_lora import AMLoRA, AMLoRASettings
+from amlora.methods.base import Stage, State
+from amlora.methods.lora import mixture_state
+from amlora.methods.parts.per_task import PerTask
+from amlora.mixture.stages import Covariance, Mixing, Stages, StageSettings
+
+
+class AnchoredLoRASettings(AMLoRASettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How stages learn, and how a prompt's stage is told."""
+
+    combine: Literal["sum", "attention"] = "sum"
+    """"sum": stages learn as in IncLoRA, which did best in first measurements (docs of the method).
+    "attention": as in AM-LoRA, with its settings."""
+    sparsity: PerTask = 0.0
+    """lambda of equation 6, one number or one per task; the paper's AM-LoRA has 1e-5."""
+    mixing: Mixing = "hard"
+    """"hard": the likeliest stage answers. "soft": stages answer in the shares of their
+    posterior; shares below 1/1000 are left out."""
+    temperature: float = 1.0
+    """Divides the discriminant scores before the softmax; 1 is Bayes' rule for normal
+    distributions (Fisher 1936; Hastie, Tibshirani & Friedman 2009, section 4.3)."""
+    reject: float = 0.01
+    """At most this share of a task's own prompts may be taken for foreign and so left to the base
+    model; 0: no prompt is foreign."""
+    covariance: Covariance = "full"
+    """"full": D x D numbers. "diagonal": D numbers, for wide models."""
+    shrinkage: float | None = None
+    """The sphere's share in each covariance; None for the estimate of Ledoit & Wolf 2004."""
+
+    def __post_init__(self) -> None:
+        """Check the values, and refuse what would have no effect."""
+        super().__post_init__()
+        self.of_stages()
+        unused = msgspec.to_builtins(AMLoRASettings(lora=self.lora, sparsity=0.0))
+        if self.combine == "sum":
+            for name, value in msgspec.to_builtins(self).items():
+                if name in unused and value != unused[name]:
+                    raise ValueError(f'{name} has no effect while combine is "sum".')
+
+    def of_stages(self) -> StageSettings:
+        """Return the part that tells stages apart."""
+        return StageSettings(
+            mixing=self.mixing,
+            temperature=self.temperature,
+            reject=self.reject,
+            covariance=self.covariance,
+            shrinkage=self.shrinkage,
+        )
+
+
+class AnchoredLoRA(AMLoRA):
+    """A LoRA per task, and each stage's model kept."""
+
+    Settings = AnchoredLoRASettings
+
+    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
+        options = cast(AnchoredLoRASettings, settings)
+        self.combine = options.combine
+        super().__init__(backbone, settings, seed=seed)
+        if self.combine == "sum":
+            self.selectors, self.start = "none", "zeros"
+        self.stages = self.mixture.stages = Stages(options.of_stages())
+        self.router = Router(backbone, self.stages)
+        self.in_step = False
+
+    def begin_changes_answers(self, stage: Stage) -> bool:
+        """A newcomer is no part of earlier stages' models."""
+        return False
+
+    def before_step(self, stage: Stage, step: int) -> None:
+        """From here to `after_step` rows belong to the stage that learns: all LoRAs as they are."""
+        super().before_step(stage, step)
+        self.in_step = True
+
+    def after_step(self, stage: Stage, step: int, lr: dict[str, float]) -> None:
+        """Do as AM-LoRA does; rows are then routed again."""
+        super().after_step(stage, step, lr)
+        self.in_step = False
+
+    def readable(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Give rows that are scored the routes of their prompts."""
+        return rows if self.in_step else self.router.routed(rows)
+
+    def end(self, stage: Stage) -> None:
+        """Freeze, keep the selectors, and add the stage's prompts to the statistic."""
+        super().end(stage)
+        self.mixture.keep()
+        vectors = [vector_of(self.backbone, row.prompt_ids) for row in stage.rows]
+        self.stages.add(torch.stack(vectors))
+
+    def stored_parameters(self) -> int:
+        """Return the size of all LoRAs, of all stages' selectors, and of the statistic."""
+        loras = len(self.mixture)
+        tensors = self.mixture.tensors().items()
+        stored = sum(t.numel() for name, t in tensors if not name.endswith(".w"))
+        if self.combine == "attention":
+            widths = [layer.bank.b.shape[1] for layer in self.mixture.layers.values()]
+            stored += loras * (loras + 1) // 2 * sum(widths)
+        width = len(vector_of(self.backbone, (self.backbone.end_id,)))
+        return stored + self.stages.size(loras, width)
+
+    def state(self) -> State:
+        """Return all LoRAs, selectors, kept selectors and the statistic."""
+        state = mixture_state(self.mixture)
+        tensors = {**state.tensors, **self.mixture.kept(), **self.stages.tensors()}
+        return State(tensors, state.values)
+
+    def restore(self, state: State) -> None:
+        """Take them back, frozen."""
+        values = state.values
+        self.stages.restore(state.tensors)
+        self.mixture.restore(
+            values["names"],
+            values["ranks"],
+            values["alphas"],
+            state.tensors,
+            stages=len(self.stages) if self.combine == "attention" else 0,
+        )
