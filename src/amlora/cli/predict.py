@@ -13,6 +13,7 @@ from amlora.errors import InputError, nearest
 if TYPE_CHECKING:
     from amlora.engine.backbone import Backbone
     from amlora.mixture.manifest import TaskCard
+    from amlora.skills.load import Skills
     from amlora.streams.prompt import Prompt
 
 STANDARD_INPUT = "-"
@@ -80,7 +81,7 @@ def predict(
 
     from amlora.skills.load import open_skills
 
-    backbone, _ = open_skills(
+    backbone, learned = open_skills(
         found,
         base=base,
         device=device,
@@ -88,7 +89,7 @@ def predict(
         trust_remote_code=trust_remote_code,
     )
     answers = answer(
-        backbone, texts, card, choose=choose, batch=batch, max_new_tokens=max_new_tokens
+        backbone, learned, texts, card, choose=choose, batch=batch, max_new_tokens=max_new_tokens
     )
     if as_json:
         return print_json(answers)
@@ -171,6 +172,7 @@ def pick_task(cards: Sequence["TaskCard"], task: str | None, skills: str) -> "Ta
 
 def answer(
     backbone: "Backbone",
+    learned: "Skills",
     texts: Sequence[str],
     card: "TaskCard | None",
     *,
@@ -178,27 +180,33 @@ def answer(
     batch: int,
     max_new_tokens: int,
 ) -> list[dict[str, Any]]:
-    """Answer the texts with a model that has its skills; without a card they are sent as is."""
+    """Answer the texts with a model and what it has learned; without a card they are sent as is."""
     from amlora.engine.choose import option_scores
     from amlora.engine.encode import encode_prompt
     from amlora.engine.generate import generate_answers
     from amlora.engine.settings import EvaluateSettings
+    from amlora.mixture.route import by_name
 
     prompts = [prompt_for(card, text) for text in texts]
     answers: list[dict[str, Any]] = [
         {"task": None if card is None else card.name, "text": text} for text in texts
     ]
+    ids = [encode_prompt(backbone, prompt) for prompt in prompts]
+    if learned.router is not None:
+        for each, row in zip(answers, ids, strict=True):
+            each["stages"] = by_name(learned.router.route(row) or (), learned.mixture.names)
     if choose and card is not None:
         most = EvaluateSettings().tokens_per_batch
-        scores = option_scores(backbone, prompts, card.options, tokens_per_batch=most).softmax(-1)
+        scores = option_scores(
+            backbone, prompts, card.options, tokens_per_batch=most, router=learned.router
+        ).softmax(-1)
         for each, row in zip(answers, scores.tolist(), strict=True):
             each["answer"] = card.options[row.index(max(row))]
             each["shares"] = dict(zip(card.options, row, strict=True))
         return answers
-    ids = [encode_prompt(backbone, prompt) for prompt in prompts]
-    found = generate_answers(backbone, ids, max_new_tokens=max_new_tokens, batch=batch)
-    for each, said in zip(answers, found, strict=True):
-        each["answer"] = said.strip()
+    said = generate_answers(backbone, ids, max_new_tokens=max_new_tokens, batch=batch)
+    for each, words in zip(answers, said, strict=True):
+        each["answer"] = words.strip()
     return answers
 
 

@@ -15,6 +15,10 @@ COMBINED = {
     "reads most) the input lies along",
     "mean": "Every LoRA has the same weight, 1 / (number of LoRAs + 1)",
 }
+STAGED = (
+    " A prompt is answered by the LoRAs up to the task that it looks like, and by the base model"
+    " alone where it looks like none."
+)
 ALONE = {
     "attention": "It was trained at the weight, below 1, that an attention gave it, beside others.",
     "sum": "It was trained beside the LoRAs that came before it, and their outputs are added up.",
@@ -46,6 +50,8 @@ def version_readme(
     loras: Sequence[StoredLoRA],
     tasks: Sequence[TaskCard],
     scores: Mapping[str, Any],
+    *,
+    staged: bool,
 ) -> str:
     """Return the model card of a version.
 
@@ -54,13 +60,15 @@ def version_readme(
         base, combine, loras: of the mixture.
         tasks: in the order learned; the columns of the matrix.
         scores: "R" and "metrics" as in a run's record, fractions 0..1; both may be absent.
+        staged: each prompt is answered by the LoRAs up to its own task's.
 
     Raises:
         InputError: a row of "R" has not one number per task.
     """
     parts = [
         f"# Skills for {base.name}, version {version}",
-        f"{len(tasks)} tasks learned one after another. {COMBINED[combine]}. No task id is needed.",
+        f"{len(tasks)} tasks learned one after another. {COMBINED[combine]}."
+        f"{STAGED if staged else ''} No task id is needed.",
         "```python\nimport amlora\n\n"
         'model, tokenizer = amlora.load("path/to/this/skills/folder")\n```',
         table(

@@ -22,6 +22,7 @@ from amlora.mixture.manifest import (
 )
 from amlora.mixture.mixture import Mixture
 from amlora.mixture.peft_files import adapter_files
+from amlora.mixture.stages import Stages
 
 Folders = dict[str, tuple[str, Contents]]
 """By the name of a LoRA or task: the folder's path in the skills folder, and its files."""
@@ -32,16 +33,29 @@ def check_mixture(mixture: Mixture, tasks: Sequence[TaskCard]) -> None:
     """Refuse what could not be told apart or read back.
 
     Raises:
-        InputError: there is no LoRA, one is not fully in, or two LoRAs or tasks have one name.
+        InputError: there is no LoRA, one is not fully in or its stage has not ended, or two LoRAs
+            or tasks have one name.
     """
     if not len(mixture):
         raise InputError("skills: the mixture has no LoRA yet; learn a task first.")
     if mixture.control.newcomer:
         raise InputError(f"skills: the LoRA {mixture.names[-1]!r} is still on its way in.")
+    if mixture.stages is not None:
+        check_stages(mixture.stages, len(mixture))
     for kind, names in (("LoRAs", mixture.names), ("tasks", [task.name for task in tasks])):
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise InputError(f"skills: two {kind} are named {min(twice)!r}; names must differ.")
+
+
+def check_stages(stages: Stages, loras: int) -> None:
+    """Refuse a mixture in which not every LoRA has a stage that has ended.
+
+    Raises:
+        InputError: naming both numbers.
+    """
+    if len(stages) != loras:
+        raise InputError(f"skills: {loras} LoRAs, but {len(stages)} stages have ended.")
 
 
 def task_folders(mixture: Mixture, base: Base, tasks: Sequence[TaskCard]) -> Folders:
@@ -81,6 +95,13 @@ def entries(
 def selectors(mixture: Mixture) -> dict[str, Tensor]:
     """Return "<layer>.w" (N, D_out) of every layer."""
     return {f"{name}.w": layer.bank.w for name, layer in mixture.layers.items()}
+
+
+def stage_tensors(mixture: Mixture) -> dict[str, Tensor]:
+    """Return the statistic of stages and, where attention decides, "<layer>.kept" selectors."""
+    assert mixture.stages is not None
+    kept = mixture.kept() if mixture.control.combine == "attention" else {}
+    return {**mixture.stages.tensors(), **kept}
 
 
 def listed(folders: Mapping[str, Contents]) -> dict[str, StoredFile]:

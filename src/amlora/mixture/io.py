@@ -16,7 +16,15 @@ from amlora import files
 from amlora.errors import InputError
 from amlora.mixture.base import Fingerprint, check_base
 from amlora.mixture.cards import version_readme
-from amlora.mixture.folders import check_mixture, entries, listed, selectors, task_folders
+from amlora.mixture.folders import (
+    check_mixture,
+    check_stages,
+    entries,
+    listed,
+    selectors,
+    stage_tensors,
+    task_folders,
+)
 from amlora.mixture.inject import inject, remove
 from amlora.mixture.layer import Control
 from amlora.mixture.manifest import (
@@ -27,6 +35,7 @@ from amlora.mixture.manifest import (
     README,
     SCORES,
     SELECTOR,
+    STAGES,
     VERSION,
     Base,
     Contents,
@@ -39,6 +48,7 @@ from amlora.mixture.manifest import (
 )
 from amlora.mixture.mixture import Mixture
 from amlora.mixture.peft_files import PYTORCH, read_adapters
+from amlora.mixture.stages import Stages
 
 
 def save_skills(
@@ -65,8 +75,9 @@ def save_skills(
         The version, as in "0001".
 
     Raises:
-        InputError: two LoRAs or two tasks have one name, there is no LoRA, the folder is damaged or
-            written by another process, or scores do not fit the tasks.
+        InputError: two LoRAs or two tasks have one name, there is no LoRA, the newest is still
+            learned, the folder is damaged or written by another process, or scores do not fit the
+            tasks.
     """
     check_mixture(mixture, tasks)
     with files.lock(folder):
@@ -79,8 +90,12 @@ def save_skills(
             SELECTOR: files.tensor_bytes(selectors(mixture), PYTORCH),
             SCORES: files.json_bytes(scores),
         }
+        stages = None
+        if mixture.stages is not None:
+            ours[STAGES] = files.tensor_bytes(stage_tensors(mixture), PYTORCH)
+            stages = mixture.stages.settings
         draft = Manifest(
-            format=FORMAT,
+            format=1 if stages is None else FORMAT,
             version=next_version(folder),
             previous=current,
             content="",
@@ -93,11 +108,14 @@ def save_skills(
             loras=loras,
             tasks=cards,
             files=listed(shared),
+            stages=stages,
         )
         content = content_digest(draft, ours)
         if current and read_manifest(folder, current).content == content:
             return verify(folder).version
-        readme = version_readme(draft.version, base, mixture.control.way, loras, tasks, scores)
+        staged = stages is not None
+        way = mixture.control.way
+        readme = version_readme(draft.version, base, way, loras, tasks, scores, staged=staged)
         ours[README] = readme.encode()
         named_files = draft.files | listed({f"versions/{draft.version}": ours})
         manifest = msgspec.structs.replace(draft, content=content, files=named_files)
@@ -174,7 +192,7 @@ def load_skills(
 
     Returns:
         The mixture. On the CPU in float32 the model's answers are those of the trained one, bit for
-        bit.
+        bit; where there are stages, given the same routes (`mixture.stages` makes them).
 
     Raises:
         InputError: the model is not the base of these skills, or a tensor is missing or has the
@@ -183,15 +201,23 @@ def load_skills(
     check_base(folder, model, manifest, fingerprint)
     tensors = read_adapters(folder, manifest.loras, manifest.targets)
     tensors |= files.read_tensors(folder / "versions" / manifest.version / SELECTOR)
+    if manifest.stages is not None:
+        tensors |= files.read_tensors(folder / "versions" / manifest.version / STAGES)
     control = Control(combine=manifest.combine, gain=manifest.gain, arrow=manifest.arrow)
     mixture = inject(model, manifest.targets, control)
     loras = manifest.loras
     try:
+        if manifest.stages is not None:
+            mixture.stages = Stages(manifest.stages)
+            mixture.stages.restore(tensors)
+            check_stages(mixture.stages, len(loras))
+        attends = manifest.stages is not None and manifest.combine == "attention"
         mixture.restore(
             [lora.name for lora in loras],
             [lora.rank for lora in loras],
             [lora.alpha for lora in loras],
             tensors,
+            stages=len(loras) if attends else 0,
         )
     except InputError:
         remove(model, mixture)

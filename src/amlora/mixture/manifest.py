@@ -2,7 +2,8 @@
 
     CURRENT                     "<version> <sha256 of its manifest>", replaced in one step
     tasks/NN-name-hash8/        adapter_config.json, adapter_model.safetensors, task.json, README.md
-    versions/0001/              manifest.json, selector.safetensors, scores.json, README.md
+    versions/0001/              manifest.json, selector.safetensors, scores.json, README.md, and
+                                stages.safetensors where each stage's model is kept
 
 CURRENT vouches for a manifest; the manifest vouches for every other file of its version and for the
 manifest before it. So one line vouches for every byte of every version in use.
@@ -21,11 +22,14 @@ from amlora import files
 from amlora.errors import InputError
 from amlora.mixture.arrow import Arrow
 from amlora.mixture.reference import Combine
+from amlora.mixture.stages import StageSettings
 
-FORMAT = 1
+FORMAT = 2
+"""The newest: with stages. Without stages format 1 is written, which older versions read."""
 CURRENT = "CURRENT"
 MANIFEST, SELECTOR, SCORES = "manifest.json", "selector.safetensors", "scores.json"
 CONFIG, WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "task.json"
+STAGES = "stages.safetensors"
 README = "README.md"
 
 Contents = dict[str, bytes]
@@ -136,10 +140,13 @@ class Manifest(Stored, frozen=True, kw_only=True, omit_defaults=True):
     """Every file of the version and of its tasks' folders, by path from the skills folder."""
     arrow: Arrow | None = None
     """Where set, LoRAs are chosen by their prototypes, and `combine` does not count."""
+    stages: StageSettings | None = None
+    """How a prompt's stage is told, one stage per LoRA; None where all LoRAs answer everything."""
 
     def folders(self) -> dict[str, set[str]]:
         """Return the names of the files, without the manifest, that each folder must hold."""
-        names = {f"versions/{self.version}": {SELECTOR, SCORES, README}}
+        own = {SELECTOR, SCORES, README} | ({STAGES} if self.stages else set[str]())
+        names = {f"versions/{self.version}": own}
         for lora in self.loras:
             names.setdefault(lora.folder, {README}).update({CONFIG, WEIGHTS})
         for task in self.tasks:

@@ -10,12 +10,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from amlora.engine.backbone import Backbone, load_backbone, weights_fingerprint
 from amlora.engine.device import resolve_device
+from amlora.engine.route import Router
 from amlora.engine.settings import Device, ModelSettings, Precision
 from amlora.errors import InputError
 from amlora.mixture.io import load_skills, read_cards, read_scores, save_skills
 from amlora.mixture.manifest import Base, TaskCard, verify
 from amlora.mixture.mixture import Mixture
 from amlora.skills.find import find_skills
+from amlora.skills.listen import Listener
 
 ATTRIBUTE = "amlora"
 """Where a model keeps its `Skills`."""
@@ -31,6 +33,8 @@ class Skills:
     """In the order learned."""
     scores: Mapping[str, Any]
     """Plain values, as in `scores.json`."""
+    router: Router | None = None
+    """Tells the stages of prompts, where each stage's model is kept."""
 
 
 def load(
@@ -46,6 +50,7 @@ def load(
 
     Every file is checked against its hash before it is used, and the base model against its
     fingerprint. The model answers without a task id; `model.generate` and pipelines work as usual.
+    Where each stage's model was kept, the prompt's ids tell which one answers.
     `model.amlora` holds the mixture, the tasks' cards and the scores.
 
     `model.save_pretrained` and `model.push_to_hub` are refused on the loaded model: the adapted
@@ -137,8 +142,13 @@ def open_skills(
     except InputError as error:
         raise InputError(f"{path}: its base model: {error} Another place: base=...") from error
     mixture = load_skills(path, backbone.model, manifest, fingerprint=weights_fingerprint)
+    backbone.routing, router = mixture.control.routing, None
+    if mixture.stages is not None:
+        router = Router(backbone, mixture.stages)
+        Listener(backbone, router).attach()
     # The base as the folder names it, also where this machine has it elsewhere.
-    skills = Skills(mixture, known, read_cards(path, manifest), read_scores(path, manifest))
+    cards, scores = read_cards(path, manifest), read_scores(path, manifest)
+    skills = Skills(mixture, known, cards, scores, router)
     attach(backbone.model, skills)
     return backbone, skills
 

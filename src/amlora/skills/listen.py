@@ -1,0 +1,87 @@
+"""Let a loaded model find the stages of its prompts itself, whoever calls it.
+
+`model.generate` is routed by its prompts, to the end of their answers; any other forward pass by
+all of its input ids.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from amlora.engine.backbone import Backbone
+from amlora.engine.route import Router
+from amlora.errors import InputError
+
+
+class Listener:
+    """Routes the calls of one model; routes that a caller has given already are left alone."""
+
+    def __init__(self, backbone: Backbone, router: Router) -> None:
+        self.backbone = backbone
+        self.router = router
+        self.open: AbstractContextManager[None] | None = None  # of a forward pass in progress
+
+    def attach(self) -> None:
+        """Listen from here on; methods, and no functions within, so that a copied model works."""
+        model = self.backbone.model
+        model.register_forward_pre_hook(self.before, with_kwargs=True)
+        model.register_forward_hook(self.after, always_call=True)
+        vars(model)["generate"] = self.generate
+
+    def generate(self, inputs: Tensor | None = None, *rest: Any, **given: Any) -> Any:
+        """Do what the model's own `generate` does, which knows the arguments.
+
+        Raises:
+            InputError: there are no token ids to tell the stages by.
+        """
+        model: Any = self.backbone.model
+        ids = given.get("input_ids") if inputs is None else inputs
+        with self.routed(ids, given.get("attention_mask")):
+            return type(model).generate(model, inputs, *rest, **given)
+
+    def routed(self, ids: Tensor | None, mask: Tensor | None) -> AbstractContextManager[None]:
+        """Return the context in which rows are answered by the stages of their token ids.
+
+        Args:
+            ids: (rows, tokens).
+            mask: (rows, tokens) 0 where a token is padding; None where none is.
+
+        Raises:
+            InputError: `ids` is None.
+        """
+        if ids is None:
+            raise InputError(
+                "the model: these skills tell a prompt's stage by its token ids; give input_ids."
+            )
+        read = torch.ones_like(ids) if mask is None else mask
+        rows = [row[own.bool()] for row, own in zip(ids, read, strict=True)]
+        routes = [self.router.route(tuple(row.tolist())) for row in rows]
+        return self.backbone.routing.of(routes, ids.device)
+
+    def before(self, module: nn.Module, args: tuple[Any, ...], given: Mapping[str, Any]) -> None:
+        """Route a forward pass that nobody has routed.
+
+        Raises:
+            InputError: it goes on from a cache, whose prompt is not known, or has no token ids.
+        """
+        if self.backbone.routing.now is not None:
+            return
+        cache = given.get("past_key_values")
+        if cache is not None and cache.get_seq_length():
+            raise InputError(
+                "the model: with a cache alone a prompt's stage cannot be told; use model.generate."
+            )
+        context = self.routed(
+            args[0] if args else given.get("input_ids"), given.get("attention_mask")
+        )
+        context.__enter__()
+        self.open = context
+
+    def after(self, module: nn.Module, args: Any, out: Any) -> None:
+        """End the routes of a forward pass, also of one that failed."""
+        context, self.open = self.open, None
+        if context is not None:
+            context.__exit__(None, None, None)

@@ -1,0 +1,198 @@
+"""Skills whose stages are kept: saved, loaded, and routed by the loaded model itself."""
+
+import copy
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import amlora
+from amlora.engine.backbone import base_of
+from amlora.engine.choose import option_scores
+from amlora.engine.generate import generate_ids, inference
+from amlora.errors import InputError
+from amlora.methods.anchored_lora import AnchoredLoRA
+from amlora.mixture.manifest import TaskCard, verify
+from amlora.skills.load import Skills, attach, open_skills, skills_of
+from amlora.streams.prompt import Prompt
+from command import amlora as amlora_command
+from methods.learning import STAGES, learn, make
+
+CARDS = tuple(TaskCard(name=s.task, instruction="What?", options=("x", "y")) for s in STAGES)
+PROMPTS = [
+    ids
+    for i in range(2)
+    for s in STAGES
+    for ids in (s.rows[i].prompt_ids, (1, 30 + i, 50, 45, 46, 47))
+]
+
+
+@pytest.fixture(scope="module", params=["sum", "attention"])
+def staged(request, any_folder, tmp_path_factory) -> tuple[AnchoredLoRA, Path]:
+    """A method that has learned three stages, and the folder of its skills."""
+    folder = tmp_path_factory.mktemp("staged") / "skills"
+    method = make(any_folder, "anchored_lora", combine=request.param, reject=0.2)
+    assert isinstance(method, AnchoredLoRA)
+    for stage in STAGES:
+        learn(method, stage, lr=5e-2)
+    method.backbone.model.eval()
+    base = base_of(method.backbone, method.mixture)
+    attach(method.backbone.model, Skills(method.mixture, base, CARDS, {}))
+    assert amlora.save(method.backbone.model, folder) == "0001"
+    return method, folder
+
+
+def opened(folder: Path) -> tuple[Any, Skills]:
+    return open_skills(folder, device="cpu", precision="float32")
+
+
+def padded(backbone):
+    """All prompts as a user's tokenizer would pad them."""
+    longest, left = max(map(len, PROMPTS)), backbone.family == "decoder-only"
+    ids, mask = [], []
+    for prompt in PROMPTS:
+        more = longest - len(prompt)
+        pads, own = [backbone.pad_id] * more, [1] * len(prompt)
+        ids.append([*pads, *prompt] if left else [*prompt, *pads])
+        mask.append([0] * more + own if left else own + [0] * more)
+    return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
+
+
+def test_a_loaded_model_routes_as_the_method_did(staged):
+    method, folder = staged
+    _, skills = opened(folder)
+    assert skills.router is not None
+    routes = [skills.router.route(ids) for ids in PROMPTS]
+    assert routes == [method.router.route(ids) for ids in PROMPTS]
+    assert len(set(routes)) == 4
+
+
+def test_generate_on_a_loaded_model_answers_each_prompt_by_its_stage(staged):
+    method, folder = staged
+    backbone, _ = opened(folder)
+    options = {"max_new_tokens": 5, "min_new_tokens": 5, "do_sample": False}
+    inputs = padded(backbone)
+    found = backbone.model.generate(**inputs, **options)
+    assert torch.equal(backbone.model.generate(**inputs, **options, use_cache=False), found)
+    routes = [method.router.route(ids) for ids in PROMPTS]
+    model: Any = method.backbone.model
+    with method.backbone.routing.of(routes, torch.device("cpu")):
+        assert torch.equal(model.generate(**inputs, **options), found)
+    beams = backbone.model.generate(**inputs, **options, num_beams=2, num_return_sequences=2)
+    assert len(beams) == 2 * len(found)
+
+
+def test_answers_through_the_engine_are_routed_too(staged):
+    method, folder = staged
+    backbone, skills = opened(folder)
+    with inference(backbone):
+        found = generate_ids(backbone, PROMPTS, 5)
+    with inference(method.backbone):
+        routes = [method.router.route(ids) for ids in PROMPTS]
+        assert generate_ids(method.backbone, PROMPTS, 5, routes=routes) == found
+    prompts = [Prompt("", "a good film", ""), Prompt("", "the market fell", "")]
+    how = {"options": ("Good", "Bad"), "tokens_per_batch": 64}
+    ours = option_scores(backbone, prompts, **how, router=skills.router)
+    theirs = option_scores(method.backbone, prompts, **how, router=method.router)
+    assert torch.equal(ours, theirs)
+
+
+def test_a_forward_pass_of_a_loaded_model_is_the_methods_bit_for_bit(staged):
+    method, folder = staged
+    backbone, _ = opened(folder)
+    ids = torch.tensor([STAGES[0].rows[0].prompt_ids])
+    more = {"decoder_input_ids": ids[:, :2]} if backbone.family == "encoder-decoder" else {}
+    with torch.no_grad():
+        found = backbone.model(input_ids=ids, **more).logits
+        assert torch.equal(backbone.model(ids, **more).logits, found)
+        with method.backbone.routing.of([(0.0, 1.0, 0.0, 0.0)], torch.device("cpu")):
+            assert torch.equal(method.backbone.model(input_ids=ids, **more).logits, found)
+        other = method.backbone.model(input_ids=ids, **more).logits
+    assert not torch.equal(other, found)  # all LoRAs as they are
+
+
+def test_a_failed_forward_pass_leaves_no_route_behind(staged):
+    backbone, skills = opened(staged[1])
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    layer = next(iter(skills.mixture.layers.values()))
+    layer.register_forward_pre_hook(fail)
+    with pytest.raises(ZeroDivisionError):
+        backbone.model(input_ids=torch.tensor([PROMPTS[0]]))
+    assert backbone.routing.now is None
+
+
+def test_what_cannot_be_routed_is_refused(staged):
+    backbone, _ = opened(staged[1])
+    model = backbone.model
+    ids = torch.tensor([PROMPTS[0]])
+    vectors = model.get_input_embeddings()(ids)
+    with pytest.raises(InputError, match="give input_ids"):
+        model(inputs_embeds=vectors)
+    with pytest.raises(InputError, match="give input_ids"):
+        model.generate(inputs_embeds=vectors)
+    if backbone.family == "decoder-only":
+        cache = model(ids, use_cache=True).past_key_values
+        with pytest.raises(InputError, match=r"use model\.generate"):
+            model(ids[:, :1], past_key_values=cache)
+
+
+def test_a_copied_model_routes_by_itself_and_saving_it_again_writes_nothing(staged):
+    _, folder = staged
+    backbone, _ = opened(folder)
+    ids = torch.tensor([PROMPTS[0]])
+    expected = backbone.model.generate(ids, max_new_tokens=4)
+    twin = copy.deepcopy(backbone.model)
+    for layer in backbone.model.amlora.mixture.layers.values():
+        layer.bank.b.zero_()
+    assert torch.equal(twin.generate(ids, max_new_tokens=4), expected)
+    assert skills_of(twin).router is not skills_of(backbone.model).router
+    assert amlora.save(twin, folder) == "0001"
+
+
+def test_skills_with_stages_have_a_format_of_their_own_and_others_keep_theirs(staged, tmp_path):
+    method, folder = staged
+    assert verify(folder).format == 2
+    stages, method.mixture.stages = method.mixture.stages, None
+    try:
+        amlora.save(method.backbone.model, tmp_path)
+    finally:
+        method.mixture.stages = stages
+    assert verify(tmp_path).format == 1
+    assert '"stages"' not in (tmp_path / "versions" / "0001" / "manifest.json").read_text()
+
+
+def test_a_stage_that_has_not_ended_cannot_be_saved(llama_folder, tmp_path):
+    method = make(llama_folder, "anchored_lora")
+    assert method.mixture is not None
+    learn(method, STAGES[0])
+    method.begin(STAGES[1])
+    attach(
+        method.backbone.model,
+        Skills(method.mixture, base_of(method.backbone, method.mixture), (), {}),
+    )
+    with pytest.raises(InputError, match="2 LoRAs, but 1 stages have ended"):
+        amlora.save(method.backbone.model, tmp_path)
+
+
+def test_a_damaged_statistic_is_named(staged, tmp_path):
+    folder = shutil.copytree(staged[1], tmp_path / "skills")
+    path = folder / "versions" / "0001" / "stages.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"stages\.safetensors: truncated"):
+        amlora.load(folder)
+
+
+@pytest.mark.parametrize("choose", [(), ("--choose",)], ids=["generate", "choose"])
+def test_predict_tells_which_stages_answered(staged, choose):
+    words = "predict", staged[1], "a good film", "--task", STAGES[0].task, "--device", "cpu"
+    status, out, err = amlora_command(*words, "--precision", "float32", "--json", *choose)
+    assert status == 0, err
+    (answer,) = json.loads(out)
+    assert set(answer["stages"]) <= {"none", *(stage.task for stage in STAGES)}
+    assert sum(answer["stages"].values()) == 1
