@@ -349,3 +349,22 @@ def test_no_folder_and_a_folder_given_twice_are_refused(two_runs: list[Path]) ->
         build_page([])
     with pytest.raises(InputError, match="given twice"):
         build_page([two_runs[0], two_runs[0]])
+
+
+def test_the_stages_that_answered_are_shown_where_there_are_any(make_run: MakeRun) -> None:
+    shares = [[0.0, 1.0, 0.0, 0.0, 0.0], [0.05, 0.0, 0.95, 0.0, 0.0]]
+    routing = {"stages": ["none", *TASKS], "tasks": list(TASKS[:2]), "shares": shares}
+    record = record_of("anchored_lora", AM_LORA)
+    text = build_page([make_run({**record, "routing": routing})])
+    page = Page(text)
+    assert page.balanced
+    assert {"run-1-routing"} <= set(page.ids()) & {link[1:] for link in page.links()}
+    assert "95.0" in page.of("td")
+    assert "run-1-routing" not in Page(build_page([make_run(record)])).ids()
+
+
+def test_routing_that_does_not_fit_is_refused(make_run: MakeRun) -> None:
+    routing = {"stages": ["none", "sms"], "tasks": ["sms"], "shares": [[1.0]]}
+    folder = make_run({**record_of("anchored_lora", AM_LORA), "routing": routing})
+    with pytest.raises(InputError, match="row 0 of routing has 1 entries, not 2"):
+        build_page([folder])

@@ -35,6 +35,9 @@ def show(
     print_pairs([(name, shown(name, record["metrics"].get(name))) for name in METRICS])
     print("\nstages")
     print_pairs([(stage["task"], stage_line(stage)) for stage in record["stages"]], indent=2)
+    if routing := record.get("routing"):
+        print("\nrows by the stage that answered")
+        print_pairs([*routing_pairs(routing)], indent=2)
     if measured:
         print("\nmeasured")
         print_pairs(measured_pairs(measured), indent=2)
@@ -52,6 +55,16 @@ def stage_line(stage: Mapping[str, Any]) -> str:
         f"{stage['steps']} steps, {stage['rows']} rows, {count(stage['trainable_parameters'])}"
         f" parameters trained, {count(stage['stored_parameters'])} stored"
     )
+
+
+def routing_pairs(routing: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Say for each task which stages answered its rows."""
+    pairs: list[tuple[str, str]] = []
+    for task, shares in zip(routing["tasks"], routing["shares"], strict=True):
+        named = zip(routing["stages"], shares, strict=True)
+        told = [f"{name} {percent(share)} %" for name, share in named if share]
+        pairs.append((task, ", ".join(told)))
+    return pairs
 
 
 def measured_pairs(measured: Mapping[str, Any]) -> list[tuple[str, object]]:

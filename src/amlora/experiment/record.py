@@ -40,6 +40,7 @@ def build_record(
     texts: Mapping[str, str] | None = None,
     rows_digest: str | None = None,
     attention_digest: str | None = None,
+    routing: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Put a record together.
 
@@ -49,11 +50,12 @@ def build_record(
         progress: matrices and counts so far; see `run.fresh_progress`.
         texts: sha256 of the files that the method leaves for a reader, by name.
         rows_digest, attention_digest: sha256 of the files beside the record; None while it runs.
+        routing: see `routing.routing`; the record of a method without routes does not mention it.
     """
     split = identity["settings"]["evaluate"]["split"]
     tasks = [task_entry(task, split) for task in stream.tasks]
     sizes = [task["scored"] for task in tasks]
-    return {
+    record = {
         "format": FORMAT,
         **identity,
         "tasks": tasks,
@@ -66,6 +68,7 @@ def build_record(
         "rows_digest": rows_digest,
         "attention_digest": attention_digest,
     }
+    return record if routing is None else {**record, "routing": dict(routing)}
 
 
 def tenths(values: Sequence[float]) -> list[float]:

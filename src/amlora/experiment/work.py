@@ -25,9 +25,11 @@ from amlora.experiment.config import to_toml
 from amlora.experiment.measure import environment, measured
 from amlora.experiment.prepare import Prepared
 from amlora.experiment.record import RECORD, build_record, tenths
+from amlora.experiment.routing import routing
 from amlora.experiment.skills import keep_skills
 from amlora.experiment.stop import Interrupted, Stop
 from amlora.experiment.together import agree, by_main
+from amlora.mixture.route import by_name
 
 TIE = 1e-6
 """Two best logits that are closer than this are one and the same in bfloat16."""
@@ -46,6 +48,7 @@ class Work:
     ) -> None:
         self.made, self.folder, self.accelerator, self.told = made, folder, accelerator, told
         self.method, self.backbone, self.stages = made.method, made.backbone, made.stages
+        self.stage_names = [stage.task for stage in made.stages]
         self.every = made.settings.train.checkpoint_every
         self.environment = environment(accelerator)
         self.so_far: dict[str, Any] = fresh_progress(self.environment)
@@ -151,7 +154,7 @@ class Work:
             counts += counted
             row[j] = sum(answer.hit for answer in answers) / len(answers)
             lines += [
-                answer_line(phase, index, answer, gold.gold)
+                answer_line(phase, index, answer, gold, self.stage_names)
                 for answer, gold in zip(answers, rows, strict=True)
             ]
             done += len(rows)
@@ -297,10 +300,11 @@ class Work:
         digest = None
         if method.mixture:
             names = [task.name for task in self.made.stream.tasks]
+            read = [method.readable(rows) for rows in self.made.scored]
             found = attention(
                 self.backbone,
                 method.mixture,
-                list(zip(names, self.made.scored, strict=True)),
+                list(zip(names, read, strict=True)),
                 rows_per_task=self.made.settings.evaluate.attention_rows,
             )
             files.write_json(folder / "attention.json", found)
@@ -315,6 +319,7 @@ class Work:
             texts={name: files.sha256_bytes(text.encode()) for name, text in texts.items()},
             rows_digest=files.sha256_bytes(rows),
             attention_digest=digest,
+            routing=routing(rows, self.stage_names),
         )
         if method.mixture:
             # A version that a killed process left could not be told from an older one.
@@ -351,9 +356,11 @@ def scored_line(counts: Counts, seconds: float, reading: float) -> str:
     )
 
 
-def answer_line(phase: str, after: int, answer: Answer, gold: str) -> dict[str, Any]:
-    """Return one row of rows.jsonl."""
-    return {
+def answer_line(
+    phase: str, after: int, answer: Answer, gold: Row, stages: Sequence[str]
+) -> dict[str, Any]:
+    """Return one row of rows.jsonl; `stages` are the names of all."""
+    line = {
         "phase": phase,
         "after": after,
         "task": answer.task,
@@ -361,5 +368,6 @@ def answer_line(phase: str, after: int, answer: Answer, gold: str) -> dict[str, 
         "hit": answer.hit,
         "how": answer.how,
         "answer": answer.text,
-        "gold": gold,
+        "gold": gold.gold,
     }
+    return line if gold.route is None else {**line, "stages": by_name(gold.route, stages)}

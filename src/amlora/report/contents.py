@@ -68,6 +68,7 @@ def run_parts(run: RunView) -> list[Entry]:
     """Return the entries of one run."""
     parts = [("accuracy", "Accuracy", True)]
     parts.append(("entered", "When a newcomer enters", bool(run.entered)))
+    parts.append(("routing", "Stages", run.record.routing is not None))
     parts.append(("attention", "Attention", run.attention is not None))
     parts.append(("behind", "Behind the figures", True))
     return [

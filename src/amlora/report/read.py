@@ -80,6 +80,14 @@ class Metrics(msgspec.Struct, frozen=True):
     learning_accuracy: float | None = None
 
 
+class Routing(msgspec.Struct, frozen=True):
+    """Mean weight of each stage over each task's rows, (task, stage); the first is "none"."""
+
+    stages: tuple[str, ...]
+    tasks: tuple[str, ...]
+    shares: tuple[tuple[float, ...], ...]
+
+
 class Record(msgspec.Struct, frozen=True):
     """record.json: the deterministic result of a run. R is (moments, tasks), fractions or None."""
 
@@ -103,6 +111,8 @@ class Record(msgspec.Struct, frozen=True):
     """None while the run is going."""
     attention_digest: str | None = None
     """None where there is no attention.json."""
+    routing: Routing | None = None
+    """None where no row is answered by the model of a stage."""
 
 
 class Attention(msgspec.Struct, frozen=True):
@@ -194,6 +204,10 @@ def read_record(path: Path) -> Record:
         )
     if any(value is not None and not 0 <= value <= 1 for row in record.R for value in row):
         raise InputError(f"{path}: R has an entry outside 0..1.")
+    if record.routing is not None:
+        check_shape(path, "routing", record.routing.shares, len(record.routing.stages))
+        if len(record.routing.shares) != len(record.routing.tasks):
+            raise InputError(f"{path}: routing has not one row for each of its tasks.")
     if any(task.scored < 1 for task in record.tasks):
         raise InputError(f"{path}: a task has no test rows.")
     return record
