@@ -142,7 +142,7 @@ def test_the_digest_changes_with_a_setting_and_not_with_the_order_of_the_file():
         ),
         (
             {"method": {"name": "sin_lora", "selector_lr": 0.1}},
-            "method.selector_lr: sin_lora has no such setting; am_lora has.",
+            "method.selector_lr: sin_lora has no such setting; am_lora, anchored_lora have.",
         ),
         (
             {"method": {"name": "am-lora"}},

@@ -179,8 +179,8 @@ def test_a_manifest_must_speak_of_every_file(skills):
 
 
 def test_a_newer_format_is_refused_in_one_line(skills):
-    sign(skills, format=2, news="of the future")
-    with pytest.raises(InputError, match="format 2, but this amlora reads up to 1") as caught:
+    sign(skills, format=3, news="of the future")
+    with pytest.raises(InputError, match="format 3, but this amlora reads up to 2") as caught:
         verify(skills)
     assert "\n" not in str(caught.value)
 
