@@ -15,7 +15,7 @@ from amlora.engine.answer import Answer, Counts, decoded_answer
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row, decode
 from amlora.engine.generate import generate_answers, generate_ids, inference
-from amlora.engine.packs import by_stage, packs
+from amlora.engine.packs import by_stage, fitting
 from amlora.engine.prefix import Prefix, shared_prefix
 from amlora.engine.settings import EvaluateSettings
 from amlora.engine.settle import settle
@@ -123,7 +123,7 @@ def passes(
         with inference(backbone):
             prefix = shared_prefix(backbone, group)
         group = [prefix.cut(row) for row in group]
-        for chosen in packs(group, tokens_per_batch):
+        for chosen in fitting(group, tokens_per_batch):
             batch = [group[i] for i in chosen]
             with inference(backbone):
                 top = answer_logits(backbone, batch, prefix).topk(2)

@@ -12,9 +12,12 @@ from amlora.report.svg import HEAT, LINE, PAPER, SOFT, plain, render, series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy import float64
+    from numpy.typing import NDArray
 
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 CELL = 0.19  # inches, width and height of a score in the attention drawings
+LONGEST = 16  # letters of a LoRA's name
 LEVEL = (0, (1, 2))  # of a joint run
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "p")
 
@@ -146,27 +149,68 @@ def attention(
         salt: see `render`.
         label: see `render`.
     """
-    import numpy as np
     from matplotlib.figure import Figure
 
-    names = [plain(name) if len(name) <= 16 else plain(name[:15]) + "…" for name in loras]
+    names = short_names(loras)
     # Inches: the names' column grows with the longest name.
     left = 0.14 + 0.085 * max(len(name) for name in names)
     wide, high = CELL * len(layers), CELL * len(loras)
     width, height = left + wide + 0.08, high + 0.3
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((left / width, 0.26 / height, wide / width, high / height))
-    shades = np.empty((len(loras), len(layers), 4))
-    shades[..., :3] = [int(HEAT[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    shades[..., 3] = np.minimum(np.array(scores).T / top, 1).round(3)
-    axes.pcolormesh(shades, edgecolors=PAPER, linewidth=1.2)
+    paint_scores(axes, scores, layers, loras, top=top, own=own, heat=HEAT, paper=PAPER, gap=1.2)
+    return render(figure, salt, label)
+
+
+def short_names(loras: Sequence[str]) -> list[str]:
+    """Return names of LoRAs that leave room for the drawing."""
+    return [
+        plain(name) if len(name) <= LONGEST else plain(name[: LONGEST - 1]) + "…" for name in loras
+    ]
+
+
+def shaded(shares: "NDArray[float64]", heat: str) -> "NDArray[float64]":
+    """Return (..., 4) a colour "#rrggbb" in shades: one for each share, 0..1."""
+    import numpy as np
+
+    shades = np.empty((*shares.shape, 4))
+    shades[..., :3] = [int(heat[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    shades[..., 3] = shares.round(3)
+    return shades
+
+
+def paint_scores(
+    axes: "Axes",
+    scores: Sequence[Sequence[float]],
+    layers: Sequence[int],
+    loras: Sequence[str],
+    *,
+    top: float,
+    own: str,
+    heat: str,
+    paper: str,
+    gap: float,
+) -> None:
+    """Paint scores as cells in shades of a colour.
+
+    Args:
+        axes: to paint on.
+        scores, layers, loras, top, own: as in `attention`.
+        heat: the full colour, "#rrggbb".
+        paper: the colour between cells.
+        gap: points between cells.
+    """
+    import numpy as np
+
+    shares = np.minimum(np.array(scores).T / top, 1)
+    axes.pcolormesh(shaded(shares, heat), edgecolors=paper, linewidth=gap)
     axes.set_xlim(0, len(layers))
     axes.set_ylim(len(loras), 0)
     every = 1 if len(layers) <= 12 else 5
     shown = [place for place, layer in enumerate(layers) if layer % every == 0]
     axes.set_xticks([place + 0.5 for place in shown], [str(layers[place]) for place in shown])
-    axes.set_yticks([y + 0.5 for y in range(len(loras))], names, parse_math=False)
+    ticks = [y + 0.5 for y in range(len(loras))]
+    axes.set_yticks(ticks, short_names(loras), parse_math=False)
     bare(axes)
     for name, tick in zip(loras, axes.get_yticklabels(), strict=True):
         tick.set_fontweight("bold" if name == own else "normal")
-    return render(figure, salt, label)

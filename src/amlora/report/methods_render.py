@@ -4,14 +4,20 @@ Means over several seeds stand with their standard deviation, averages with thei
 cells are named below a table, and so is what the marks mean; CSV and JSON hold full precision.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from amlora.report.format import count, percent, points, seconds
 from amlora.report.intervals import OVER, bracketed
 from amlora.report.methods_table import Figure, MethodLine, MethodsTable
-from amlora.report.typeset import Format, Sheet, comma_separated, empty_cells, typeset
+from amlora.report.typeset import (
+    Format,
+    Sheet,
+    comma_separated,
+    empty_cells,
+    plain_json,
+    typeset,
+)
 
 HEADINGS = (
     *("method", "average, %", "forgetting, points", "learning accuracy, %", "BWT, points"),
@@ -160,4 +166,4 @@ def as_json(tables: Sequence[MethodsTable], notes: Sequence[str]) -> str:
         }
         for table in tables
     ]
-    return json.dumps({"tables": plain, "notes": list(notes)}, indent=1, ensure_ascii=False) + "\n"
+    return plain_json(plain, notes)

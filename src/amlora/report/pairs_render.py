@@ -4,14 +4,20 @@ What an interval, a p and a verdict speak of, and what they do not, stands below
 and JSON hold fractions to twelve places or more.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from amlora.report.format import points
 from amlora.report.intervals import bracketed
 from amlora.report.pairs import SIGNIFICANT, Pair, PairsTable
-from amlora.report.typeset import Format, Sheet, comma_separated, empty_cells, typeset
+from amlora.report.typeset import (
+    Format,
+    Sheet,
+    comma_separated,
+    empty_cells,
+    plain_json,
+    typeset,
+)
 
 HEADINGS = (
     *("method", "seeds", "average, points", "95 % interval", "p", "smallest p", "verdict"),
@@ -144,4 +150,4 @@ def as_json(tables: Sequence[PairsTable], notes: Sequence[str]) -> str:
         }
         for table in tables
     ]
-    return json.dumps({"tables": plain, "notes": list(notes)}, indent=1, ensure_ascii=False) + "\n"
+    return plain_json(plain, notes)

@@ -7,7 +7,6 @@ CSV has one line per number and, as JSON, full precision.
 
 import csv
 import io
-import json
 from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from html import escape
@@ -18,7 +17,7 @@ from amlora.report.intervals import OVER, bracketed
 from amlora.report.methods_render import EXAMPLES, LEGEND, TASK_ID
 from amlora.report.paper_lines import Cell
 from amlora.report.paper_table import PaperTable, TableRow, short
-from amlora.report.typeset import LATEX
+from amlora.report.typeset import LATEX, plain_json
 
 Format = Literal["text", "markdown", "csv", "json", "latex", "html"]
 SECONDARY = "*"
@@ -259,7 +258,7 @@ def as_json(tables: Sequence[PaperTable], notes: Sequence[str]) -> str:
         }
         for table in tables
     ]
-    return json.dumps({"tables": plain, "notes": list(notes)}, indent=1, ensure_ascii=False) + "\n"
+    return plain_json(plain, notes)
 
 
 def comma_separated(tables: Sequence[PaperTable], notes: Sequence[str]) -> str:

@@ -1,10 +1,11 @@
-"""Rows of strings as aligned text, Markdown and LaTeX, plain values as CSV: equal in, equal out.
+"""Rows of strings as text, Markdown and LaTeX, plain values as CSV and JSON: equal in, equal out.
 
 What a cell holds cannot end it, whatever a run was called.
 """
 
 import csv
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -108,6 +109,12 @@ def comma_separated(rows: Sequence[Mapping[str, Any]]) -> str:
             for value in row.values()
         )
     return written.getvalue()
+
+
+def plain_json(tables: Sequence[Mapping[str, Any]], notes: Sequence[str]) -> str:
+    """Tables of plain values as JSON, with the notes."""
+    written = json.dumps({"tables": tables, "notes": list(notes)}, indent=1, ensure_ascii=False)
+    return f"{written}\n"
 
 
 def empty_cells(columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:

@@ -3,19 +3,17 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from amlora.report.figures import bare
+from amlora.report.figures import paint_scores, shaded, short_names
 from amlora.report.format import percent
 from amlora.report.studies.figure_4 import Figure4, Scores
 from amlora.report.studies.groups import seeds_text
 from amlora.report.studies.study import Key, Palette, Panel, Study, Value, rows_of
-from amlora.report.svg import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CELL, SMALL_CELL = 0.19, 0.14  # inches; the small ones from `MANY` LoRAs on
 MANY = 10
-LONGEST = 16  # letters of a LoRA's name
 
 
 def study_4(figure: Figure4) -> Study:
@@ -89,27 +87,21 @@ def scores_panel(
         own: the LoRA whose name is bold.
     """
     cell, size = (CELL, 10) if len(loras) < MANY else (SMALL_CELL, 8)
-    names = [
-        plain(name) if len(name) <= LONGEST else plain(name[: LONGEST - 1]) + "…" for name in loras
-    ]
+    names = short_names(loras)
 
     def paint(axes: "Axes", palette: Palette) -> None:
-        import numpy as np
-
-        shades = np.empty((len(loras), len(layers), 4))
-        shades[..., :3] = [int(palette.heat[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-        shades[..., 3] = np.minimum(np.array(scores).T / top, 1).round(3)
-        axes.pcolormesh(shades, edgecolors=palette.paper, linewidth=cell * 6)
-        axes.set_xlim(0, len(layers))
-        axes.set_ylim(len(loras), 0)
-        every = 1 if len(layers) <= 12 else 5
-        shown = [place for place, layer in enumerate(layers) if layer % every == 0]
-        axes.set_xticks([place + 0.5 for place in shown], [str(layers[place]) for place in shown])
-        axes.set_yticks([y + 0.5 for y in range(len(loras))], names, parse_math=False)
-        bare(axes)
+        paint_scores(
+            axes,
+            scores,
+            layers,
+            loras,
+            top=top,
+            own=own,
+            heat=palette.heat,
+            paper=palette.paper,
+            gap=cell * 6,
+        )
         axes.tick_params(labelsize=size, labelcolor=palette.soft)
-        for name, tick in zip(loras, axes.get_yticklabels(), strict=True):
-            tick.set_fontweight("bold" if name == own else "normal")
 
     return Panel(
         title=title,
@@ -131,9 +123,7 @@ def ramp(label: str) -> Key:
         import numpy as np
 
         steps = 8
-        shades = np.empty((1, steps, 4))
-        shades[..., :3] = [int(palette.heat[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-        shades[..., 3] = (np.arange(steps) / (steps - 1)).round(3)
+        shades = shaded(np.arange(steps)[None] / (steps - 1), palette.heat)
         axes.pcolormesh(shades, edgecolors="none", linewidth=0)
         axes.set_xlim(0, steps)
         axes.set_axis_off()
