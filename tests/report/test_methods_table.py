@@ -98,6 +98,19 @@ def test_the_first_line_is_the_model_before_learning(make_run: MakeRun):
     assert line.average.mean == pytest.approx((0.5 + 0.2 + 0.35 + 0.1) / 4)
 
 
+def test_seeds_share_a_line_whatever_was_scored_beside_what_both_have(make_run: MakeRun):
+    part = [[None] * 4, *LOWER[1:]]
+    whole = record("am_lora", AM_LORA)
+    whole["settings"]["evaluate"] = {"scope": "needed"}
+    less = record("am_lora", part, seed=1)
+    less["settings"]["evaluate"] = {"scope": "learned"}
+    zero, line = table_of(make_run, whole, less).lines
+    assert zero.label == "zero-shot" and zero.average is not None
+    assert line.seeds == (0, 1) and line.average is not None
+    (alone,) = table_of(make_run, less).lines
+    assert alone.label == "am_lora"
+
+
 def test_a_zero_shot_score_that_differs_between_runs_has_a_deviation(make_run: MakeRun):
     rounded = [[0.50, 0.20, 0.35, 0.20], *SIN_LORA[1:]]
     table = table_of(make_run, record("am_lora", AM_LORA), record("own", rounded))

@@ -6,6 +6,7 @@ import msgspec
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16"]
+Scope = Literal["needed", "learned", "ends", "all"]
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,9 +58,11 @@ class EvaluateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     evaluation in float32; in bfloat16, where both ways round as much, only ties are."""
     split: Literal["test", "dev"] = "test"
     """Which rows are scored; dev for choosing settings."""
-    scope: Literal["needed", "all"] = "needed"
-    """needed: after a stage the tasks learned so far and the next one, which is what the metrics
-    use; all: every task after every stage."""
+    scope: Scope = "needed"
+    """needed: after a stage the tasks learned so far and the next one, and all before learning,
+    which is what the metrics use; learned: only those learned so far, so without FWT; ends: a
+    task when it was learned and all at the end, so without FWT and forgetting; all: every task
+    after every stage."""
     attention_rows: int = 16
     """Scored rows of each task over which attention is averaged at the end."""
 

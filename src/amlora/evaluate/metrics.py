@@ -92,16 +92,18 @@ def forgetting(R: Matrix) -> float | None:
     (1/(T-1)) sum_{j<T} ( max_{1<=l<T} R[l][j] - R[T][j] ): the "forgetting measure" of Chaudhry et
     al. 2018 (arXiv 1801.10112). Rows 1..T-1 count as earlier, as printed there, so also rows before
     task j was learned, where they were measured. Row 0 does not count, since no stage produced it;
-    the last row does not, so the value can be negative. The last task is left out.
+    the last row does not, so the value can be negative. The last task is left out. Without a score
+    after every stage from j on the best is not known.
     """
     tasks = check(R)
     if not has_diagonal(R):
         return None
     falls: list[float | None] = []
     for j in range(tasks - 1):
-        learned, last = R[j + 1][j], R[tasks][j]
-        earlier = [value for row in R[1:tasks] if (value := row[j]) is not None]
-        falls.append(None if learned is None else difference(max(earlier), last))
+        since = [row[j] for row in R[j + 1 : tasks]]
+        before = [row[j] for row in R[1 : j + 1]]
+        known = [value for value in (*before, *since) if value is not None]
+        falls.append(None if None in since else difference(max(known), R[tasks][j]))
     return mean_or_none(falls)
 
 

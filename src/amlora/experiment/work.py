@@ -26,6 +26,7 @@ from amlora.experiment.measure import environment, measured
 from amlora.experiment.prepare import Prepared
 from amlora.experiment.record import RECORD, build_record, tenths
 from amlora.experiment.routing import routing
+from amlora.experiment.scope import Moment, to_score
 from amlora.experiment.skills import keep_skills
 from amlora.experiment.stop import Interrupted, Stop
 from amlora.experiment.together import agree, by_main
@@ -69,7 +70,7 @@ class Work:
         with self.stop.listening(self.told.note):
             first, phase, progress = self.pick_up()
             if first == 0 and phase == "begin" and not self.so_far["R"]:
-                self.score("before", -1, range(len(self.made.scored)))
+                self.score("before", -1)
                 self.keep(0, "begin", Progress())
             for stage in self.stages[first:]:
                 if phase == "begin":
@@ -81,7 +82,7 @@ class Work:
                 self.learn(stage.index, progress)
                 phase = "begin"
                 self.method.end(stage)
-                self.score("learned", stage.index, self.wanted(stage.index))
+                self.score("learned", stage.index)
                 self.close_stage(stage.index, progress)
                 self.keep(stage.index + 1, "begin", Progress())
             by_main(self.accelerator, self.finish)
@@ -126,21 +127,24 @@ class Work:
         files.sweep(self.folder)
         files.write_text(self.folder / "config.toml", to_toml(self.made.settings))
 
-    def wanted(self, index: int) -> range:
-        """Return the tasks to score after a stage: earlier ones, this one and the next, or all."""
-        tasks = len(self.made.scored)
-        if len(self.stages) < tasks or self.made.settings.evaluate.scope == "all":
-            return range(tasks)
-        return range(min(tasks, index + 2))
-
     def score_newcomer(self, index: int) -> None:
         """Score earlier tasks when a newcomer has entered and not yet learned."""
         if self.method.begin_changes_answers(self.stages[index]):
-            self.score("entered", index, range(index))
+            self.score("entered", index)
 
-    def score(self, phase: str, index: int, tasks: range) -> None:
-        """Score some tasks and add a row to R, or to `entered`."""
-        row: list[float | None] = [None] * len(self.made.scored)
+    def score(self, phase: Moment, index: int) -> None:
+        """Score the tasks of this moment and add a row to R, or to `entered`.
+
+        A moment without any task leaves a row of R that is empty, and none in `entered`.
+        """
+        count = len(self.made.scored)
+        scope = self.made.settings.evaluate.scope
+        tasks = to_score(scope, phase, index, stages=len(self.stages), tasks=count)
+        if not tasks:
+            if phase != "entered":
+                self.so_far["R"].append([None] * count)
+            return
+        row: list[float | None] = [None] * count
         counts, begun = Counts(), time.perf_counter()
         lines: list[dict[str, Any]] = []
         total = sum(len(self.made.scored[j]) for j in tasks)

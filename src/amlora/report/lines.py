@@ -61,9 +61,11 @@ def comparable(
 
 
 def line_key(run: Run) -> str:
-    """Return what is equal in the runs of one line: everything but the seed."""
+    """Return what is equal in the runs of one line: everything but the seed and what was scored."""
     record = run.record
     settings = {key: value for key, value in record.settings.items() if key != "seed"}
+    if isinstance(evaluate := settings.get("evaluate"), Mapping):
+        settings["evaluate"] = {key: value for key, value in evaluate.items() if key != "scope"}
     return files.digest([record.method, str(record.method_version), settings])
 
 

@@ -68,7 +68,7 @@ class MethodLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodsTable:
-    """The lines of one stream and one base model; the first line is the model before learning."""
+    """The lines of one stream and one base model; first the model before learning, where scored."""
 
     model: str
     tasks: tuple[str, ...]
@@ -104,7 +104,7 @@ def methods_tables(
                 model=record.model.name,
                 tasks=tuple(task.name for task in record.tasks),
                 stream_digest=record.stream_digest,
-                lines=(zero_shot([run for line in lines for run in line.runs]), *shown),
+                lines=(*zero_shot([run for line in lines for run in line.runs]), *shown),
             )
         )
     return made
@@ -151,18 +151,18 @@ def figure(values: Sequence[float | None]) -> Figure | None:
     return Figure(*mean_sd(known))
 
 
-def zero_shot(runs: Sequence[Run]) -> MethodLine:
-    """Return the model's own scores, which all runs measure before they learn.
+def zero_shot(runs: Sequence[Run]) -> tuple[MethodLine, ...]:
+    """Return the model's own scores, which runs measure before they learn; () where none did.
 
     They are the same in all runs but for rounding, where methods keep the weights in other types;
     then there is a standard deviation.
     """
     found = [mean_or_none(run.record.R[0]) for run in runs]
     known = [value for value in found if value is not None]
-    average = None
-    if known:
-        average = Figure(known[0]) if len(set(known)) == 1 else Figure(*mean_sd(known))
-    return MethodLine(label="zero-shot", method="", average=average)
+    if not known:
+        return ()
+    average = Figure(known[0]) if len(set(known)) == 1 else Figure(*mean_sd(known))
+    return (MethodLine(label="zero-shot", method="", average=average),)
 
 
 def learning_rate(run: Run) -> float | None:

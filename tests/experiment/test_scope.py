@@ -1,0 +1,71 @@
+"""Which tasks a run scores, moment by moment, and what is left undefined by that."""
+
+from pathlib import Path
+
+import pytest
+
+from amlora.evaluate.metrics import summary
+from amlora.experiment.config import load_settings
+from amlora.experiment.run import run
+from amlora.experiment.scope import to_score
+from amlora.experiment.store import read_record
+from small_run import small_settings, write_tasks
+
+STAGES = 4
+
+
+def moments(scope, stages: int = STAGES) -> list[list[int]]:
+    """What is scored before learning and after each stage, of four tasks."""
+    before = to_score(scope, "before", -1, stages=stages, tasks=STAGES)
+    after = [to_score(scope, "learned", k, stages=stages, tasks=STAGES) for k in range(stages)]
+    return [list(places) for places in (before, *after)]
+
+
+def test_each_scope_scores_what_it_says():
+    everything = [0, 1, 2, 3]
+    assert moments("all") == [everything] * 5
+    assert moments("needed") == [everything, [0, 1], [0, 1, 2], everything, everything]
+    assert moments("learned") == [[], [0], [0, 1], [0, 1, 2], everything]
+    assert moments("ends") == [[], [0], [1], [2], everything]
+
+
+@pytest.mark.parametrize("scope", ["learned", "ends"])
+def test_tasks_learned_at_once_are_all_scored_at_the_end(scope):
+    assert moments(scope, stages=1) == [[], [0, 1, 2, 3]]
+
+
+@pytest.mark.parametrize(("scope", "scored"), [("all", 2), ("needed", 2), ("learned", 0)])
+def test_newcomers_are_scored_only_where_all_moments_are(scope, scored):
+    assert len(to_score(scope, "entered", 2, stages=STAGES, tasks=STAGES)) == scored
+
+
+def test_the_printed_costs_are_those_of_four_tasks():
+    count = {scope: sum(map(len, moments(scope))) for scope in ("needed", "learned", "ends")}
+    assert count == {"needed": 17, "learned": 10, "ends": 7}
+
+
+def test_a_run_that_scores_less_has_the_same_scores_where_it_has_any(
+    tmp_path: Path, llama_folder: Path
+):
+    write_tasks(tmp_path / "data")
+    path = tmp_path / "small.toml"
+    path.write_text(small_settings(tmp_path / "data", llama_folder))
+    records = {}
+    for scope in ("needed", "learned", "ends"):
+        made = load_settings(path, [f"evaluate.scope={scope}", f"name={scope}"])
+        records[scope] = read_record(run(made, runs=tmp_path / "runs"))
+    whole = records["needed"]
+    for scope in ("learned", "ends"):
+        part = records[scope]
+        assert part["R"][0] == [None, None]
+        for row, full in zip(part["R"][1:], whole["R"][1:], strict=True):
+            assert all(value in (None, other) for value, other in zip(row, full, strict=True))
+        assert part["metrics"] == {**whole["metrics"], "fwt": None}
+
+
+def test_forgetting_needs_every_score_since_a_task_was_learned():
+    full = [[None] * 3, [0.5, None, None], [0.9, 0.6, None], [0.4, 0.6, 0.7]]
+    assert summary(full, [1] * 3)["forgetting"] == pytest.approx((0.5 + 0.0) / 2)
+    ends = [[None] * 3, [0.5, None, None], [None, 0.6, None], [0.4, 0.6, 0.7]]
+    assert summary(ends, [1] * 3)["forgetting"] is None
+    assert summary(ends, [1] * 3)["bwt"] == summary(full, [1] * 3)["bwt"]
