@@ -241,6 +241,14 @@ def test_lambdas_and_rates_of_an_order_do_not_split_a_line(tables):
     assert ours(table).source == "ours, rate 0.001 to 0.01"
 
 
+def test_what_was_scored_besides_does_not_split_a_line(tables):
+    ((table,), _) = tables(
+        record(protocol="clean", evaluate__scope="needed"),
+        record(order="2", protocol="clean", evaluate__scope="learned"),
+    )
+    assert set("12") < set(ours(table).cells)
+
+
 def test_other_settings_of_a_method_are_another_line_told_apart(tables):
     ((table,), _) = tables(
         record("replay", method__trainable="all"),

@@ -2,7 +2,8 @@
 
 A line is one method with one set of settings over orders and seeds. In a cell are the runs of one
 order that differ by nothing but the seed. From order to order of a line the data, a method's
-settings per task and the learning rate may differ, since all three belong to the order.
+settings per task and the learning rate may differ, since all three belong to the order, and what
+was scored besides.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ PLACES = {  # what a line may differ in from order to order, and between machine
     "model": ("name",),
     "stream": ("name", "order", "shuffle_seed", "data_root", "tasks", "first_tasks"),
     "train": ("lr",),
+    "evaluate": ("scope",),
 }
 
 
