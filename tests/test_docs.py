@@ -107,6 +107,15 @@ def test_every_method_has_a_page_with_its_settings_and_their_defaults(method: st
     assert rows == {path: shown(value) for path, value in plain_settings(method).items()}
 
 
+def test_the_first_page_and_the_menu_name_every_method_once():
+    rows = re.findall(
+        r"^\| \[`(\w+)`\]\(methods/(\w+)\.md\)", text_of(DOCS / "index.md"), re.MULTILINE
+    )
+    assert sorted(rows) == sorted((name, name) for name in METHODS)
+    menu = re.findall(r"methods/(\w+)\.md", text_of(ROOT / "mkdocs.yml"))
+    assert sorted(menu) == sorted(METHODS)
+
+
 @pytest.mark.parametrize("page", sorted((DOCS / "methods").glob("*.md")), ids=label)
 def test_a_method_page_has_the_same_sections_as_the_others(page: Path):
     assert re.findall(r"^## (.*)$", text_of(page), re.MULTILINE) == [
