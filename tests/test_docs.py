@@ -127,7 +127,7 @@ def test_a_method_page_has_the_same_sections_as_the_others(page: Path):
     ]
 
 
-@pytest.mark.parametrize("order", catalogue.order_names())
+@pytest.mark.parametrize("order", catalogue.orders())
 def test_the_lambda_lists_name_each_task_of_their_order(order: str):
     row = re.search(rf"^\| {order} \| (.*) \|$", text_of(DOCS / "paper.md"), re.MULTILINE)
     assert row is not None

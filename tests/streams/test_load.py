@@ -4,6 +4,7 @@ from collections import Counter
 import pytest
 
 from amlora.errors import InputError
+from amlora.streams import catalogue
 from amlora.streams.load import load_stream
 from amlora.streams.settings import StreamSettings, TaskSettings
 
@@ -239,6 +240,19 @@ def test_an_order_reads_the_papers_tasks_and_names_the_first_that_is_missing(ref
     assert str(caught.value).startswith(
         f"stream.order '1', dbpedia.source: {reference / 'TC' / 'dbpedia'}: no such file or folder"
     )
+
+
+def test_an_order_may_list_the_papers_tasks(tmp_path):
+    for folder in ("SC/yelp", "NLI/CB"):
+        entry = next(each for each in catalogue.entries().values() if each.folder == folder)
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "labels.json").write_text(json.dumps(list(entry.labels)))
+        rows = [{"sentence": f"text {i}", "label": label} for i, label in enumerate(entry.labels)]
+        for split in ("train", "dev", "test"):
+            (tmp_path / folder / f"{split}.json").write_text(json.dumps(rows))
+    stream, _ = load_stream(StreamSettings(order="yelp, cb", data_root=str(tmp_path)))
+    assert [task.name for task in stream.tasks] == ["yelp", "cb"]
+    assert stream.tasks[0].instruction == catalogue.entries()["yelp"].instruction
 
 
 def test_a_prefix_needs_a_category(write):

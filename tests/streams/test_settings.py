@@ -27,7 +27,14 @@ def test_names_are_unique_whatever_their_case():
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"order": "7"}, "stream.order: '7' is not one of '1', '2'"),
+        ({"order": "7"}, "stream.order: '7' is not one of '1', '2', '3', '4', '5', '6', and no"),
+        (
+            {"order": "yelpp"},
+            "stream.order: 'yelpp' is not one of '1', '2', '3', '4', '5', '6', an",
+        ),
+        ({"order": "amazon, yelpp"}, "stream.order: 'yelpp' is no task of the paper; did you mean"),
+        ({"order": "yelp,amazon,"}, "stream.order: '' is no task of the paper; tasks: agnews,"),
+        ({"order": "yelp, cb, yelp"}, "stream.order: 'yelp, cb, yelp' has a task twice;"),
         ({"form": "blnd"}, "stream.form: 'blnd' is not one of 'full', 'blind'; did you mean"),
         ({"prefix": "taks"}, "stream.prefix: 'taks' is not one of"),
         ({"dev_from": "test"}, "stream.dev_from: 'test' is not one of 'dev', 'train'."),

@@ -81,10 +81,9 @@ def planned_tasks(settings: StreamSettings) -> list[tuple[str, TaskSettings]]:
     """Return each task's settings with their place, for errors."""
     if settings.order:
         make = of_layout if settings.data_root else of_hub
-        names = catalogue.orders()[settings.order]
         return [
             (f"stream.order {settings.order!r}, {name}", make(catalogue.entries()[name]))
-            for name in names
+            for name in catalogue.tasks_of(settings.order)
         ]
     if not settings.tasks:
         raise InputError("stream: no tasks; give name = 'quickstart', an order, or tasks.")

@@ -77,7 +77,8 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     tasks: tuple[TaskSettings, ...] = ()
     """Own tasks, in the order in which they are learned."""
     order: str = ""
-    """One of the paper's six orders (its table 4): "1" to "6"."""
+    """One of the paper's six orders (its table 4), "1" to "6", or its tasks by name, as in
+    "amazon, yelp"."""
     first_tasks: int | None = None
     """Only so many of the tasks, the first ones (None: all)."""
     shuffle_seed: int | None = None
@@ -121,7 +122,7 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         if self.shuffle_seed is not None and self.shuffle_seed < 0:
             raise InputError(f"stream.shuffle_seed: must be at least 0, got {self.shuffle_seed}.")
         if self.order:
-            self._check_choice("order", self.order, catalogue.order_names())
+            catalogue.tasks_of(self.order)
         for field, limit in (
             ("first_tasks", self.first_tasks),
             ("train_per_task", self.train_per_task),

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from amlora.errors import InputError, nearest
+
 HERE = Path(__file__).parent
 PAPER_TRAIN = 1000
 """Training rows a task, as the paper's section 4.1 states."""
@@ -105,6 +107,25 @@ def orders() -> dict[str, tuple[str, ...]]:
     return {name: order.tasks for name, order in details().items()}
 
 
-def order_names() -> tuple[str, ...]:
-    """Return "1" to "6"."""
-    return tuple(details())
+def tasks_of(order: str) -> tuple[str, ...]:
+    """Return the tasks of an order: one of the six, or tasks by name, as in "amazon, yelp".
+
+    Raises:
+        InputError: neither of the two, or a task is there twice.
+    """
+    if order in details():
+        return details()[order].tasks
+    names = tuple(name.strip() for name in order.split(","))
+    unknown = [name for name in names if name not in entries()]
+    if unknown and len(names) == 1:
+        six = ", ".join(map(repr, details()))
+        raise InputError(
+            f"stream.order: {order!r} is not one of {six}, and no task of the paper"
+            f"{nearest(order, entries()) or '.'}"
+        )
+    if unknown:
+        close = nearest(unknown[0], entries()) or f"; tasks: {', '.join(entries())}."
+        raise InputError(f"stream.order: {unknown[0]!r} is no task of the paper{close}")
+    if len(set(names)) < len(names):
+        raise InputError(f"stream.order: {order!r} has a task twice; each stands once.")
+    return names
