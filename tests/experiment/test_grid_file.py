@@ -49,6 +49,8 @@ seq_ft-lora = [1e-3]
 am_lora = [3e-4, 1e-3, 3e-3]
 """
 
+CHOOSER = '[select]\norder = ["b", "a"]\n'
+
 
 @pytest.fixture
 def grid_of(tmp_path):
@@ -168,6 +170,26 @@ def test_the_papers_orders_replace_the_bases(grid_of, tmp_path):
     assert (stream.order, stream.name, stream.data_root) == ("4", "", "data")
 
 
+def test_one_order_may_choose_for_all(grid_of):
+    orders = 'orders = [["a", "b"], ["b", "a"]]\n'
+    own = grid_of(orders + GRID)
+    assert all(group.choosing is group for group in own.groups)
+    grid = grid_of(orders + GRID.replace("[select.rates]", f"{CHOOSER}[select.rates]"))
+    choosers = {group.choosing.key for group in grid.groups}
+    assert choosers == {(group.label, "b-a") for group in grid.groups}
+    assert [group.candidates() for group in grid.groups[4:]] == [
+        group.choosing.candidates() for group in grid.groups[:4]
+    ]
+
+
+def test_the_order_that_chooses_need_not_be_one_of_the_comparison(grid_of):
+    text = GRID.replace("[select.rates]", '[select]\norder = ["b"]\n[select.rates]')
+    grid = grid_of(f'orders = [["a", "b"]]\n{text}')
+    (candidate, *_) = grid.groups[3].choosing.candidates()
+    assert [task.name for task in candidate.settings.stream.tasks] == ["b"]
+    assert {group.order for group in grid.groups} == {"a-b"}
+
+
 @pytest.mark.parametrize("of", [1, 2, 3, 5, 12, 20])
 def test_shares_cover_every_slot_once(grid_of, of):
     grid = grid_of(GRID)
@@ -198,6 +220,8 @@ WRONG = [
     ("[3e-4, 1e-3, 3e-3]", "[1, 1]", "grid.select.rates.am_lora must be different numbers"),
     ("[3e-4, 1e-3, 3e-3]", "[0]", "grid.select.rates.am_lora must be different numbers"),
     ("[3e-4, 1e-3, 3e-3]", '"x"', "grid.select.rates.am_lora: expected a list"),
+    ("am_lora = [3e-4", 'order = ["a", "c"]\nam_lora = [3e-4', "grid.select.rates.order[0]: expected"),
+    ("[select.rates]", '[select]\norder = ["a", "c"]\n[select.rates]', "grid.orders: no task 'c'"),
     ("train.batch = 16", "train.lr = 1e-3", "grid.methods: seq_ft has train.lr and select.rates;"),
     ("train.batch = 16", "train.bach = 1", "seq_ft: unknown setting 'train.bach'; did you mean"),
     ("train.batch = 16", 'train.lr = "x"', "grid.methods: seq_ft has train.lr and select.rates;"),

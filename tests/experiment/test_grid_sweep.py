@@ -87,6 +87,20 @@ def test_another_grid_shares_the_cells_it_has_in_common(place, tmp_path):
     assert [choice["grid"] for choice in choices(tmp_path / "runs")] == ["other", "small"]
 
 
+def test_one_order_chooses_for_all(tmp_path, llama_folder):
+    text = TWO_SEEDS.replace("seeds = [0, 1]", 'orders = [["feel", "topic"], ["topic", "feel"]]')
+    text = text.replace("[select.rates]", '[select]\norder = ["feel", "topic"]\n[select.rates]')
+    file = write_grid(tmp_path, llama_folder, text)
+    assert ended(start(file, tmp_path / "runs")) == 0
+    (choice,) = choices(tmp_path / "runs")
+    assert (choice["order"], choice["task"]) == ("feel-topic", "feel")
+    records = [read_record(tmp_path / "runs" / name) for name in times(tmp_path / "runs")]
+    chosen = [each for each in records if each["name"] == "seq_ft"]
+    assert sorted(each["tasks"][0]["name"] for each in chosen) == ["feel", "topic"]
+    assert {each["settings"]["train"]["lr"] for each in chosen} == {choice["rate"]}
+    assert sum(each["name"] == "select-seq_ft" for each in records) == 2
+
+
 @pytest.mark.parametrize("of", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_shares_one_after_the_other_give_the_whole(place, tmp_path, of):
     runs = tmp_path / "runs"

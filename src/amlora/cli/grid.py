@@ -101,15 +101,15 @@ def listing(loaded: "Grid", slots: "Sequence[Slot]", runs: Path) -> list[dict[st
     """Return a plain row for each cell: the candidates of each choice first, then the rest."""
     from amlora.experiment.grid_choice import chosen_rate
 
-    groups = {slot.group.key: slot.group for slot in slots}
-    rates = {key: chosen_rate(runs, loaded.name, group) for key, group in groups.items()}
+    choosers = {slot.group.choosing.key: slot.group.choosing for slot in slots}
+    rates = {key: chosen_rate(runs, loaded.name, group) for key, group in choosers.items()}
     rows = [
         row_of(group, cell, group.seed, runs)
-        for group in groups.values()
+        for group in choosers.values()
         for cell in group.candidates()
     ]
     for slot in slots:
-        rate = rates[slot.group.key]
+        rate = rates[slot.group.choosing.key]
         cell = None if rate is None else slot.group.cell(slot.seed, rate)
         rows.append(row_of(slot.group, cell, slot.seed, runs))
     return rows

@@ -52,6 +52,13 @@ class Group:
     """Settings without name, seed and rate."""
     seed: int
     """Of the runs that choose the rate: the grid's first. Their choice holds for all seeds."""
+    chooser: "Group | None" = None
+    """The line in the order that chooses for all orders; None where each chooses for itself."""
+
+    @property
+    def choosing(self) -> "Group":
+        """The group whose candidates choose this one's rate."""
+        return self.chooser or self
 
     @property
     def key(self) -> tuple[str, str]:

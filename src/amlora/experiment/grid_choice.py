@@ -156,5 +156,5 @@ def chosen_rate(store: Path, grid: str, group: Group) -> float | None:
     """Return a group's rate; None while it is to be chosen."""
     if len(group.rates) == 1:
         return group.rates[0]
-    choice = read_choice(choice_path(store, grid, group))
+    choice = read_choice(choice_path(store, grid, group.choosing))
     return choice.rate if choice else None

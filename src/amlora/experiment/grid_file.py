@@ -52,6 +52,8 @@ class Select(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     rates: dict[str, tuple[float, ...]]
     """Values of `train.lr` by label; a single one is taken as it is."""
+    order: str | tuple[str, ...] = ""
+    """The order whose first task chooses for all orders; empty: each order chooses for itself."""
 
 
 class GridSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -134,7 +136,7 @@ def load_grid(path: Path) -> Grid:
     for group in groups:
         for seed in seeds:
             group.cell(seed, group.rates[0])
-        group.candidates()
+        group.choosing.candidates()
     slots = tuple(Slot(group=group, seed=seed) for seed in seeds for group in groups)
     return Grid(name=settings.name, groups=groups, slots=slots)
 
@@ -181,7 +183,13 @@ def make_group(
     title = order if isinstance(order, str) else "-".join(order)
     chosen = grid.select.rates.get(entry.title) if grid.select else None
     rates = chosen or (plain["train"].get("lr", TrainSettings().lr),)
-    return Group(label=entry.title, order=title, rates=rates, plain=plain, seed=seed)
+    of_all = grid.select.order if grid.select else ""
+    chooser = None
+    if of_all and of_all != order:
+        chooser = make_group(grid, entry, of_all, base, seed)
+    return Group(
+        label=entry.title, order=title, rates=rates, plain=plain, seed=seed, chooser=chooser
+    )
 
 
 def in_order(stream: Mapping[str, Any], order: str | tuple[str, ...]) -> Mapping[str, Any]:

@@ -111,7 +111,7 @@ class Sweep:
         So the first lines of a comparison are whole while later ones are still choosing.
         """
         for final in self.finals:
-            yield from self.candidates[final.group.key]
+            yield from self.candidates[final.group.choosing.key]
             yield final
 
     def running(self) -> list[Item]:
@@ -135,8 +135,8 @@ class Sweep:
                     cell=cell if len(group.rates) == 1 else None,
                 )
             )
-            if group.key not in self.candidates:
-                self.add_candidates(group)
+            if group.choosing.key not in self.candidates:
+                self.add_candidates(group.choosing)
         for item in self.items():
             if item.cell:
                 self.bench.remember(item.cell)
@@ -210,14 +210,14 @@ class Sweep:
         return bool(items)
 
     def settle(self, items: Sequence[Item]) -> None:
-        """Give the cells of a group their rate, once all its candidates have ended."""
+        """Give the cells that wait for a choice their rate, once all its candidates have ended."""
         if not items or any(item.state in ("todo", "running") for item in items):
             return
         group = items[0].group
         waiting = [
             item
             for item in self.finals
-            if item.group.key == group.key and item.cell is None and item.state == "todo"
+            if item.group.choosing.key == group.key and item.cell is None and item.state == "todo"
         ]
         if not waiting:
             return
@@ -229,7 +229,7 @@ class Sweep:
                 self.tell(item)
             return
         for item in waiting:
-            item.cell = group.cell(item.seed, choice.rate)
+            item.cell = item.group.cell(item.seed, choice.rate)
             self.bench.remember(item.cell)
 
     def choose(self, group: Group, items: Iterable[Item]) -> Choice:
