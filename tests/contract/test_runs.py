@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 import torch
+from msgspec.structs import asdict
 
 from amlora import files
 from amlora.engine.checkpoint import COMMIT
+from amlora.experiment.config import settings_from
 from amlora.experiment.plan import plan
 from amlora.experiment.run import run
 from amlora.experiment.stop import Interrupted
 from amlora.methods import method_class
 from amlora.methods.base import Method
 from contract.conftest import tiny_settings
+from general_texts import write_general
 from killed import Kill, bits, killed
 from stopped import Listening, StopAt
 
@@ -62,6 +65,24 @@ def test_a_later_tasks_rows_change_nothing_of_what_was_before_it(
     assert after["stages"][:earlier] == before["stages"][:earlier]
     assert after["stages"][earlier]["losses"] != before["stages"][earlier]["losses"]
     assert answers(altered, earlier) == answers(whole, earlier)
+
+
+@ONE_FAMILY
+def test_texts_of_no_task_are_measured_twice_and_change_nothing_else(settings, whole, tmp_path):
+    path = write_general(tmp_path / "general.toml")
+    evaluate = {**asdict(settings.evaluate), "general": str(path)}
+    measuring = settings_from({**asdict(settings), "evaluate": evaluate})
+    folder = run(measuring, runs=tmp_path)
+    found, plain = record(folder), record(whole)
+    general = found.pop("general")
+    assert [each["after"] for each in general] == [-1, len(plain["stages"]) - 1]
+    assert all(each["loss"] > 0 and each["questions"] for each in general)
+    assert found["settings"]["evaluate"].pop("general") == str(path)
+    for name in ("settings_digest", "digest"):
+        assert found.pop(name) != plain[name]
+    assert found.pop("general_digest") == files.sha256_file(path)
+    assert found == {key: plain[key] for key in found}
+    assert (folder / "rows.jsonl").read_bytes() == (whole / "rows.jsonl").read_bytes()
 
 
 def record(folder: Path) -> dict[str, Any]:

@@ -220,7 +220,7 @@ WRONG = [
     ("[3e-4, 1e-3, 3e-3]", "[1, 1]", "grid.select.rates.am_lora must be different numbers"),
     ("[3e-4, 1e-3, 3e-3]", "[0]", "grid.select.rates.am_lora must be different numbers"),
     ("[3e-4, 1e-3, 3e-3]", '"x"', "grid.select.rates.am_lora: expected a list"),
-    ("am_lora = [3e-4", 'order = ["a", "c"]\nam_lora = [3e-4', "grid.select.rates.order[0]: expected"),
+    ("am_lora = [3e-4", 'order = ["a", "c"]\nam_lora = [3e-4', "grid.select.rates.order[0]: ex"),
     ("[select.rates]", '[select]\norder = ["a", "c"]\n[select.rates]', "grid.orders: no task 'c'"),
     ("train.batch = 16", "train.lr = 1e-3", "grid.methods: seq_ft has train.lr and select.rates;"),
     ("train.batch = 16", "train.bach = 1", "seq_ft: unknown setting 'train.bach'; did you mean"),

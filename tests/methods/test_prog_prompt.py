@@ -50,7 +50,7 @@ def test_an_answer_is_read_with_the_prompts_of_its_time(any_folder):
         method.route(stage.task)
         assert soft(method, stage) == expected
     method.route(None)
-    assert soft(method, STAGES[0]) == [1, 0]
+    assert method.readable(STAGES[0].rows) == list(STAGES[0].rows)
 
 
 @pytest.mark.parametrize("options", [{}, {"reparameterise": True, "bottleneck": 16}])

@@ -9,6 +9,7 @@ import pytest
 
 from amlora import files
 from amlora.experiment.run import run
+from general_texts import write_general
 from processes.conftest import (
     AMLORA,
     by_hand,
@@ -89,6 +90,24 @@ def test_results_agree_whatever_the_number_of_processes(
     alone = run(settings, runs=tmp_path / "alone")
     assert Path(out.strip()).name == alone.name
     assert_close(read(Path(out.strip()), "record.json"), read(alone, "record.json"))
+
+
+@pytest.mark.slow
+def test_texts_of_no_task_are_shared_out_and_put_together_again(llama_folder, task_files, tmp_path):
+    texts = write_general(tmp_path / "general.toml")  # three passages and two questions
+    config = write(tmp_path / "run.toml", make_settings(llama_folder, task_files, "seq_ft"))
+    words = ["run", config, "--set", f"evaluate.general={texts}", "--set", "train.steps=2"]
+    found: list[dict[str, Any]] = []
+    for count in (1, 2):
+        with by_hand(*[[*words, "--runs", tmp_path / str(count)]] * count) as processes:
+            (status, out, err), *_ = ended(processes)
+        assert status == 0, err
+        found.append(read(Path(out.strip()), "record.json"))
+    alone, many = (record["general"] for record in found)
+    assert [each.pop("loss") for each in many] == pytest.approx(
+        [each.pop("loss") for each in alone], rel=RELATIVE
+    )
+    assert many == alone
 
 
 @pytest.mark.slow

@@ -106,6 +106,18 @@ def record_of(
     }  # fmt: skip
 
 
+def general_of(
+    loss: float, right: int, rejected: float | None = None, *, after: int = 3
+) -> list[dict[str, Any]]:
+    """What a record says of texts and questions of no task, given how the model did at the end."""
+    sizes = {"tokens": 1234, "passages": 40, "questions": 24}
+    last = {"after": after, "loss": loss, "right": right, "begun": right + 2, **sizes}
+    return [
+        {"after": -1, "loss": 3.25, "right": 1, "begun": 12, **sizes},
+        last if rejected is None else {**last, "rejected": rejected},
+    ]
+
+
 def attention_of(tasks: Sequence[str] = TASKS, layers: int = 6) -> dict[str, Any]:
     """An attention.json: each task leans on its own LoRA, more so in higher layers."""
     modules = [

@@ -18,7 +18,7 @@ from amlora.report.methods_render import HEADINGS, render
 from amlora.report.methods_table import Facts, Figure, MethodsTable, methods_tables
 from amlora.report.read import read_run
 
-from .conftest import AM_LORA, JOINT, SIN_LORA, MakeRun, record_of
+from .conftest import AM_LORA, JOINT, SIN_LORA, MakeRun, general_of, record_of
 
 FACTS = {
     "am_lora": Facts(needs_task_id=False, stores_examples=False),
@@ -65,6 +65,40 @@ def test_a_line_sums_up_the_seeds_of_one_method(make_run: MakeRun):
     assert line.trainable_parameters == 460_800 + 3 * 34_560
     assert line.stored_megabytes == pytest.approx(4 * 460_800 * 4 / 1e6)
     assert other.average == Figure(pytest.approx(0.765))  # pyright: ignore[reportArgumentType]
+
+
+def test_general_ability_stands_in_a_table_of_its_own_where_some_runs_measured_it(
+    make_run: MakeRun,
+):
+    own = {**record("own", AM_LORA), "general": general_of(3.25, 1)}
+    table = table_of(
+        make_run,
+        {**record("am_lora", AM_LORA), "general": general_of(3.5, 6, 0.75)},
+        {**record("am_lora", LOWER, seed=1), "general": general_of(3.6, 3, 0.25)},
+        own,
+        record("replay", AM_LORA),
+    )
+    said = render([table], "text")
+    _, second = said.split("General ability, ")
+    cells = {line.split("  ")[0]: line.split() for line in second.splitlines() if line}
+    assert cells["am_lora"][1:] == [
+        *("3.250", "3.550", "±", "0.071", "+0.300", "4.2", "±", "0.0"),
+        *("18.8", "±", "8.8", "50.0", "±", "0.0", "27.1", "±", "8.8", "50.0", "±", "35.4"),
+    ]
+    assert cells["own †"][2:] == ["3.250", "3.250", "0.000", "4.2", "4.2", "50.0", "12.5"]
+    assert "Not measured: replay." in second
+    assert "† needs a task id and has none here" in second
+    rows = list(csv.DictReader(io.StringIO(render([table], "csv"))))
+    assert [row["general_loss"] for row in rows] == ["", "3.55", "3.25", ""]
+    assert rows[1]["general_rejected"] == "0.5" and rows[2]["general_rejected"] == ""
+    lines = json.loads(render([table], "json"))["tables"][0]["lines"]
+    assert ["general_right" in line for line in lines] == [False, True, True, False]
+
+
+def test_general_ability_is_not_mentioned_where_no_run_measured_it(make_run: MakeRun):
+    table = table_of(make_run, record("am_lora", AM_LORA))
+    for form in ("text", "markdown", "csv", "json", "latex"):
+        assert "general" not in render([table], form).lower()
 
 
 def test_an_average_over_seeds_has_its_t_interval(make_run: MakeRun):

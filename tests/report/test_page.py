@@ -12,7 +12,7 @@ from amlora.report.format import MINUS, MISSING
 from amlora.report.known import Known
 from amlora.report.page import build_page
 
-from .conftest import AM_LORA, ENTERED, JOINT, TASKS, MakeRun, attention_of, record_of
+from .conftest import AM_LORA, ENTERED, JOINT, TASKS, MakeRun, attention_of, general_of, record_of
 from .parsed_page import Page
 
 
@@ -91,6 +91,34 @@ def test_a_newcomers_entry_is_shown_with_its_change(make_run: MakeRun) -> None:
 
 def test_a_method_without_entries_has_no_such_table(make_run: MakeRun) -> None:
     assert "newcomer" not in build_page([make_run(record_of("one", AM_LORA))])
+
+
+def test_general_ability_is_shown_before_and_at_the_end_where_it_was_measured(
+    make_run: MakeRun,
+) -> None:
+    record = {**record_of("one", AM_LORA), "general": general_of(3.5, 6, 0.875)}
+    text = build_page([make_run(record)])
+    page = Page(text)
+    assert {("th", "before learning"), ("th", "at the end")} <= set(page.texts)
+    assert {("td", "3.250"), ("td", "3.500"), ("td", "6 of 24"), ("td", "87.5")} <= set(page.texts)
+    assert ("td", "+0.250") in page.texts  # of the method's line
+    assert {"#run-1-general", "#stream-1-general"} <= set(page.links())
+    assert {link[1:] for link in page.links()} <= set(page.ids())
+    assert "General ability" not in build_page([make_run(record_of("one", AM_LORA))])
+
+
+@pytest.mark.parametrize(
+    ("general", "said"),
+    [
+        (general_of(3.5, 6)[:1], "not one moment before learning and one after it"),
+        (general_of(3.5, 25), "more right answers than questions"),
+    ],
+)
+def test_general_ability_that_cannot_be_is_refused(
+    make_run: MakeRun, general: list[dict[str, Any]], said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        build_page([make_run({**record_of("one", AM_LORA), "general": general})])
 
 
 def test_metrics_stand_with_their_meaning(make_run: MakeRun) -> None:

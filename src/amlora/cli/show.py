@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from amlora.cli.output import Json, matrix, print_json, print_pairs
-from amlora.report.format import MISSING, count, percent, points, seconds, size
+from amlora.report.format import MISSING, count, nats, percent, points, seconds, size
 
 SIGNED = ("bwt", "fwt")
+MOMENTS = ("before learning", "at the end")
 METRICS = ("average", "micro_average", "forgetting", "bwt", "fwt", "learning_accuracy")
 
 
@@ -38,6 +39,9 @@ def show(
     if routing := record.get("routing"):
         print("\nrows by the stage that answered")
         print_pairs([*routing_pairs(routing)], indent=2)
+    if general := record.get("general"):
+        print("\ntexts and questions of no task")
+        print_pairs([*zip(MOMENTS, map(general_line, general), strict=True)], indent=2)
     if measured:
         print("\nmeasured")
         print_pairs(measured_pairs(measured), indent=2)
@@ -65,6 +69,16 @@ def routing_pairs(routing: Mapping[str, Any]) -> list[tuple[str, str]]:
         told = [f"{name} {percent(share)} %" for name, share in named if share]
         pairs.append((task, ", ".join(told)))
     return pairs
+
+
+def general_line(moment: Mapping[str, Any]) -> str:
+    """Say how the model did on texts and questions of no task."""
+    told = (
+        f"loss {nats(moment['loss'])} nats a token, {moment['right']} of {moment['questions']}"
+        f" questions right, {moment['begun']} begun right"
+    )
+    rejected = moment.get("rejected")
+    return told if rejected is None else f"{told}, {percent(rejected)} % sent to the base model"
 
 
 def measured_pairs(measured: Mapping[str, Any]) -> list[tuple[str, object]]:

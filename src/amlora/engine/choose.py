@@ -6,10 +6,8 @@ import torch
 from torch import Tensor
 
 from amlora.engine.backbone import Backbone
-from amlora.engine.batch import collate, target_logits
 from amlora.engine.encode import Row, encode_pairs
-from amlora.engine.generate import inference
-from amlora.engine.packs import packs
+from amlora.engine.likelihood import answer_likelihoods
 from amlora.engine.route import Router
 from amlora.streams.prompt import Prompt
 
@@ -42,12 +40,6 @@ def option_scores(
     rows = [Row("", "", prompt_ids, answer_ids, "") for prompt_ids, answer_ids in pairs]
     if router is not None:
         rows = router.routed(rows)
-    scores = torch.empty(len(rows))
-    for chosen in packs(rows, tokens_per_batch):
-        batch = collate([rows[i] for i in chosen], backbone, share=1.0)
-        with inference(backbone):
-            logits = target_logits(backbone, batch).float()
-            targets = batch.labels.clamp(min=0).unsqueeze(-1)
-            likely = logits.log_softmax(-1).gather(-1, targets).squeeze(-1)
-            scores[chosen] = likely.where(batch.labels >= 0, 0.0).sum(-1).cpu()
+    found = answer_likelihoods(backbone, rows, tokens_per_batch)
+    scores = torch.tensor([sum(each.logs) for each in found])
     return scores.view(len(prompts), len(options))

@@ -65,6 +65,9 @@ class EvaluateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     after every stage."""
     attention_rows: int = 16
     """Scored rows of each task over which attention is averaged at the end."""
+    general: str = ""
+    """Texts and questions of no task, measured before learning and after the last stage: "builtin",
+    or a TOML file like the built-in `amlora/experiment/general.toml`. Empty: not measured."""
 
     def __post_init__(self) -> None:
         if self.tokens_per_batch < 1:

@@ -24,6 +24,8 @@ from amlora.streams.settings import StreamSettings
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 SEEDS = 2**32  # seeds are 0 .. SEEDS - 1, what every generator here admits
+LATER = {"evaluate": {"general": ""}}
+"""Settings that came after the first records, with the defaults that mean what was done before."""
 
 
 class MethodChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -152,14 +154,27 @@ def resolved(settings: RunSettings) -> dict[str, Any]:
     return plain
 
 
+def recorded(settings: RunSettings) -> dict[str, Any]:
+    """Return what decides a run and names it: every setting but later ones that are not used.
+
+    So records, names of runs and cells of grids stay what they were before there were these.
+    """
+    plain = resolved(settings)
+    for section, later in LATER.items():
+        for name, default in later.items():
+            if plain[section][name] == default:
+                del plain[section][name]
+    return plain
+
+
 def flat(value: object) -> Any:
     """Turn a struct into plain values, tuples into lists."""
     return lists(msgspec.to_builtins(value))
 
 
 def settings_digest(settings: RunSettings) -> str:
-    """Return the sha256 of all resolved settings."""
-    return digest(resolved(settings))
+    """Return the sha256 of all settings that decide a run."""
+    return digest(recorded(settings))
 
 
 def to_toml(settings: RunSettings) -> str:

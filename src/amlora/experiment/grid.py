@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from amlora.errors import InputError
-from amlora.experiment.config import RunSettings, resolved, settings_from
-from amlora.files import digest
+from amlora.experiment.config import RunSettings, settings_digest, settings_from
 from amlora.methods import method_class
 
 ID = 16  # hexadecimal digits of a cell's name
@@ -29,7 +28,7 @@ class Cell:
     @property
     def id(self) -> str:
         """A hash of all settings: the cell's name in the store, whatever grid it is in."""
-        return digest(resolved(self.settings))[:ID]
+        return settings_digest(self.settings)[:ID]
 
     @property
     def title(self) -> str:
@@ -75,13 +74,16 @@ class Group:
         return self.make(self.plain, self.label, seed, rate, selects=False)
 
     def candidates(self) -> tuple[Cell, ...]:
-        """Return the runs that choose the rate: the first task alone, scored on its dev rows."""
+        """Return the runs that choose the rate: the first task alone, scored on its dev rows.
+
+        Texts of no task are not measured there, as nothing is chosen by them.
+        """
         if len(self.rates) == 1:
             return ()
         cut = {
             **self.plain,
             "stream": {**self.plain["stream"], "first_tasks": 1},
-            "evaluate": {**self.plain["evaluate"], "split": "dev"},
+            "evaluate": {**self.plain["evaluate"], "split": "dev", "general": ""},
             "method": first_of_lists(self.plain["method"]),
         }
         name = f"select-{self.label}"

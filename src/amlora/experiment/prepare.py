@@ -13,7 +13,8 @@ from amlora.engine.batch import steps_of
 from amlora.engine.encode import Row
 from amlora.engine.tokens import cached_rows
 from amlora.errors import InputError
-from amlora.experiment.config import RunSettings, resolved
+from amlora.experiment.config import RunSettings, recorded
+from amlora.experiment.general import General, general_rows, read_texts
 from amlora.files import digest
 from amlora.methods import method_class
 from amlora.methods.base import Method, Stage
@@ -35,6 +36,7 @@ class Prepared:
         method: ready for its first `begin`.
         stages: what is trained, in order.
         scored: encoded rows that are scored, by task.
+        general: texts and questions of no task, where they are measured.
         identity: everything that decides the result.
     """
 
@@ -45,6 +47,7 @@ class Prepared:
     method: Method
     stages: list[Stage]
     scored: list[list[Row]]
+    general: General | None
     identity: dict[str, Any]
 
 
@@ -57,6 +60,7 @@ def prepare(settings: RunSettings) -> Prepared:
     chosen = method_class(settings.method.name)
     stream, warnings = load_stream(settings.stream)
     check_per_task(settings, stream)
+    texts = read_texts(settings.evaluate.general)
     backbone = load_backbone(
         settings.model, frozen=not chosen.trains_base(settings.method.settings)
     )
@@ -69,7 +73,7 @@ def prepare(settings: RunSettings) -> Prepared:
         "fingerprint": weights_fingerprint(backbone.model, backbone.model.state_dict()),
         "parameters": sum(weight.numel() for weight in backbone.model.parameters()),
     }
-    plain = resolved(settings)
+    plain = recorded(settings)
     identity = {
         "name": settings.name,
         "seed": settings.seed,
@@ -97,11 +101,16 @@ def prepare(settings: RunSettings) -> Prepared:
         for task in stream.tasks
     ]
     identity["tokens_digest"] = tokens_digest([*train, *scored], backbone)
+    general = general_rows(backbone, *texts) if texts else None
+    if general:
+        identity["general_digest"] = general.digest
     method = chosen(backbone, settings.method.settings, seed=settings.seed)
-    check_room(backbone, [*train, *scored], settings, method.soft_tokens(len(stream.tasks)))
+    unrelated = [general.passages, general.questions] if general else []
+    read = [*train, *scored, *unrelated]
+    check_room(backbone, read, settings, method.soft_tokens(len(stream.tasks)))
     identity["adapted"] = adapted_projections(backbone.model)
     stages = plan_stages(settings, stream.tasks, train, joint=chosen.schedule == "joint")
-    return Prepared(settings, stream, warnings, backbone, method, stages, scored, identity)
+    return Prepared(settings, stream, warnings, backbone, method, stages, scored, general, identity)
 
 
 def with_resolved(settings: RunSettings, backbone: Backbone) -> RunSettings:
@@ -124,6 +133,7 @@ def run_name(identity: Mapping[str, Any]) -> str:
     settings["model"]["name"] = settings["stream"]["data_root"] = ""
     for task in settings["stream"]["tasks"]:
         task |= dict.fromkeys(("source", "train", "dev", "test"), "")
+    settings["evaluate"].pop("general", None)
     model = {**identity["model"], "name": ""}
     decisive = {**identity, "settings": settings, "settings_digest": "", "model": model}
     del decisive["adapted"]  # follows from settings and model

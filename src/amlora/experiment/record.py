@@ -47,7 +47,8 @@ def build_record(
     Args:
         identity: what decides the result; see `prepare.identity`.
         stream: the tasks.
-        progress: matrices and counts so far; see `run.fresh_progress`.
+        progress: matrices and counts so far; see `run.fresh_progress`. With `general` where that is
+            measured; other records do not mention it.
         texts: sha256 of the files that the method leaves for a reader, by name.
         rows_digest, attention_digest: sha256 of the files beside the record; None while it runs.
         routing: see `routing.routing`; the record of a method without routes does not mention it.
@@ -68,7 +69,11 @@ def build_record(
         "rows_digest": rows_digest,
         "attention_digest": attention_digest,
     }
-    return record if routing is None else {**record, "routing": dict(routing)}
+    if routing is not None:
+        record["routing"] = dict(routing)
+    if general := progress.get("general"):
+        record["general"] = general
+    return record
 
 
 def tenths(values: Sequence[float]) -> list[float]:

@@ -1,7 +1,7 @@
 """The state of one run: where it stands, what it wrote, what is left to do."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from amlora.engine.settings import EvaluateSettings
 from amlora.engine.train import NonFiniteLoss, Progress, train_stage
 from amlora.experiment import progress as display
 from amlora.experiment.config import to_toml
+from amlora.experiment.general import moment, shared_likelihoods
 from amlora.experiment.measure import environment, measured
 from amlora.experiment.prepare import Prepared
 from amlora.experiment.record import RECORD, build_record, tenths
@@ -71,6 +72,7 @@ class Work:
             first, phase, progress = self.pick_up()
             if first == 0 and phase == "begin" and not self.so_far["R"]:
                 self.score("before", -1)
+                self.measure_general(-1)
                 self.keep(0, "begin", Progress())
             for stage in self.stages[first:]:
                 if phase == "begin":
@@ -83,6 +85,8 @@ class Work:
                 phase = "begin"
                 self.method.end(stage)
                 self.score("learned", stage.index)
+                if stage is self.stages[-1]:
+                    self.measure_general(stage.index)
                 self.close_stage(stage.index, progress)
                 self.keep(stage.index + 1, "begin", Progress())
             by_main(self.accelerator, self.finish)
@@ -149,7 +153,7 @@ class Work:
         lines: list[dict[str, Any]] = []
         total = sum(len(self.made.scored[j]) for j in tasks)
         done, reading = 0, 0.0
-        evaluate = self.with_margin(tasks)
+        evaluate = self.with_margin(self.ready(j) for j in tasks)
         for j in tasks:
             rows = self.ready(j)
             task = self.made.stream.tasks[j].name
@@ -179,8 +183,8 @@ class Work:
             self.read_seconds = read_seconds(self.backbone, rows)
         return tokens(rows) * self.read_seconds / self.accelerator.num_processes
 
-    def with_margin(self, tasks: range) -> EvaluateSettings:
-        """Measure, on a few rows of each task, how close two logits may come to be trusted.
+    def with_margin(self, groups: Iterable[Sequence[Row]]) -> EvaluateSettings:
+        """Measure, on a few rows of each task's, how close two logits may come to be trusted.
 
         In bfloat16 the pass rounds as much as generation does, so neither is nearer to the model's
         own answer: only ties are generated.
@@ -190,7 +194,7 @@ class Work:
             return settings
         if self.backbone.precision != torch.float32:
             return msgspec.structs.replace(settings, margin=TIE)
-        margin = max(measure_margin(self.backbone, self.ready(j)) for j in tasks)
+        margin = max(measure_margin(self.backbone, rows) for rows in groups)
         return msgspec.structs.replace(settings, margin=margin)
 
     def ready(self, j: int) -> Sequence[Row]:
@@ -211,6 +215,20 @@ class Work:
         gathered: list[Answer] = gather_object(found)
         order = {(answer.task, answer.row): answer for answer in gathered}
         return [order[row.task, row.row] for row in rows], sum(gather_object([counts]), Counts())
+
+    def measure_general(self, after: int) -> None:
+        """Measure texts and questions of no task, where the settings ask for it."""
+        if (general := self.made.general) is None:
+            return
+        self.method.route(None)
+        passages = self.method.readable(general.passages)
+        questions = self.method.readable(general.questions)
+        rows, most = [*passages, *questions], self.made.settings.evaluate.tokens_per_batch
+        found = shared_likelihoods(self.backbone, rows, most, self.accelerator)
+        answers, _ = self.answers(questions, self.with_margin([questions]))
+        measured = moment(after, passages, questions, found, answers)
+        self.so_far.setdefault("general", []).append(measured)
+        self.spent("general")
 
     def learn(self, index: int, progress: Progress) -> None:
         """Train a stage from where it stands."""

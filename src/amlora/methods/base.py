@@ -169,7 +169,10 @@ class Method:
         """Close the task."""
 
     def route(self, task: str | None) -> None:
-        """Prepare the model for answers on a task; None where no task id is given."""
+        """Prepare the model for answers on a task; None where no task id is given.
+
+        A method that needs one lets the base model answer then: the prompt is of no task it knows.
+        """
 
     def stored_parameters(self) -> int:
         """Return how many numbers must be kept to answer all tasks learned so far."""

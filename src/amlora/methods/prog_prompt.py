@@ -128,9 +128,13 @@ class ProgPrompt(Method):
         self.network = None
 
     def route(self, task: str | None) -> None:
-        """Read the prompts that were there when a task was learned; all, if it was not."""
+        """Read the prompts that were there when a task was learned; all, if it was not.
+
+        Without a task none is read: the base model answers.
+        """
         names = list(self.prompts)
-        self.read = names.index(task) + 1 if task in self.prompts else len(names)
+        known = names.index(task) + 1 if task in self.prompts else len(names)
+        self.read = 0 if task is None else known
 
     def stored_parameters(self) -> int:
         """Return the size of all prompts, networks folded in."""

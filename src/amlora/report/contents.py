@@ -60,6 +60,8 @@ def stream_parts(stream: StreamView) -> list[Entry]:
     parts = [Entry(anchor=f"{stream.anchor}-curves", title="Each task over the stages")]
     if stream.pairs or stream.pair_notes:
         parts.insert(0, Entry(anchor=f"{stream.anchor}-pairs", title="In pairs"))
+    if stream.general:
+        parts.insert(0, Entry(anchor=f"{stream.anchor}-general", title="General ability"))
     parts.extend(Entry(anchor=each.anchor, title=each.short) for each in stream.studies)
     return parts
 
@@ -69,6 +71,7 @@ def run_parts(run: RunView) -> list[Entry]:
     parts = [("accuracy", "Accuracy", True)]
     parts.append(("entered", "When a newcomer enters", bool(run.entered)))
     parts.append(("routing", "Stages", run.record.routing is not None))
+    parts.append(("general", "General ability", run.general is not None))
     parts.append(("attention", "Attention", run.attention is not None))
     parts.append(("behind", "Behind the figures", True))
     return [

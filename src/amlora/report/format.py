@@ -18,6 +18,18 @@ def points(value: float | None) -> str:
     return f"{sign}{abs(rounded):.1f}"
 
 
+def nats(value: float) -> str:
+    """A loss per token: 3.21 is "3.210"."""
+    return f"{value:.3f}"
+
+
+def nats_change(value: float) -> str:
+    """A signed difference of losses: 0.0304 is "+0.030", nothing is "0.000"."""
+    rounded = round(value, 3)
+    sign = "+" if rounded > 0 else MINUS if rounded < 0 else ""
+    return f"{sign}{abs(rounded):.3f}"
+
+
 def count(value: float | None) -> str:
     """A count short enough for a table: 737,000 is "737 k", 1,250,000 is "1.25 M"."""
     if value is None:

@@ -5,11 +5,12 @@ cells are named below a table, and so is what the marks mean; CSV and JSON hold 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
-from amlora.report.format import count, percent, points, seconds
+from amlora.report.format import count, nats, nats_change, percent, points, seconds
 from amlora.report.intervals import OVER, bracketed
-from amlora.report.methods_table import Figure, MethodLine, MethodsTable
+from amlora.report.methods_table import Figure, GeneralLine, MethodLine, MethodsTable
 from amlora.report.typeset import (
     Format,
     Sheet,
@@ -24,6 +25,20 @@ HEADINGS = (
     *("trained", "stored, MB", "examples", "task id", "time", "learning rate"),
 )
 TASK_ID, EXAMPLES = "\N{DAGGER}", "\N{DOUBLE DAGGER}"
+GENERAL_HEADINGS = (
+    *("method", "loss before, nats", "loss after, nats", "change"),
+    *("right before, %", "right after, %", "begun right before, %", "begun right after, %"),
+    "to the base model, %",
+)
+GENERAL = (
+    "Loss: on texts of no task, per token, before learning and after the last task.",
+    "Right: questions of no task answered exactly; an answer that goes on is wrong.",
+    "Begun right: the first tokens of the answer are the gold one, whatever follows.",
+)
+REJECTED = "To the base model: the share of these prompts that the method took for no task's."
+BY_DESIGN = (
+    f"{TASK_ID} needs a task id and has none here: the base model answers, as before learning."
+)
 LEGEND = {TASK_ID: "needs a task id for an answer", EXAMPLES: "keeps or makes up examples"}
 
 
@@ -38,13 +53,16 @@ def render(tables: Sequence[MethodsTable], form: Format, notes: Sequence[str] = 
     if form == "json":
         return as_json(tables, notes)
     if form == "csv":
+        general = any(line.general for table in tables for line in table.lines)
         rows = [
             {"model": table.model, "tasks": list(table.tasks), **flat(line)}
+            | (flat_general(line.general) if general else {})
             for table in tables
             for line in table.lines
         ]
         return comma_separated(rows)
-    return typeset([sheet(table) for table in tables], form, notes)
+    sheets = [each for table in tables for each in (sheet(table), general_sheet(table)) if each]
+    return typeset(sheets, form, notes)
 
 
 def sheet(table: MethodsTable) -> Sheet:
@@ -78,6 +96,44 @@ def cells(line: MethodLine) -> list[str]:
         told[line.needs_task_id],
         "" if line.seconds is None else seconds(line.seconds.mean),
         f"{rate} of {tried}" if tried else rate,
+    ]
+
+
+def general_sheet(table: MethodsTable) -> Sheet | None:
+    """Return what learning did to texts and questions of no task; None where nobody looked."""
+    measured = [(line, line.general) for line in table.lines if line.general]
+    if not measured:
+        return None
+    said: list[str] = [*GENERAL]
+    if any(general.rejected for _, general in measured):
+        said.append(REJECTED)
+    if any(line.needs_task_id for line, _ in measured):
+        said.append(BY_DESIGN)
+    if left := [line.label for line in table.lines if line.method and not line.general]:
+        said.append(f"Not measured: {', '.join(left)}.")
+    return Sheet(
+        heading=f"General ability, {heading(table)}",
+        columns=GENERAL_HEADINGS,
+        rows=[general_cells(line, general) for line, general in measured],
+        remarks=said,
+    )
+
+
+def general_cells(line: MethodLine, general: GeneralLine) -> list[str]:
+    """Return a line as a reader sees it, in the order of `GENERAL_HEADINGS`."""
+    loss = nats(general.loss.mean)
+    if general.loss.sd is not None:
+        loss = f"{loss} ± {nats(general.loss.sd)}"
+    return [
+        f"{line.label} {TASK_ID * bool(line.needs_task_id)}".rstrip(),
+        nats(general.loss_before.mean),
+        loss,
+        nats_change(general.loss.mean - general.loss_before.mean),
+        spread(general.right_before, percent),
+        spread(general.right, percent),
+        spread(general.begun_before, percent),
+        spread(general.begun, percent),
+        spread(general.rejected, percent),
     ]
 
 
@@ -150,6 +206,15 @@ def flat(line: MethodLine) -> dict[str, Any]:
     }
 
 
+def flat_general(general: GeneralLine | None) -> dict[str, float | None]:
+    """Return a line's measurements on texts and questions of no task by name, None where none."""
+    found: dict[str, float | None] = {}
+    for field in fields(GeneralLine):
+        value = getattr(general, field.name) if general else None
+        found |= mean_and_sd(f"general_{field.name}", value)
+    return found
+
+
 def mean_and_sd(name: str, value: Figure | None) -> dict[str, float | None]:
     """Return a mean and its standard deviation by name."""
     return {name: value.mean if value else None, f"{name}_sd": value.sd if value else None}
@@ -162,7 +227,10 @@ def as_json(tables: Sequence[MethodsTable], notes: Sequence[str]) -> str:
             "model": table.model,
             "tasks": list(table.tasks),
             "stream_digest": table.stream_digest,
-            "lines": [flat(line) for line in table.lines],
+            "lines": [
+                flat(line) | (flat_general(line.general) if line.general else {})
+                for line in table.lines
+            ],
         }
         for table in tables
     ]

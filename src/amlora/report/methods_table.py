@@ -37,6 +37,23 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GeneralLine:
+    """Texts and questions of no task: nats per token, and shares of the questions."""
+
+    loss_before: Figure
+    loss: Figure
+    """After the last stage; as the two below."""
+    right_before: Figure
+    right: Figure
+    """Answered exactly."""
+    begun_before: Figure
+    begun: Figure
+    """The greedy answer begins with the gold tokens."""
+    rejected: Figure | None
+    """Share of the prompts that the base model answered; None where prompts have no route."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MethodLine:
     """One line: fractions, numbers of parameters, megabytes (10^6 bytes), seconds."""
 
@@ -64,6 +81,8 @@ class MethodLine:
     """`train.lr`."""
     candidates: tuple[float, ...] = ()
     """The rates that it was chosen from; empty where it was given."""
+    general: GeneralLine | None = None
+    """None where not all runs measured it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +159,28 @@ def line_of(line: MethodRuns, facts: Facts | None, choices: Sequence[Choice]) ->
         seconds=figure([run.measured.seconds.get("total") for run in runs]),
         rate=rate,
         candidates=candidates_of(runs[0], rate, choices),
+        general=general_line(runs),
+    )
+
+
+def general_line(runs: Sequence[Run]) -> GeneralLine | None:
+    """Sum up what the runs of a line measured on texts and questions of no task."""
+    moments = [run.record.general for run in runs]
+    if not all(moments):
+        return None
+
+    def over_seeds(values: Sequence[float]) -> Figure:
+        return Figure(*mean_sd(values))
+
+    before, after = ([each[place] for each in moments] for place in (0, 1))
+    return GeneralLine(
+        loss_before=over_seeds([each.loss for each in before]),
+        loss=over_seeds([each.loss for each in after]),
+        right_before=over_seeds([each.right / each.questions for each in before]),
+        right=over_seeds([each.right / each.questions for each in after]),
+        begun_before=over_seeds([each.begun / each.questions for each in before]),
+        begun=over_seeds([each.begun / each.questions for each in after]),
+        rejected=figure([each.rejected for each in after]),
     )
 
 

@@ -35,6 +35,7 @@ def provenance(run: Run) -> tuple[tuple[str, str], ...]:
         ("fingerprint of the frozen weights", record.model.fingerprint or ""),
         ("digest of settings", record.settings_digest),
         ("digest of the task stream", record.stream_digest),
+        ("digest of texts and questions of no task", record.general_digest or ""),
         ("digest of the rows' decisions", record.rows_digest or ""),
         ("code", f"{commit}{dirty}" if commit else ""),
         ("versions", ", ".join(f"{name} {v}" for name, v in sorted(measured.versions.items()))),

@@ -88,6 +88,23 @@ class Routing(msgspec.Struct, frozen=True):
     shares: tuple[tuple[float, ...], ...]
 
 
+class General(msgspec.Struct, frozen=True):
+    """Texts and questions of no task at one moment: after a stage, -1 before the first."""
+
+    after: int
+    loss: float
+    """Nats per token of the texts."""
+    tokens: int
+    passages: int
+    right: int
+    """Questions answered exactly."""
+    begun: int
+    """Questions whose greedy answer begins with the gold tokens, whatever follows."""
+    questions: int
+    rejected: float | None = None
+    """Share of the prompts that the base model answered; None where prompts have no route."""
+
+
 class Record(msgspec.Struct, frozen=True):
     """record.json: the deterministic result of a run. R is (moments, tasks), fractions or None."""
 
@@ -113,6 +130,10 @@ class Record(msgspec.Struct, frozen=True):
     """None where there is no attention.json."""
     routing: Routing | None = None
     """None where no row is answered by the model of a stage."""
+    general: tuple[General, ...] = ()
+    """Before learning and after the last stage; empty where it was not measured."""
+    general_digest: str | None = None
+    """Of the file of texts and questions."""
 
 
 class Attention(msgspec.Struct, frozen=True):
@@ -208,9 +229,24 @@ def read_record(path: Path) -> Record:
         check_shape(path, "routing", record.routing.shares, len(record.routing.stages))
         if len(record.routing.shares) != len(record.routing.tasks):
             raise InputError(f"{path}: routing has not one row for each of its tasks.")
+    if record.general:
+        check_general(path, record.general)
     if any(task.scored < 1 for task in record.tasks):
         raise InputError(f"{path}: a task has no test rows.")
     return record
+
+
+def check_general(path: Path, moments: Sequence[General]) -> None:
+    """Refuse measurements on texts and questions that cannot be.
+
+    Raises:
+        InputError: not two moments, or more questions right than there are.
+    """
+    if len(moments) != 2 or moments[0].after >= 0:
+        raise InputError(f"{path}: general has not one moment before learning and one after it.")
+    for each in moments:
+        if each.questions < 1 or not 0 <= max(each.right, each.begun) <= each.questions:
+            raise InputError(f"{path}: general has more right answers than questions.")
 
 
 def read_attention(path: Path, expected: str | None) -> Attention:

@@ -56,6 +56,7 @@ class RunView:
     entered: list[Line]
     metrics: tuple[tuple[str, str, str], ...]
     attention: AttentionView | None
+    general: Sheet | None
     stages: Sheet
     evaluation: Sheet
     settings: str
@@ -86,6 +87,7 @@ def run_view(run: Run, label: str, anchor: str, *, draw: bool) -> RunView:
         entered=entered_lines(names, sizes, record.R, record.entered, entered_stages(record)),
         metrics=metrics(record),
         attention=attention and attention_view(attention, anchor, draw=draw),
+        general=general(record),
         stages=stages(record),
         evaluation=evaluation(record),
         settings=run.config
@@ -187,6 +189,29 @@ def stages(record: Record) -> Sheet:
                 f"{stage.losses[-1]:.3f}" if stage.losses else format.MISSING,
             )
             for stage in record.stages
+        ),
+        remarks=(),
+    )
+
+
+def general(record: Record) -> Sheet | None:
+    """Return what learning did to texts and questions of no task; None where nobody looked."""
+    if not record.general:
+        return None
+    routed = record.general[-1].rejected is not None
+    columns = ("moment", "loss per token, nats", "questions right", "questions begun right")
+    return Sheet(
+        heading="General ability",
+        columns=(*columns, "sent to the base model, %") if routed else columns,
+        rows=tuple(
+            (
+                moment,
+                format.nats(each.loss),
+                f"{each.right} of {each.questions}",
+                f"{each.begun} of {each.questions}",
+                *((format.percent(each.rejected),) if routed else ()),
+            )
+            for moment, each in zip(("before learning", "at the end"), record.general, strict=True)
         ),
         remarks=(),
     )

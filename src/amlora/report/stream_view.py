@@ -11,6 +11,7 @@ from amlora.report.curves_view import CurvesView, curves_view, lines_of
 from amlora.report.format import MISSING, count, percent
 from amlora.report.known import Known
 from amlora.report.lines import MethodRuns
+from amlora.report.methods_render import general_sheet
 from amlora.report.methods_render import sheet as methods_sheet
 from amlora.report.methods_table import methods_tables
 from amlora.report.pairs import REFERENCE, pairs_tables
@@ -47,6 +48,8 @@ class StreamView:
     remarks: tuple[str, ...]
     linked: bool
     """Whether the table needs a column of links, since a line has several runs."""
+    general: Sheet | None
+    """What learning did to texts and questions of no task."""
     pairs: Sheet | None
     against: str
     """The line that others are compared with, "" where there are no pairs."""
@@ -96,6 +99,7 @@ def stream_view(
         ),
         remarks=tuple(shown.remarks),
         linked=len(runs) > len(group),
+        general=general_sheet(table),
         pairs=pairs,
         against=against,
         pair_notes=tuple(notes),

@@ -1,0 +1,167 @@
+"""What learning does to the rest of a model: texts and questions that are of no task.
+
+Measured before learning and after the last stage. A passage is a row whose prompt is its beginning
+and whose answer is the rest, so that methods that look at prompts treat it as any other.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+
+from amlora import files
+from amlora.engine.answer import Answer
+from amlora.engine.backbone import Backbone
+from amlora.engine.encode import Row, encode_pairs
+from amlora.engine.likelihood import Likelihood, answer_likelihoods
+from amlora.errors import InputError
+from amlora.experiment.toml import read_toml
+from amlora.streams.prompt import Prompt
+
+BUILTIN = "builtin"
+HERE = Path(__file__).with_name("general.toml")
+TASK = "general"
+"""What the rows name as their task; no method is told it."""
+
+
+class Passage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A text in two parts, which a blank joins."""
+
+    prompt: str
+    rest: str
+    """What the loss is taken of."""
+
+    def __post_init__(self) -> None:
+        """Refuse a part without letters."""
+        if not self.prompt.strip() or not self.rest.strip():
+            raise ValueError("a passage needs a prompt and a rest")
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A text that a few words complete."""
+
+    prompt: str
+    answer: str
+
+    def __post_init__(self) -> None:
+        """Refuse a part without letters."""
+        if not self.prompt.strip() or not self.answer.strip():
+            raise ValueError("a question needs a prompt and an answer")
+
+
+class Texts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file of texts and questions."""
+
+    passages: tuple[Passage, ...]
+    questions: tuple[Question, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a file that leaves nothing to measure."""
+        if not self.passages or not self.questions:
+            raise ValueError("at least one passage and one question are needed")
+
+
+@dataclass(frozen=True)
+class General:
+    """The texts and questions as rows.
+
+    Attributes:
+        digest: sha256 of the file.
+    """
+
+    passages: list[Row]
+    questions: list[Row]
+    digest: str
+
+
+def read_texts(name: str) -> tuple[Texts, str] | None:
+    """Read a file of texts and questions.
+
+    Args:
+        name: "builtin", a path, or "" for none.
+
+    Returns:
+        What is in it, and its sha256.
+
+    Raises:
+        InputError: no TOML file, or one that lacks something; its path stands in front.
+    """
+    if not name:
+        return None
+    path = HERE if name == BUILTIN else Path(name)
+    raw = read_toml(path)
+    try:
+        return msgspec.convert(raw, Texts), files.sha256_file(path)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}: {' '.join(str(error).split())}.") from None
+
+
+def general_rows(backbone: Backbone, texts: Texts, digest: str) -> General:
+    """Tokenise texts and questions, with nothing around them; too long prompts are shortened."""
+
+    def rows(kind: str, pairs: list[tuple[str, str]]) -> list[Row]:
+        prompts = [Prompt("", prompt, "") for prompt, _ in pairs]
+        encoded = encode_pairs(backbone, prompts, [answer for _, answer in pairs])
+        return [
+            Row(TASK, f"{kind} {number}", *ids, answer)
+            for number, (ids, (_, answer)) in enumerate(zip(encoded, pairs, strict=True), start=1)
+        ]
+
+    return General(
+        passages=rows("passage", [(each.prompt, each.rest) for each in texts.passages]),
+        questions=rows("question", [(each.prompt, each.answer) for each in texts.questions]),
+        digest=digest,
+    )
+
+
+def shared_likelihoods(
+    backbone: Backbone, rows: Sequence[Row], tokens_per_batch: int, accelerator: Accelerator
+) -> list[Likelihood]:
+    """Return the likelihood of each row's answer, to which each process does its share."""
+    count = accelerator.num_processes
+    found = answer_likelihoods(backbone, rows[accelerator.process_index :: count], tokens_per_batch)
+    if count == 1:
+        return found
+    # The processes' rows one after another: the first's, every count-th of all, and so on.
+    places = [i for process in range(count) for i in range(process, len(rows), count)]
+    gathered: list[Likelihood] = gather_object(found)
+    by_place = dict(zip(places, gathered, strict=True))
+    return [by_place[i] for i in range(len(rows))]
+
+
+def moment(
+    after: int,
+    passages: Sequence[Row],
+    questions: Sequence[Row],
+    likelihoods: Sequence[Likelihood],
+    answers: Sequence[Answer],
+) -> dict[str, Any]:
+    """Return what a record says of one measurement.
+
+    Args:
+        after: the stage, -1 before learning.
+        passages, questions: as the model read them.
+        likelihoods: of the passages' rests and then of the questions' answers.
+        answers: to the questions.
+    """
+    # An end token belongs to answers, not to text: whether one comes says nothing of the text.
+    logs = [log for each in likelihoods[: len(passages)] for log in each.logs[:-1]]
+    asked = likelihoods[len(passages) :]
+    measured = {
+        "after": after,
+        "loss": -math.fsum(logs) / len(logs),
+        "tokens": len(logs),
+        "passages": len(passages),
+        "right": sum(answer.hit for answer in answers),
+        "begun": sum(all(each.best[:-1]) for each in asked),
+        "questions": len(questions),
+    }
+    routes = [row.route for row in (*passages, *questions) if row.route is not None]
+    if routes:
+        measured["rejected"] = math.fsum(route[0] for route in routes) / len(routes)
+    return measured
