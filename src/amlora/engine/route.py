@@ -9,19 +9,38 @@ from torch import Tensor
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row
+from amlora.engine.states import states_after
 from amlora.mixture.route import Route
 from amlora.mixture.stages import Stages
 
 
-def vector_of(backbone: Backbone, ids: Sequence[int]) -> Tensor:
-    """Return the vector (D) that stages are told apart by: the mean of a prompt's input embeddings.
+def vector_of(backbone: Backbone, ids: Sequence[int], layers: int = 0) -> Tensor:
+    """Return the vector (D) that stages are told apart by; see `vectors_of`."""
+    return vectors_of(backbone, ids, (layers,))[0]
 
-    It depends on the prompt alone, never on the answer or on other rows, and the embeddings are
-    frozen, so a prompt's vector stays the same. This is the one place to change for another one.
+
+def vectors_of(backbone: Backbone, ids: Sequence[int], depths: Sequence[int]) -> list[Tensor]:
+    """Return vectors (D) of a prompt: the mean over its tokens, float32, at each of some depths.
+
+    They depend on the prompt alone, never on the answer or on other rows, and on pretrained weights
+    alone, so a prompt's vectors stay the same. This is the one place to change for others.
+
+    Args:
+        backbone: the model.
+        ids: the prompt's.
+        depths: 0 for the input embeddings, n for the states after the first n frozen layers.
+
+    Raises:
+        InputError: the model has fewer layers.
     """
-    embedding = backbone.model.get_input_embeddings()
-    with torch.no_grad():
-        return embedding(torch.tensor(ids, device=backbone.model.device)).float().mean(0)
+    found = dict.fromkeys(depths, torch.empty(0))
+    if 0 in found:
+        with torch.no_grad():
+            embedding = backbone.model.get_input_embeddings()
+            found[0] = embedding(torch.tensor(ids, device=backbone.model.device))
+    if behind := [depth for depth in found if depth]:
+        found.update(zip(behind, states_after(backbone, ids, behind), strict=True))
+    return [found[depth].float().mean(0) for depth in depths]
 
 
 REMEMBERED = 100_000

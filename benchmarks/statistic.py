@@ -1,0 +1,280 @@
+"""Measure how well a prompt's statistic tells its task, for `docs/methods/anchored_lora.md`.
+
+    python benchmarks/statistic.py measure --data DIR OUT.json
+    python benchmarks/statistic.py table OUT.json features
+
+`measure` reads the 15 tasks of order 4 in the reference layout and the quick-start model, takes the
+vectors of some prompts, and asks the statistic of `anchored_lora` for their stages. Results are
+written as they come. `table` prints one of the tables of `statistic_tables.py` as Markdown.
+
+What is varied: the vector (mean input embedding, mean state after some frozen layers), covariance,
+shrinkage, training rows per task, the prompt, and which tasks there are to choose from.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import torch
+from statistic_tables import TABLES, table
+from torch import Tensor
+
+from amlora import files
+from amlora.engine.backbone import Backbone, load_backbone
+from amlora.engine.encode import encode_rows
+from amlora.engine.route import vectors_of
+from amlora.engine.settings import ModelSettings
+from amlora.experiment.provenance import provenance
+from amlora.mixture.stages import Covariance, Stages, StageSettings, shrunk
+from amlora.streams.load import load_stream
+from amlora.streams.prompt import Form
+from amlora.streams.settings import StreamSettings
+from amlora.streams.task import TaskStream
+
+DEPTHS = (0, 1, 2, 4)
+"""0: the input embeddings. n: the states after the first n frozen layers."""
+ROWS = (8, 16, 32, 64, 96)
+"""Training rows per task."""
+MOST = 160
+"""Training rows for the embeddings' false rejects; at 0.01 a stage needs 99 to have a limit."""
+REJECTS = ((0.05, 96), (0.05, MOST), (0.01, MOST))
+"""Rates with the training rows they are measured at."""
+SHRINKAGES = (0.001, 0.01, 0.1, 0.5, 1.0)
+SHORT, LONG = 128, 512
+"""Tokens a prompt may have: as in the studies of docs/results.md, and as in the paper."""
+STREAMS: Mapping[str, tuple[str, ...]] = {
+    "order 1": ("dbpedia", "amazon", "yahoo", "agnews"),
+    "15 tasks": (),
+    "amazon, yelp": ("amazon", "yelp"),
+    "imdb, sst-2": ("imdb", "sst-2"),
+}
+"""Tasks to choose from; none named: all."""
+BYTES = 4  # of a stored number
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """One vector for each of a task's prompts: (rows, D) for training rows and for test rows."""
+
+    train: Tensor
+    test: Tensor
+
+
+Tasks = Mapping[str, Vectors]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to tell stages apart."""
+
+    prompt: Form
+    max_tokens: int
+    layers: int
+    covariance: Covariance = "full"
+    shrinkage: float | None = None
+    rows: int = 96
+    reject: float = 0.0
+
+    def settings(self) -> StageSettings:
+        """Return it as the method takes it."""
+        return StageSettings(
+            mixing="hard",
+            temperature=1.0,
+            reject=self.reject,
+            covariance=self.covariance,
+            shrinkage=self.shrinkage,
+        )
+
+    def learned(self, tasks: Tasks) -> Stages:
+        """Return the statistic after all tasks, in their order."""
+        stages = Stages(self.settings())
+        for vectors in tasks.values():
+            stages.add(vectors.train[: self.rows])
+        return stages
+
+
+def main() -> int:
+    """Measure, or print a table of what was measured."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    actions = parser.add_subparsers(dest="action", required=True)
+    measure = actions.add_parser("measure")
+    measure.add_argument("--data", required=True, help="folder in the reference layout")
+    measure.add_argument("--model", default="smollm2-135m")
+    measure.add_argument("--test", type=int, default=40, help="test rows per task")
+    measure.add_argument("out", type=Path)
+    show = actions.add_parser("table")
+    show.add_argument("results", type=Path)
+    show.add_argument("name", choices=sorted(TABLES))
+    chosen = parser.parse_args()
+    if chosen.action == "table":
+        print(table(files.read_json(chosen.results), chosen.name))
+        return 0
+    settings = ModelSettings(name=chosen.model, precision="float32", device="cpu", max_tokens=SHORT)
+    stream = StreamSettings(
+        order="4",
+        data_root=chosen.data,
+        dev_from="train",
+        balanced=True,
+        train_per_task=MOST,
+        test_per_task=chosen.test,
+    )
+    record = made(settings, stream)
+    for part in measured(load_backbone(settings), load_stream(stream)[0]):
+        for name, found in part.items():
+            record[name] += found
+        files.write_json(chosen.out, record)
+    for name in TABLES:
+        print(f"\n{name}\n\n{table(record, name)}")
+    return 0
+
+
+def made(model: ModelSettings, stream: StreamSettings) -> dict[str, Any]:
+    """Return a record without results: how they are made. Where the data lies does not matter."""
+    plain = msgspec.to_builtins({"model": model, "stream": stream})
+    plain["stream"]["data_root"] = ""
+    own = {
+        "depths": DEPTHS,
+        "rows": ROWS,
+        "rejects": REJECTS,
+        "shrinkages": SHRINKAGES,
+        "max_tokens": [SHORT, LONG],
+    }
+    return {
+        "made": {**provenance(), "settings": {**plain, **own}},
+        "cost": [],
+        "shares": [],
+        "foreign": [],
+    }
+
+
+def measured(backbone: Backbone, stream: TaskStream) -> Iterator[dict[str, list[Any]]]:
+    """Give results in parts, the cheap ones first."""
+    prompts: tuple[Form, ...] = get_args(Form)
+    long = replace(backbone, settings=msgspec.structs.replace(backbone.settings, max_tokens=LONG))
+    for prompt in prompts:
+        (tasks,), _ = gather(long, stream, prompt, (0,), MOST)
+        choice = Choice(prompt, LONG, 0)
+        yield {"shares": [shares(choice, name, tasks) for name in STREAMS]}
+    for prompt in prompts:
+        (tasks,), cost = gather(backbone, stream, prompt, (0,), MOST)
+        yield {"cost": [cost], **varied(prompt, 0, tasks)}
+    for prompt in prompts:
+        depths = [depth for depth in DEPTHS if depth]
+        found, cost = gather(backbone, stream, prompt, depths, max(ROWS))
+        yield {"cost": [cost]}
+        for depth, tasks in zip(depths, found, strict=True):
+            yield varied(prompt, depth, tasks)
+
+
+def gather(
+    backbone: Backbone, stream: TaskStream, prompt: Form, depths: Sequence[int], most: int
+) -> tuple[list[Tasks], dict[str, Any]]:
+    """Take the vectors of all tasks' prompts at some depths, in one pass per prompt.
+
+    Returns:
+        For each depth the vectors by task, and what a prompt cost.
+    """
+    found: list[dict[str, Vectors]] = [{} for _ in depths]
+    prompts, tokens, begun = 0, 0, time.process_time()
+    for task in stream.tasks:
+        rows = [
+            encode_rows(backbone, task, split, prefix="off", form=prompt)
+            for split in (task.train[:most], task.test)
+        ]
+        prompts += sum(map(len, rows))
+        tokens += sum(len(row.prompt_ids) for split in rows for row in split)
+        train, test = (
+            [vectors_of(backbone, row.prompt_ids, depths) for row in split] for split in rows
+        )
+        for i, by_task in enumerate(found):
+            by_task[task.name] = Vectors(
+                torch.stack([vectors[i] for vectors in train]),
+                torch.stack([vectors[i] for vectors in test]),
+            )
+        print(f"{prompt}, layers {list(depths)}: {task.name}", file=sys.stderr, flush=True)
+    cost = {
+        "prompt": prompt,
+        "max_tokens": backbone.settings.max_tokens,
+        "layers": max(depths),
+        "prompts": prompts,
+        "tokens": tokens,
+        "processor_seconds": time.process_time() - begun,
+    }
+    return list(found), cost
+
+
+def varied(prompt: Form, layers: int, tasks: Tasks) -> dict[str, list[Any]]:
+    """Measure one vector in all ways."""
+    plain = Choice(prompt, SHORT, layers)
+    kinds: tuple[Covariance, ...] = get_args(Covariance)
+    rows = [replace(plain, covariance=kind, rows=count) for kind in kinds for count in ROWS]
+    spheres = [replace(plain, covariance=k, shrinkage=s) for k in kinds for s in SHRINKAGES]
+    there = min(len(vectors.train) for vectors in tasks.values())
+    rejects = [replace(plain, rows=count, reject=rate) for rate, count in REJECTS if count <= there]
+    return {
+        "shares": [
+            *(shares(choice, name, tasks) for choice in rows for name in STREAMS),
+            *(shares(choice, "15 tasks", tasks) for choice in spheres),
+        ],
+        "foreign": [foreign(choice, tasks) for choice in rejects],
+    }
+
+
+def shares(choice: Choice, stream: str, tasks: Tasks) -> dict[str, Any]:
+    """Return the shares of each task's test rows that go to its own stage."""
+    named = STREAMS[stream] or tuple(tasks)
+    tasks = {name: tasks[name] for name in named}
+    stages = choice.learned(tasks)
+    routed = {name: places(stages, tasks[name].test) for name in named}
+    right = {name: routed[name].count(1 + k) for k, name in enumerate(named)}
+    width = stages.means.shape[1]
+    once = stages.size(0, width)
+    _, sphere = shrunk(
+        stages.scatter.double(), stages.fourth[0], int(stages.counts.sum()), choice.shrinkage
+    )
+    return {
+        **plain(choice),
+        "stream": stream,
+        "right": right,
+        "rows_scored": {name: len(routed[name]) for name in named},
+        "sphere": sphere,
+        "bytes_per_task": BYTES * (stages.size(1, width) - once),
+        "bytes_once": BYTES * once,
+    }
+
+
+def foreign(choice: Choice, tasks: Tasks) -> dict[str, Any]:
+    """Return how many test rows go to no stage: of learned tasks, and of each one left out."""
+    stages = choice.learned(tasks)
+    left_out: dict[str, int] = {}
+    for name, vectors in tasks.items():
+        others = {other: tasks[other] for other in tasks if other != name}
+        left_out[name] = places(choice.learned(others), vectors.test).count(0)
+    return {
+        **plain(choice),
+        "own": {name: places(stages, vectors.test).count(0) for name, vectors in tasks.items()},
+        "left_out": left_out,
+        "rows_scored": {name: len(vectors.test) for name, vectors in tasks.items()},
+    }
+
+
+def places(stages: Stages, vectors: Tensor) -> list[int]:
+    """Return the stage of each vector, counted from 1; 0 for none."""
+    routes = [stages.route(vector) for vector in vectors]
+    return [route.index(1.0) for route in routes if route is not None]
+
+
+def plain(choice: Choice) -> dict[str, Any]:
+    """Return a choice as plain values."""
+    return msgspec.to_builtins(choice)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
