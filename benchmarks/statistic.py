@@ -1,11 +1,11 @@
 """Measure how well a prompt's statistic tells its task, for `docs/methods/anchored_lora.md`.
 
-    python benchmarks/statistic.py measure --data DIR OUT.json
-    python benchmarks/statistic.py table OUT.json features
+    python benchmarks/statistic.py --data DIR OUT.json
+    python benchmarks/statistic_tables.py OUT.json features
 
-`measure` reads the 15 tasks of order 4 in the reference layout and the quick-start model, takes the
-vectors of some prompts, and asks the statistic of `anchored_lora` for their stages. Results are
-written as they come. `table` prints one of the tables of `statistic_tables.py` as Markdown.
+It reads the 15 tasks of order 4 in the reference layout and the quick-start model, takes vectors of
+their prompts, and asks the statistic of `anchored_lora` for their stages. Results are written as
+they come; `statistic_tables.py` prints them.
 
 What is varied: the vector (mean input embedding, mean state after some frozen layers), covariance,
 shrinkage, training rows per task, the prompt, and which tasks there are to choose from.
@@ -75,9 +75,9 @@ class Choice:
     prompt: Form
     max_tokens: int
     layers: int
+    rows: int
     covariance: Covariance = "full"
     shrinkage: float | None = None
-    rows: int = 96
     reject: float = 0.0
 
     def settings(self) -> StageSettings:
@@ -98,24 +98,16 @@ class Choice:
         return stages
 
 
-def main() -> int:
-    """Measure, or print a table of what was measured."""
+def main() -> None:
+    """Measure, and print all tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    actions = parser.add_subparsers(dest="action", required=True)
-    measure = actions.add_parser("measure")
-    measure.add_argument("--data", required=True, help="folder in the reference layout")
-    measure.add_argument("--model", default="smollm2-135m")
-    measure.add_argument("--test", type=int, default=40, help="test rows per task")
-    measure.add_argument("out", type=Path)
-    show = actions.add_parser("table")
-    show.add_argument("results", type=Path)
-    show.add_argument("name", choices=sorted(TABLES))
+    parser.add_argument("--data", required=True, help="folder in the reference layout")
+    parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--test", type=int, default=40, help="test rows per task")
+    parser.add_argument("out", type=Path)
     chosen = parser.parse_args()
-    if chosen.action == "table":
-        print(table(files.read_json(chosen.results), chosen.name))
-        return 0
     settings = ModelSettings(name=chosen.model, precision="float32", device="cpu", max_tokens=SHORT)
     stream = StreamSettings(
         order="4",
@@ -128,11 +120,10 @@ def main() -> int:
     record = made(settings, stream)
     for part in measured(load_backbone(settings), load_stream(stream)[0]):
         for name, found in part.items():
-            record[name] += found
+            record[name] = record[name] + found if isinstance(found, list) else found
         files.write_json(chosen.out, record)
     for name in TABLES:
         print(f"\n{name}\n\n{table(record, name)}")
-    return 0
 
 
 def made(model: ModelSettings, stream: StreamSettings) -> dict[str, Any]:
@@ -148,19 +139,21 @@ def made(model: ModelSettings, stream: StreamSettings) -> dict[str, Any]:
     }
     return {
         "made": {**provenance(), "settings": {**plain, **own}},
+        "scored": {},
         "cost": [],
         "shares": [],
         "foreign": [],
     }
 
 
-def measured(backbone: Backbone, stream: TaskStream) -> Iterator[dict[str, list[Any]]]:
+def measured(backbone: Backbone, stream: TaskStream) -> Iterator[dict[str, Any]]:
     """Give results in parts, the cheap ones first."""
+    yield {"scored": {task.name: len(task.test) for task in stream.tasks}}
     prompts: tuple[Form, ...] = get_args(Form)
     long = replace(backbone, settings=msgspec.structs.replace(backbone.settings, max_tokens=LONG))
     for prompt in prompts:
         (tasks,), _ = gather(long, stream, prompt, (0,), MOST)
-        choice = Choice(prompt, LONG, 0)
+        choice = Choice(prompt, LONG, 0, max(ROWS))
         yield {"shares": [shares(choice, name, tasks) for name in STREAMS]}
     for prompt in prompts:
         (tasks,), cost = gather(backbone, stream, prompt, (0,), MOST)
@@ -212,12 +205,12 @@ def gather(
 
 def varied(prompt: Form, layers: int, tasks: Tasks) -> dict[str, list[Any]]:
     """Measure one vector in all ways."""
-    plain = Choice(prompt, SHORT, layers)
+    usual = Choice(prompt, SHORT, layers, max(ROWS))
     kinds: tuple[Covariance, ...] = get_args(Covariance)
-    rows = [replace(plain, covariance=kind, rows=count) for kind in kinds for count in ROWS]
-    spheres = [replace(plain, covariance=k, shrinkage=s) for k in kinds for s in SHRINKAGES]
+    rows = [replace(usual, covariance=kind, rows=count) for kind in kinds for count in ROWS]
+    spheres = [replace(usual, covariance=k, shrinkage=s) for k in kinds for s in SHRINKAGES]
     there = min(len(vectors.train) for vectors in tasks.values())
-    rejects = [replace(plain, rows=count, reject=rate) for rate, count in REJECTS if count <= there]
+    rejects = [replace(usual, rows=count, reject=rate) for rate, count in REJECTS if count <= there]
     return {
         "shares": [
             *(shares(choice, name, tasks) for choice in rows for name in STREAMS),
@@ -228,12 +221,11 @@ def varied(prompt: Form, layers: int, tasks: Tasks) -> dict[str, list[Any]]:
 
 
 def shares(choice: Choice, stream: str, tasks: Tasks) -> dict[str, Any]:
-    """Return the shares of each task's test rows that go to its own stage."""
+    """Return how many of each task's test rows go to its own stage, and what that stores."""
     named = STREAMS[stream] or tuple(tasks)
     tasks = {name: tasks[name] for name in named}
     stages = choice.learned(tasks)
-    routed = {name: places(stages, tasks[name].test) for name in named}
-    right = {name: routed[name].count(1 + k) for k, name in enumerate(named)}
+    right = {name: places(stages, tasks[name].test).count(1 + k) for k, name in enumerate(named)}
     width = stages.means.shape[1]
     once = stages.size(0, width)
     _, sphere = shrunk(
@@ -243,7 +235,6 @@ def shares(choice: Choice, stream: str, tasks: Tasks) -> dict[str, Any]:
         **plain(choice),
         "stream": stream,
         "right": right,
-        "rows_scored": {name: len(routed[name]) for name in named},
         "sphere": sphere,
         "bytes_per_task": BYTES * (stages.size(1, width) - once),
         "bytes_once": BYTES * once,
@@ -261,7 +252,6 @@ def foreign(choice: Choice, tasks: Tasks) -> dict[str, Any]:
         **plain(choice),
         "own": {name: places(stages, vectors.test).count(0) for name, vectors in tasks.items()},
         "left_out": left_out,
-        "rows_scored": {name: len(vectors.test) for name, vectors in tasks.items()},
     }
 
 
@@ -277,4 +267,4 @@ def plain(choice: Choice) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

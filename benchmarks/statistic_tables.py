@@ -1,10 +1,16 @@
-"""The tables of what `statistic.py` measured, as Markdown.
+"""Print a table of what `statistic.py` measured as Markdown, for the documentation.
+
+    python benchmarks/statistic_tables.py benchmarks/results/statistic-smollm2-135m.json features
 
 Shares are of test rows, in per cent. A table's lines are told apart by its first columns.
 """
 
+import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from amlora import files
 
 Entry = Mapping[str, Any]
 Lines = list[list[str]]
@@ -14,9 +20,24 @@ FORMS = ("full", "blind")
 ALL = "15 tasks"
 
 
+def main() -> None:
+    """Read results and print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("results", type=Path)
+    parser.add_argument("name", choices=sorted(TABLES))
+    chosen = parser.parse_args()
+    print(table(files.read_json(chosen.results), chosen.name))
+
+
 def table(record: Entry, name: str) -> str:
     """Return one of `TABLES` as Markdown."""
-    head, *lines = TABLES[name](record)
+    scored = {"scored": record["scored"]}
+    entries = {
+        kind: [{**entry, **scored} for entry in record[kind]] for kind in ("shares", "foreign")
+    }
+    head, *lines = TABLES[name]({**record, **entries})
     rows = [head, ["---"] * len(head), *lines]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
@@ -87,7 +108,7 @@ def tasks(record: Entry) -> Lines:
     columns = [(form, layers) for form in FORMS for layers in unique(e["layers"] for e in found)]
     chosen = [one(found, prompt=form, layers=layers) for form, layers in columns]
     return [
-        ["task", *(f"{form}, {vector(entry)}" for (form, _), entry in zip(columns, chosen))],
+        ["task", *(f"{entry['prompt']}, {vector(entry)}" for entry in chosen)],
         *([name, *(percent(entry, name) for entry in chosen)] for name in chosen[0]["right"]),
         ["all", *map(percent, chosen)],
     ]
@@ -127,7 +148,7 @@ def foreign(record: Entry) -> Lines:
             "learned tasks",
             "most",
             "tasks left out",
-            "fewest",
+            "of which never",
         ],
         *(
             [
@@ -135,24 +156,25 @@ def foreign(record: Entry) -> Lines:
                 vector(entry),
                 f"{entry['reject']:g}",
                 str(entry["rows"]),
-                share(entry["own"], entry["rows_scored"]),
-                extreme(entry["own"], entry["rows_scored"], max),
-                share(entry["left_out"], entry["rows_scored"]),
-                extreme(entry["left_out"], entry["rows_scored"], min),
+                share(entry["own"], entry["scored"]),
+                largest(entry["own"], entry["scored"]),
+                share(entry["left_out"], entry["scored"]),
+                f"{list(entry['left_out'].values()).count(0)} of {len(entry['left_out'])}",
             ]
-            for entry in record["foreign"]
+            for entry in in_order(record["foreign"])
         ),
     ]
 
 
 def left_out(record: Entry) -> Lines:
     """Return for each task how many of its rows go to no stage while it is left out."""
-    entries = record["foreign"]
-    head = [f"{e['prompt']}, {vector(e)}, {e['reject']:g}, {e['rows']} rows" for e in entries]
+    most = most_rows(record)
+    entries = [entry for entry in in_order(record["foreign"]) if entry["rows"] == most]
+    head = [f"{entry['prompt']}, {vector(entry)}" for entry in entries]
     return [
         ["task left out", *head],
         *(
-            [name, *(share(e["left_out"], e["rows_scored"], name) for e in entries)]
+            [name, *(share(e["left_out"], e["scored"], name) for e in entries)]
             for name in entries[0]["left_out"]
         ),
     ]
@@ -188,9 +210,14 @@ TABLES: Mapping[str, Callable[[Entry], Lines]] = {
 
 
 def short(record: Entry) -> list[Entry]:
-    """Return the shares with prompts of the lesser length."""
+    """Return the shares with prompts of the lesser length, in order."""
     limit = min(entry["max_tokens"] for entry in record["shares"])
-    return [entry for entry in record["shares"] if entry["max_tokens"] == limit]
+    return in_order(entry for entry in record["shares"] if entry["max_tokens"] == limit)
+
+
+def in_order(entries: Iterable[Entry]) -> list[Entry]:
+    """Sort entries by prompt and vector."""
+    return sorted(entries, key=lambda entry: (FORMS.index(entry["prompt"]), entry["layers"]))
 
 
 def own(record: Entry) -> list[Entry]:
@@ -242,7 +269,7 @@ def estimated(entries: Iterable[Entry]) -> float:
 
 def percent(entry: Entry, task: str | None = None) -> str:
     """Return the share of rows that went to their own stage, of one task or all."""
-    return share(entry["right"], entry["rows_scored"], task)
+    return share(entry["right"], entry["scored"], task)
 
 
 def share(counts: Mapping[str, int], scored: Mapping[str, int], task: str | None = None) -> str:
@@ -251,16 +278,16 @@ def share(counts: Mapping[str, int], scored: Mapping[str, int], task: str | None
     return f"{100 * sum(counts[name] for name in names) / sum(scored[name] for name in names):.1f}"
 
 
-def extreme(
-    counts: Mapping[str, int],
-    scored: Mapping[str, int],
-    choose: Callable[..., str],
-) -> str:
-    """Return the task with the largest or smallest share, and that."""
-    name = choose(counts, key=lambda task: counts[task] / scored[task])
-    return f"{share(counts, scored, name)} ({name})"
+def largest(counts: Mapping[str, int], scored: Mapping[str, int]) -> str:
+    """Return the largest share of a task, and the task."""
+    name = max(counts, key=lambda task: counts[task] / scored[task])
+    return f"{share(counts, scored, name)} ({name})" if counts[name] else "0.0"
 
 
 def unique(values: Iterable[Any]) -> Sequence[Any]:
     """Return values once each, in the order of their first."""
     return list(dict.fromkeys(values))
+
+
+if __name__ == "__main__":
+    main()

@@ -62,4 +62,5 @@ def test_a_method_page_has_the_methods_line_of_that_table_or_says_that_there_is_
         if name in lines:
             assert lines[name] in measured
         else:
-            assert measured == "Not measured yet.\n"
+            # What was measured without a run of the method stands under headings of its own.
+            assert measured.partition("\n### ")[0] == "Not measured yet.\n"

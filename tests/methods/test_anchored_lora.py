@@ -12,6 +12,8 @@ from amlora.engine.encode import Row, decode
 from amlora.engine.exact import exact_match, generated_match
 from amlora.engine.generate import generate_ids, inference
 from amlora.engine.prefix import NOTHING, shared_prefix
+from amlora.engine.route import vectors_of
+from amlora.errors import InputError
 from amlora.methods.anchored_lora import AnchoredLoRA, AnchoredLoRASettings
 from amlora.methods.base import Method
 from amlora.mixture.stages import Stages
@@ -231,7 +233,29 @@ def test_a_newcomer_changes_no_answer_of_an_earlier_stage(any_folder):
     assert not method.begin_changes_answers(STAGES[1])
 
 
+def test_with_layers_the_statistic_is_of_the_frozen_models_states(any_folder):
+    method, base = anchored(any_folder, feature_layers=1), load_base(any_folder)
+    then = []
+    for stage in STAGES[:2]:
+        learn(method, stage, lr=5e-2)
+        then.append(answers(method, stage))
+        vectors = [vectors_of(base, row.prompt_ids, (1,))[0] for row in stage.rows]
+        torch.testing.assert_close(
+            method.stages.means[stage.index], torch.stack(vectors).double().mean(0).float()
+        )
+    for index, stage in enumerate(STAGES[:2]):
+        wanted = tuple(float(k == index + 1) for k in range(3))
+        assert {row.route for row in method.readable(stage.rows)} == {wanted}
+        assert torch.equal(answers(method, stage), then[index])
+
+
+def test_more_layers_than_there_are_is_refused_at_once(any_folder):
+    with pytest.raises(InputError, match=r"method\.feature_layers: .* with 2 layers, got 3"):
+        anchored(any_folder, feature_layers=3)
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"feature_layers": -1}, "feature_layers must be at least 0"),
     ({"selector_lr": 0.1}, "selector_lr has no effect"),
     ({"start": "zeros"}, "start has no effect"),
     ({"sparsity": 1e-5}, "sparsity has no effect"),

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 
@@ -14,8 +15,9 @@ from amlora.engine.backbone import base_of
 from amlora.engine.choose import option_scores
 from amlora.engine.generate import generate_ids, inference
 from amlora.errors import InputError
-from amlora.methods.anchored_lora import AnchoredLoRA
+from amlora.methods.anchored_lora import AnchoredLoRA, AnchoredLoRASettings
 from amlora.mixture.manifest import TaskCard, verify
+from amlora.mixture.stages import StageSettings
 from amlora.skills.load import Skills, attach, open_skills, skills_of
 from amlora.streams.prompt import Prompt
 from command import amlora as amlora_command
@@ -165,6 +167,31 @@ def test_skills_with_stages_have_a_format_of_their_own_and_others_keep_theirs(st
         method.mixture.stages = stages
     assert verify(tmp_path).format == 1
     assert '"stages"' not in (tmp_path / "versions" / "0001" / "manifest.json").read_text()
+
+
+def test_the_layers_that_a_prompts_vector_is_taken_behind_are_stored(any_folder, tmp_path):
+    method = make(any_folder, "anchored_lora", feature_layers=2)
+    assert isinstance(method, AnchoredLoRA)
+    for stage in STAGES[:2]:
+        learn(method, stage, lr=5e-2)
+    base = base_of(method.backbone, method.mixture)
+    attach(method.backbone.model, Skills(method.mixture, base, CARDS[:2], {}))
+    amlora.save(method.backbone.model, tmp_path)
+    backbone, skills = opened(tmp_path)
+    assert skills.router is not None and skills.router.layers == 2
+    vectors = [skills.router.stages.route(method.vector(ids)) for ids in PROMPTS]
+    assert [skills.router.route(ids) for ids in PROMPTS] == vectors
+    ids = torch.tensor([STAGES[0].rows[0].prompt_ids])
+    found = backbone.model.generate(ids, max_new_tokens=5)
+    with method.backbone.routing.of([(0.0, 1.0, 0.0)], torch.device("cpu")):
+        model: Any = method.backbone.model.eval()
+        assert torch.equal(model.generate(ids, max_new_tokens=5), found)
+
+
+def test_stages_that_were_stored_before_there_was_a_choice_are_of_embeddings():
+    stored = msgspec.to_builtins(AnchoredLoRASettings().of_stages())
+    del stored["feature_layers"]
+    assert msgspec.convert(stored, StageSettings).feature_layers == 0
 
 
 def test_a_stage_that_has_not_ended_cannot_be_saved(llama_folder, tmp_path):

@@ -18,6 +18,7 @@ WORDS = {  # what a task trains, and what is stored for answers; of other packag
     "anchored_lora": ("a LoRA per task", "every task's LoRA and mean prompt, one covariance"),
     "arrow_lora": ("a LoRA per task", "every task's LoRA"),
     "ewc": ("all weights, or one LoRA", "the same, once"),
+    "gain_lora": ("B of a LoRA per task, its gate", "every task's LoRA and gate"),
     "inc_lora": ("a LoRA per task", "every task's LoRA"),
     "inf_lora": ("B of a LoRA per task", "every task's LoRA, and the subspaces of old inputs"),
     "l2p": ("prompt pool and keys", "the same, once"),

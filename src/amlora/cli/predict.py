@@ -194,7 +194,9 @@ def answer(
     ids = [encode_prompt(backbone, prompt) for prompt in prompts]
     if learned.router is not None:
         for each, row in zip(answers, ids, strict=True):
-            each["stages"] = by_name(learned.router.route(row) or (), learned.mixture.names)
+            named = by_name(learned.router.route(row), learned.mixture.names)
+            if named is not None:
+                each["stages"] = named
     if choose and card is not None:
         most = EvaluateSettings().tokens_per_batch
         scores = option_scores(

@@ -1,4 +1,4 @@
-"""Tell each row's stage from its prompt, and run the model on rows by their routes."""
+"""Tell each row's stage or gates from its prompt, and run the model on rows by their routes."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -10,6 +10,7 @@ from torch import Tensor
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row
 from amlora.engine.states import states_after
+from amlora.mixture.gates import Gates
 from amlora.mixture.route import Route
 from amlora.mixture.stages import Stages
 
@@ -34,13 +35,14 @@ def vectors_of(backbone: Backbone, ids: Sequence[int], depths: Sequence[int]) ->
         InputError: the model has fewer layers.
     """
     found = dict.fromkeys(depths, torch.empty(0))
-    if 0 in found:
-        with torch.no_grad():
+    # With checkpointing, embeddings ask for gradients even here: nothing may leave with them.
+    with torch.no_grad():
+        if 0 in found:
             embedding = backbone.model.get_input_embeddings()
             found[0] = embedding(torch.tensor(ids, device=backbone.model.device))
-    if behind := [depth for depth in found if depth]:
-        found.update(zip(behind, states_after(backbone, ids, behind), strict=True))
-    return [found[depth].float().mean(0) for depth in depths]
+        if behind := [depth for depth in found if depth]:
+            found.update(zip(behind, states_after(backbone, ids, behind), strict=True))
+        return [found[depth].float().mean(0) for depth in depths]
 
 
 REMEMBERED = 100_000
@@ -48,21 +50,22 @@ REMEMBERED = 100_000
 
 
 class Router:
-    """The routes of prompts, remembered until another stage ends."""
+    """The routes of prompts, remembered until another stage ends; gates must be frozen."""
 
-    def __init__(self, backbone: Backbone, stages: Stages) -> None:
+    def __init__(self, backbone: Backbone, stages: Stages | Gates) -> None:
         self.backbone = backbone
         self.stages = stages
+        self.layers = stages.settings.feature_layers if isinstance(stages, Stages) else 0
         self.found: dict[tuple[int, ...], Route | None] = {}
         self.ended = 0  # stages when `found` was begun
 
     def route(self, ids: tuple[int, ...]) -> Route | None:
-        """Return the weights of a prompt's stages, None before the first stage has ended."""
+        """Return the weights of a prompt's stages, or its gates; None before there are any."""
         if self.ended != len(self.stages) or len(self.found) >= REMEMBERED:
             self.found.clear()
             self.ended = len(self.stages)
         if ids not in self.found:
-            self.found[ids] = self.stages.route(vector_of(self.backbone, ids))
+            self.found[ids] = self.stages.route(vector_of(self.backbone, ids, self.layers))
         return self.found[ids]
 
     def routed(self, rows: Sequence[Row]) -> list[Row]:

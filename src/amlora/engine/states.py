@@ -1,4 +1,4 @@
-"""The states of a prompt behind the first frozen layers, without LoRAs and without what comes after.
+"""The states of a prompt behind the first frozen layers, without LoRAs.
 
 They depend on the prompt and the pretrained model alone, so they stay the same whatever is learned.
 An encoder-decoder model's are its encoder's, a decoder-only model's its decoder's.
@@ -33,11 +33,13 @@ def states_after(backbone: Backbone, ids: Sequence[int], depths: Sequence[int]) 
     Raises:
         InputError: the model has fewer layers.
     """
-    stack = first_stack(backbone)
+    stack, deepest = first_stack(backbone), max(depths)
     layers = layers_of(stack)
-    deepest = max(depths)
     if deepest > len(layers):
-        raise InputError(f"{backbone.name}: has {len(layers)} layers, {deepest} were asked for.")
+        raise InputError(
+            f"method.feature_layers: {backbone.name!r} reads a prompt with {len(layers)} layers,"
+            f" got {deepest}."
+        )
     found: dict[int, Tensor] = {}
 
     def keep(depth: int, out: Tensor | tuple[Tensor, ...]) -> None:

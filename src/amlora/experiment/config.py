@@ -24,7 +24,7 @@ from amlora.streams.settings import StreamSettings
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 SEEDS = 2**32  # seeds are 0 .. SEEDS - 1, what every generator here admits
-LATER = {"evaluate": {"general": ""}}
+LATER = {"evaluate": {"general": ""}, "method": {"feature_layers": 0}}
 """Settings that came after the first records, with the defaults that mean what was done before."""
 
 
@@ -162,7 +162,7 @@ def recorded(settings: RunSettings) -> dict[str, Any]:
     plain = resolved(settings)
     for section, later in LATER.items():
         for name, default in later.items():
-            if plain[section][name] == default:
+            if plain[section].get(name) == default:
                 del plain[section][name]
     return plain
 

@@ -392,4 +392,5 @@ def answer_line(
         "answer": answer.text,
         "gold": gold.gold,
     }
-    return line if gold.route is None else {**line, "stages": by_name(gold.route, stages)}
+    named = by_name(gold.route, stages)
+    return line if named is None else {**line, "stages": named}

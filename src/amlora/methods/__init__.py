@@ -14,6 +14,7 @@ METHODS: dict[str, str] = {
     "anchored_lora": "amlora.methods.anchored_lora:AnchoredLoRA",
     "arrow_lora": "amlora.methods.arrow_lora:ArrowLoRA",
     "ewc": "amlora.methods.ewc:EWC",
+    "gain_lora": "amlora.methods.gain_lora:GainLoRA",
     "inc_lora": "amlora.methods.inc_lora:IncLoRA",
     "inf_lora": "amlora.methods.inf_lora:InfLoRA",
     "l2p": "amlora.methods.l2p:L2P",

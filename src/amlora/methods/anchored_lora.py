@@ -11,6 +11,7 @@ from typing import Literal, cast
 
 import msgspec
 import torch
+from torch import Tensor
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row
@@ -43,6 +44,9 @@ class AnchoredLoRASettings(AMLoRASettings, frozen=True, kw_only=True, forbid_unk
     """"full": D x D numbers. "diagonal": D numbers, for wide models."""
     shrinkage: float | None = None
     """The sphere's share in each covariance; None for the estimate of Ledoit & Wolf 2004."""
+    feature_layers: int = 0
+    """What a prompt's vector is the mean of: 0 for its input embeddings, n for its states after the
+    first n frozen layers, which tell more and cost a pass through them (measured in the docs)."""
 
     def __post_init__(self) -> None:
         """Check the values, and refuse what would have no effect."""
@@ -62,6 +66,7 @@ class AnchoredLoRASettings(AMLoRASettings, frozen=True, kw_only=True, forbid_unk
             reject=self.reject,
             covariance=self.covariance,
             shrinkage=self.shrinkage,
+            feature_layers=self.feature_layers,
         )
 
 
@@ -78,7 +83,13 @@ class AnchoredLoRA(AMLoRA):
             self.selectors, self.start = "none", "zeros"
         self.stages = self.mixture.stages = Stages(options.of_stages())
         self.router = Router(backbone, self.stages)
+        # One made now, so that a model with too few layers is refused before it learns.
+        self.width = len(self.vector((backbone.end_id,)))
         self.in_step = False
+
+    def vector(self, ids: Sequence[int]) -> Tensor:
+        """Return the vector (D) of a prompt that the statistic is of."""
+        return vector_of(self.backbone, ids, self.stages.settings.feature_layers)
 
     def begin_changes_answers(self, stage: Stage) -> bool:
         """A newcomer is no part of earlier stages' models."""
@@ -102,8 +113,7 @@ class AnchoredLoRA(AMLoRA):
         """Freeze, keep the selectors, and add the stage's prompts to the statistic."""
         super().end(stage)
         self.mixture.keep()
-        vectors = [vector_of(self.backbone, row.prompt_ids) for row in stage.rows]
-        self.stages.add(torch.stack(vectors))
+        self.stages.add(torch.stack([self.vector(row.prompt_ids) for row in stage.rows]))
 
     def stored_parameters(self) -> int:
         """Return the size of all LoRAs, of all stages' selectors, and of the statistic."""
@@ -113,8 +123,7 @@ class AnchoredLoRA(AMLoRA):
         if self.combine == "attention":
             widths = [layer.bank.b.shape[1] for layer in self.mixture.layers.values()]
             stored += loras * (loras + 1) // 2 * sum(widths)
-        width = len(vector_of(self.backbone, (self.backbone.end_id,)))
-        return stored + self.stages.size(loras, width)
+        return stored + self.stages.size(loras, self.width)
 
     def state(self) -> State:
         """Return all LoRAs, selectors, kept selectors and the statistic."""

@@ -75,7 +75,7 @@ class InfLoRA(LoRAMethod):
         """Return the second moments of every layer's inputs, on the same rows at any call."""
         count = min(self.options.measured_rows, len(stage.rows))
         rows = Memory(stage.rows).draw(count, self.seed, stage.index, "measured rows")
-        return second_moments(self.backbone, self.mixture.layers, rows)
+        return second_moments(self.backbone, self.mixture.layers, self.readable(rows))
 
     def freeze_a(self) -> None:
         """Leave B alone trainable."""

@@ -1,7 +1,7 @@
 """The README of a LoRA's folder and of a version: what a reader on the hub sees first."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from amlora.errors import InputError
 from amlora.mixture.arrow import Way
@@ -19,6 +19,8 @@ STAGED = (
     " A prompt is answered by the LoRAs up to the task that it looks like, and by the base model"
     " alone where it looks like none."
 )
+GATED = " A prompt's answer uses each at the strength that its gate, a small network, says."
+CHOSEN = {None: "", "stages": STAGED, "gates": GATED}
 ALONE = {
     "attention": "It was trained at the weight, below 1, that an attention gave it, beside others.",
     "sum": "It was trained beside the LoRAs that came before it, and their outputs are added up.",
@@ -51,7 +53,7 @@ def version_readme(
     tasks: Sequence[TaskCard],
     scores: Mapping[str, Any],
     *,
-    staged: bool,
+    by: Literal["stages", "gates"] | None,
 ) -> str:
     """Return the model card of a version.
 
@@ -60,7 +62,8 @@ def version_readme(
         base, combine, loras: of the mixture.
         tasks: in the order learned; the columns of the matrix.
         scores: "R" and "metrics" as in a run's record, fractions 0..1; both may be absent.
-        staged: each prompt is answered by the LoRAs up to its own task's.
+        by: what chooses among LoRAs by the prompt: each is answered by the LoRAs up to its own
+            task's, or by all at their gates.
 
     Raises:
         InputError: a row of "R" has not one number per task.
@@ -68,7 +71,7 @@ def version_readme(
     parts = [
         f"# Skills for {base.name}, version {version}",
         f"{len(tasks)} tasks learned one after another. {COMBINED[combine]}."
-        f"{STAGED if staged else ''} No task id is needed.",
+        f"{CHOSEN[by]} No task id is needed.",
         "```python\nimport amlora\n\n"
         'model, tokenizer = amlora.load("path/to/this/skills/folder")\n```',
         table(

@@ -42,6 +42,7 @@ def check_mixture(mixture: Mixture, tasks: Sequence[TaskCard]) -> None:
         raise InputError(f"skills: the LoRA {mixture.names[-1]!r} is still on its way in.")
     if mixture.stages is not None:
         check_stages(mixture.stages, len(mixture))
+    assert mixture.gates is None or len(mixture.gates) == len(mixture)
     for kind, names in (("LoRAs", mixture.names), ("tasks", [task.name for task in tasks])):
         twice = {name for name in names if names.count(name) > 1}
         if twice:

@@ -25,12 +25,14 @@ from amlora.mixture.folders import (
     stage_tensors,
     task_folders,
 )
+from amlora.mixture.gates import Gates
 from amlora.mixture.inject import inject, remove
 from amlora.mixture.layer import Control
 from amlora.mixture.manifest import (
     CARD,
     CURRENT,
     FORMAT,
+    GATES,
     MANIFEST,
     README,
     SCORES,
@@ -94,8 +96,12 @@ def save_skills(
         if mixture.stages is not None:
             ours[STAGES] = files.tensor_bytes(stage_tensors(mixture), PYTORCH)
             stages = mixture.stages.settings
+        gates = None
+        if mixture.gates is not None:
+            ours[GATES] = files.tensor_bytes(mixture.gates.tensors(), PYTORCH)
+            gates = mixture.gates.settings
         draft = Manifest(
-            format=1 if stages is None else FORMAT,
+            format=1 if stages is None and gates is None else FORMAT,
             version=next_version(folder),
             previous=current,
             content="",
@@ -109,13 +115,14 @@ def save_skills(
             tasks=cards,
             files=listed(shared),
             stages=stages,
+            gates=gates,
         )
         content = content_digest(draft, ours)
         if current and read_manifest(folder, current).content == content:
             return verify(folder).version
-        staged = stages is not None
+        chosen = "stages" if stages is not None else "gates" if gates is not None else None
         way = mixture.control.way
-        readme = version_readme(draft.version, base, way, loras, tasks, scores, staged=staged)
+        readme = version_readme(draft.version, base, way, loras, tasks, scores, by=chosen)
         ours[README] = readme.encode()
         named_files = draft.files | listed({f"versions/{draft.version}": ours})
         manifest = msgspec.structs.replace(draft, content=content, files=named_files)
@@ -192,7 +199,8 @@ def load_skills(
 
     Returns:
         The mixture. On the CPU in float32 the model's answers are those of the trained one, bit for
-        bit; where there are stages, given the same routes (`mixture.stages` makes them).
+        bit; where there are stages or gates, given the same routes (`mixture.stages` or
+        `mixture.gates` makes them).
 
     Raises:
         InputError: the model is not the base of these skills, or a tensor is missing or has the
@@ -203,6 +211,8 @@ def load_skills(
     tensors |= files.read_tensors(folder / "versions" / manifest.version / SELECTOR)
     if manifest.stages is not None:
         tensors |= files.read_tensors(folder / "versions" / manifest.version / STAGES)
+    if manifest.gates is not None:
+        tensors |= files.read_tensors(folder / "versions" / manifest.version / GATES)
     control = Control(combine=manifest.combine, gain=manifest.gain, arrow=manifest.arrow)
     mixture = inject(model, manifest.targets, control)
     loras = manifest.loras
@@ -211,6 +221,9 @@ def load_skills(
             mixture.stages = Stages(manifest.stages)
             mixture.stages.restore(tensors)
             check_stages(mixture.stages, len(loras))
+        if manifest.gates is not None:
+            mixture.gates = Gates(manifest.gates)
+            mixture.gates.restore(tensors, len(loras))
         attends = manifest.stages is not None and manifest.combine == "attention"
         mixture.restore(
             [lora.name for lora in loras],

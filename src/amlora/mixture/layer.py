@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amlora.mixture import arrow, blend, fused
+from amlora.mixture import arrow, blend, fused, gated
 from amlora.mixture.arrow import Arrow, Way
 from amlora.mixture.bank import Bank
 from amlora.mixture.dropout import dropout
@@ -82,7 +82,11 @@ class MixtureLinear(nn.Module):
         # Under autocast x may be float32 while the frozen layer answered in bfloat16.
         x = dropout(x.to(base.dtype), control.dropout, self.training)
         routes = control.routing.now
-        out, scores = self.plain(base, x) if routes is None else self.routed(base, x, routes)
+        if isinstance(routes, Tensor):
+            tails, stacks, spread, _ = bank.parts(len(bank))
+            out, scores = gated.add(base, x, tails, stacks, spread, routes)
+        else:
+            out, scores = self.plain(base, x) if routes is None else self.routed(base, x, routes)
         if control.recorder is not None:
             if len(scores):
                 scores = F.pad(scores, (0, 1 + len(bank) - scores.shape[1]))

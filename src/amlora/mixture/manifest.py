@@ -3,7 +3,8 @@
     CURRENT                     "<version> <sha256 of its manifest>", replaced in one step
     tasks/NN-name-hash8/        adapter_config.json, adapter_model.safetensors, task.json, README.md
     versions/0001/              manifest.json, selector.safetensors, scores.json, README.md, and
-                                stages.safetensors where each stage's model is kept
+                                stages.safetensors where each stage's model is kept,
+                                gates.safetensors where each LoRA has a gate
 
 CURRENT vouches for a manifest; the manifest vouches for every other file of its version and for the
 manifest before it. So one line vouches for every byte of every version in use.
@@ -21,15 +22,16 @@ from msgspec import Meta
 from amlora import files
 from amlora.errors import InputError
 from amlora.mixture.arrow import Arrow
+from amlora.mixture.gates import GateSettings
 from amlora.mixture.reference import Combine
 from amlora.mixture.stages import StageSettings
 
 FORMAT = 2
-"""The newest: with stages. Without stages format 1 is written, which older versions read."""
+"""The newest: with stages or gates. Without, format 1 is written, which older versions read."""
 CURRENT = "CURRENT"
 MANIFEST, SELECTOR, SCORES = "manifest.json", "selector.safetensors", "scores.json"
 CONFIG, WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "task.json"
-STAGES = "stages.safetensors"
+STAGES, GATES = "stages.safetensors", "gates.safetensors"
 README = "README.md"
 
 Contents = dict[str, bytes]
@@ -142,10 +144,13 @@ class Manifest(Stored, frozen=True, kw_only=True, omit_defaults=True):
     """Where set, LoRAs are chosen by their prototypes, and `combine` does not count."""
     stages: StageSettings | None = None
     """How a prompt's stage is told, one stage per LoRA; None where all LoRAs answer everything."""
+    gates: GateSettings | None = None
+    """The form of the gates, one per LoRA; None where LoRAs have none."""
 
     def folders(self) -> dict[str, set[str]]:
         """Return the names of the files, without the manifest, that each folder must hold."""
-        own = {SELECTOR, SCORES, README} | ({STAGES} if self.stages else set[str]())
+        own = {SELECTOR, SCORES, README}
+        own |= {name for name, has in ((STAGES, self.stages), (GATES, self.gates)) if has}
         names = {f"versions/{self.version}": own}
         for lora in self.loras:
             names.setdefault(lora.folder, {README}).update({CONFIG, WEIGHTS})

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from amlora.errors import InputError
 from amlora.mixture.bank import Start, Trained
+from amlora.mixture.gates import Gates
 from amlora.mixture.layer import Control, MixtureLinear
 from amlora.mixture.reference import sparsity
 from amlora.mixture.scores import Recorder
@@ -22,7 +23,7 @@ class Mixture:
     """Adapted layers by name, in the model's order; `names` are the LoRAs', oldest first.
 
     Where each prompt is answered by the model of a stage, `stages` tells which; stage k's LoRA is
-    the k-th.
+    the k-th. Where LoRAs have gates, one each, `gates` tells how far they are open for a prompt.
     """
 
     def __init__(self, layers: dict[str, MixtureLinear], control: Control) -> None:
@@ -30,6 +31,7 @@ class Mixture:
         self.control = control
         self.names: list[str] = []
         self.stages: Stages | None = None
+        self.gates: Gates | None = None
 
     def __len__(self) -> int:
         """Return N, the number of LoRAs."""

@@ -1,7 +1,8 @@
-"""Which stage's model answers each row of a forward pass.
+"""Which stage's model answers each row of a forward pass, or how much of each LoRA.
 
 The model of stage k is LoRAs 1..k with the selectors as they were when stage k ended; later LoRAs
-are absent. Stage 0 is the base model alone. A row's route weighs the stages.
+are absent. Stage 0 is the base model alone. A row's route weighs the stages. Where LoRAs have gates
+there are no stages, and a row's route says how far each gate is open.
 """
 
 from collections.abc import Generator, Sequence
@@ -11,8 +12,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-Route = tuple[float, ...]
+Weights = tuple[float, ...]
 """A weight for stage 0 and for each kept stage in turn; they add up to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gating:
+    """How far each LoRA's gate is open for a row, 0..1, oldest first."""
+
+    gates: tuple[float, ...]
+
+
+Route = Weights | Gating
 
 
 @dataclass(frozen=True)
@@ -36,18 +47,25 @@ NONE = "none"
 """What stage 0 is called where stages are named."""
 
 
-def by_name(route: Route, names: Sequence[str]) -> dict[str, float]:
-    """Return the weights above 0 by the stages' names; `names` begin with that of stage 1."""
+def by_name(route: Route | None, names: Sequence[str]) -> dict[str, float] | None:
+    """Return the weights above 0 by the stages' names, None where there are no stages.
+
+    Args:
+        route: a row's.
+        names: of stage 1 and the later ones.
+    """
+    if route is None or isinstance(route, Gating):
+        return None
     named = zip((NONE, *names), route, strict=False)
     return {name: weight for name, weight in named if weight > 0}
 
 
 def only_stage(route: Route) -> int | None:
-    """Return the stage that has all the weight, None where several have some."""
-    return route.index(1.0) if 1.0 in route else None
+    """Return the stage that has all the weight, None where several have some or there is none."""
+    return route.index(1.0) if not isinstance(route, Gating) and 1.0 in route else None
 
 
-def collect(routes: Sequence[Route], device: torch.device) -> Routes:
+def collect(routes: Sequence[Weights], device: torch.device) -> Routes:
     """Put the routes of some rows together."""
     stages = {only_stage(route) for route in routes}
     weights = torch.tensor(routes, dtype=torch.float64)
@@ -57,15 +75,20 @@ def collect(routes: Sequence[Route], device: torch.device) -> Routes:
     return Routes(stage, weights.to(device), places.to(device), shares.to(device))
 
 
+def gates_of(gatings: Sequence[Gating], device: torch.device) -> Tensor:
+    """Return the gates (rows, N) of some rows, float32."""
+    return torch.tensor([gating.gates for gating in gatings], device=device)
+
+
 class Routing:
     """The routes of the forward pass in progress: given by whoever runs the model, read by layers.
 
     Attributes:
-        now: None for the plain mixture of all LoRAs.
+        now: None for the plain mixture of all LoRAs; (rows, N) where each row has a gate per LoRA.
     """
 
     def __init__(self) -> None:
-        self.now: Routes | None = None
+        self.now: Routes | Tensor | None = None
 
     @contextmanager
     def of(self, routes: Sequence[Route | None], device: torch.device) -> Generator[None]:
@@ -77,7 +100,7 @@ class Routing:
             device: the model's.
 
         Raises:
-            ValueError: some rows have a route and others have none.
+            ValueError: some rows have a route and others have none, or one of another kind.
         """
         given = [route for route in routes if route is not None]
         if not given:
@@ -85,7 +108,12 @@ class Routing:
             return
         if len(given) < len(routes):
             raise ValueError("either all rows of a forward pass have a route or none has.")
-        before, self.now = self.now, collect(given, device)
+        gatings = [route for route in given if isinstance(route, Gating)]
+        weights = [route for route in given if not isinstance(route, Gating)]
+        if gatings and weights:
+            raise ValueError("rows of one forward pass have either stages or gates.")
+        before = self.now
+        self.now = gates_of(gatings, device) if gatings else collect(weights, device)
         try:
             yield
         finally:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from amlora.errors import InputError
-from amlora.mixture.route import Route
+from amlora.mixture.route import Weights
 
 Mixing = Literal["hard", "soft"]
 """hard: the likeliest stage answers alone. soft: stages answer in the shares of their posterior."""
@@ -38,6 +38,7 @@ class StageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     reject: float
     covariance: Covariance
     shrinkage: float | None
+    feature_layers: int = 0  # left out where it was stored before there was a choice
 
     def __post_init__(self) -> None:
         """Check the values, and refuse what would have no effect."""
@@ -51,6 +52,8 @@ class StageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError(
                 f"shrinkage must be between {LEAST_SHRINKAGE} and 1, got {self.shrinkage}."
             )
+        if self.feature_layers < 0:
+            raise ValueError(f"feature_layers must be at least 0, got {self.feature_layers}.")
 
 
 class Stages:
@@ -153,7 +156,7 @@ class Stages:
         near = (rest.square() / self.variances.double()).sum(1) <= self.limits
         return not bool((near & self.limits.isfinite()).any())
 
-    def route(self, vector: Tensor) -> Route | None:
+    def route(self, vector: Tensor) -> Weights | None:
         """Return the weights of stages 0..K for a prompt, None before the first stage has ended.
 
         Args:

@@ -34,7 +34,7 @@ class Skills:
     scores: Mapping[str, Any]
     """Plain values, as in `scores.json`."""
     router: Router | None = None
-    """Tells the stages of prompts, where each stage's model is kept."""
+    """Tells the stages of prompts, where each stage's model is kept, or gates where LoRAs have."""
 
 
 def load(
@@ -50,7 +50,8 @@ def load(
 
     Every file is checked against its hash before it is used, and the base model against its
     fingerprint. The model answers without a task id; `model.generate` and pipelines work as usual.
-    Where each stage's model was kept, the prompt's ids tell which one answers.
+    Where each stage's model was kept, the prompt's ids tell which one answers; where LoRAs have
+    gates, how far these are open.
     `model.amlora` holds the mixture, the tasks' cards and the scores.
 
     `model.save_pretrained` and `model.push_to_hub` are refused on the loaded model: the adapted
@@ -143,8 +144,9 @@ def open_skills(
         raise InputError(f"{path}: its base model: {error} Another place: base=...") from error
     mixture = load_skills(path, backbone.model, manifest, fingerprint=weights_fingerprint)
     backbone.routing, router = mixture.control.routing, None
-    if mixture.stages is not None:
-        router = Router(backbone, mixture.stages)
+    told = mixture.gates if mixture.stages is None else mixture.stages
+    if told is not None:
+        router = Router(backbone, told)
         Listener(backbone, router).attach()
     # The base as the folder names it, also where this machine has it elsewhere.
     cards, scores = read_cards(path, manifest), read_scores(path, manifest)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import collate, length, token_masks
 from amlora.engine.encode import Row
+from amlora.engine.route import by_routes
 from amlora.mixture.inject import input_side
 from amlora.mixture.layer import MixtureLinear
 
@@ -48,7 +49,7 @@ def second_moments(
     Args:
         backbone: the model; its mode is as before afterwards.
         layers: adapted layers by name.
-        rows: at least one.
+        rows: at least one; answered by their routes.
 
     Returns:
         By layer, (D_in, D_in) float64 on the CPU: the mean of x x^T over all tokens of all rows.
@@ -67,7 +68,7 @@ def second_moments(
         for i in range(0, len(ordered), BATCH):
             batch = collate(ordered[i : i + BATCH], backbone, share=1.0)
             masks.update(token_masks(backbone, batch))
-            with torch.no_grad(), backbone.arithmetic():
+            with torch.no_grad(), backbone.arithmetic(), by_routes(backbone, batch.rows):
                 model(**batch.inputs, use_cache=False)
     finally:
         for hook in hooks:

@@ -1,0 +1,195 @@
+"""GainLoRA: a LoRA per task behind a gate that stays shut for earlier tasks (Liang & Li 2025).
+
+h = W0 x + sum_i a_i f_i. A prompt's mean input embedding decides a_i, one number for all layers
+(`mixture/gates.py`). A new gate starts as a copy of the one before it, but for its last layer: that
+is orthogonal to what it is given for earlier tasks' prompts, so the gate is shut for them. While it
+learns, each layer moves orthogonally to what it is given for them, so that it stays shut
+(arXiv 2505.15424). Earlier LoRAs and gates are frozen. The LoRAs are InfLoRA's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import cast
+
+import msgspec
+import torch
+from torch import Tensor
+
+from amlora.engine.backbone import Backbone
+from amlora.engine.batch import Batch
+from amlora.engine.encode import Row
+from amlora.engine.route import vector_of
+from amlora.methods.base import Group, Stage, State, Terms
+from amlora.methods.inf_lora import InfLoRA, InfLoRASettings
+from amlora.methods.parts.per_task import PerTask, number_of, numbers
+from amlora.methods.parts.subspace import extended, leading
+from amlora.mixture.gates import STEEPNESS, Gate, Gates, GateSettings, started
+from amlora.mixture.mixture import generator_of
+
+READ = "gate_basis/"
+
+
+class GainLoRASettings(InfLoRASettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """InfLoRA's settings, the gates, and how much of old prompts they must not move for."""
+
+    gate: GateSettings = GateSettings()
+    """The form of the gates; the width is that of the authors' scripts (`mlp_hidden_dim`)."""
+    gate_threshold: PerTask = 0.995
+    """The share of the squares of what a task's prompts give each of a gate's layers that later
+    gates must not react to, one number or one per task; the authors' scripts (`transthreshold`)."""
+    gate_lr: float | None = None
+    """The gates' learning rate; None for that of the LoRAs, as in the authors' scripts
+    (`attn_lr` 0)."""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        super().__post_init__()
+        for value in numbers(self.gate_threshold):
+            if not 0 < value <= 1:
+                raise ValueError(f"gate_threshold must be above 0 and at most 1, got {value}.")
+        if self.gate_lr is not None and not 0 < self.gate_lr < float("inf"):
+            raise ValueError(f"gate_lr must be above 0, got {self.gate_lr}.")
+
+
+class GainLoRA(InfLoRA):
+    """LoRAs summed at the strength that a prompt's gates say."""
+
+    Settings = GainLoRASettings
+    per_task = ("threshold", "gate_threshold")
+
+    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
+        super().__init__(backbone, settings, seed=seed)
+        self.wanted = cast(GainLoRASettings, settings)
+        self.gates = self.mixture.gates = Gates(self.wanted.gate)
+        # For each of a gate's three layers, (inputs, K) orthonormal columns: the directions that
+        # earlier tasks' prompts use.
+        self.read: list[Tensor] = [torch.zeros(0, 0)] * 3
+        self.in_step = False
+
+    def begin(self, stage: Stage) -> None:
+        """Add this task's gate, shut for all prompts, then its LoRA; open the gate for its own."""
+        vectors = self.vectors(stage.rows)
+        width, inner = vectors.shape[1], self.wanted.gate.width
+        device = vectors.device
+        if len(self.gates):
+            g1, g2, _ = self.gates.all[-1].parts()
+        else:
+            generator = generator_of(self.seed, "gates", 0)
+            g1, g2 = (part.to(device) for part in started(width, inner, generator))
+            self.read = [vectors.new_zeros(size, 0) for size in (width, inner, width)]
+        gate = self.gates.add(g1, g2, vectors.new_zeros(width))
+        super().begin(stage)
+        self.open(gate, vectors)
+        self.train_gate()
+
+    def open(self, gate: Gate, vectors: Tensor) -> None:
+        """Point a gate's last layer where its task's prompts lead most, outside what is kept.
+
+        Where they lead nowhere else it stays 0, and the gate shut for ever.
+
+        Args:
+            gate: with its last layer at 0.
+            vectors: (rows, D) of its task's prompts.
+        """
+        p2 = gate.features(vectors)[2]
+        directions = leading(moments_of(p2), self.read[2])[0]
+        if directions.shape[1]:
+            gate.g3.copy_(directions[:, 0])
+            if gate.score == "linear":  # as steep as the cosine is for prompts of usual length
+                gate.g3.mul_(STEEPNESS / p2.square().sum(1).mean().sqrt())
+
+    def train_gate(self) -> None:
+        """Make the newest gate trainable."""
+        for part in self.gates.all[-1].parts():
+            part.requires_grad_(True)
+
+    def parameters(self) -> list[Group]:
+        """Return the newest LoRA's B of every layer, and the newest gate."""
+        parts = list(self.gates.all[-1].parts())
+        return [*super().parameters(), Group("gate", parts, self.wanted.gate_lr)]
+
+    def vectors(self, rows: Sequence[Row]) -> Tensor:
+        """Return (rows, D) what the gates read: the mean input embedding of each row's prompt."""
+        return torch.stack([vector_of(self.backbone, row.prompt_ids) for row in rows])
+
+    def readable(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Give rows that are scored the gates of their prompts."""
+        if self.in_step:
+            return rows
+        return [
+            replace(row, route=self.gates.route(vector_of(self.backbone, row.prompt_ids)))
+            for row in rows
+        ]
+
+    def before_step(self, stage: Stage, step: int) -> None:
+        """From here to `after_step` gates are computed with the loss, so that they can learn."""
+        super().before_step(stage, step)
+        self.in_step = True
+
+    def loss(self, batch: Batch) -> Terms:
+        """Return the task's loss with every LoRA behind its gate.
+
+        The gates stay in place for the backward pass, which may compute layers again.
+        """
+        self.backbone.routing.now = self.gates.values(self.vectors(batch.rows))
+        return super().loss(batch)
+
+    def before_update(self, stage: Stage, step: int) -> None:
+        """Take the gates away: the step's backward passes are done."""
+        super().before_update(stage, step)
+        self.backbone.routing.now = None
+
+    @torch.no_grad()
+    def after_step(self, stage: Stage, step: int, lr: dict[str, float]) -> None:
+        """Take back what a move changed for the prompts of earlier tasks."""
+        super().after_step(stage, step, lr)
+        self.in_step = False
+        if len(self.gates) > 1:
+            before, now = self.gates.all[-2], self.gates.all[-1]
+            starts = (before.g1, before.g2, torch.zeros_like(now.g3))
+            for part, start, basis in zip(now.parts(), starts, self.read, strict=True):
+                part -= (part - start) @ basis @ basis.T
+
+    def end(self, stage: Stage) -> None:
+        """Freeze, and keep what the task's prompts give the layers of its gate."""
+        gate = self.gates.all[-1]
+        for part in gate.parts():
+            part.requires_grad_(False)
+        super().end(stage)
+        share = number_of(self.wanted.gate_threshold, stage.index)
+        features = gate.features(self.vectors(stage.rows))
+        self.read = [
+            extended(basis, moments_of(inputs), share).to(basis)
+            for basis, inputs in zip(self.read, features, strict=True)
+        ]
+
+    def stored_parameters(self) -> int:
+        """Return the size of all LoRAs and gates."""
+        gates = sum(part.numel() for gate in self.gates.all for part in gate.parts())
+        return super().stored_parameters() + gates
+
+    def state(self) -> State:
+        """Return all LoRAs, gates and subspaces."""
+        state = super().state()
+        kept = {f"{READ}{index}": basis for index, basis in enumerate(self.read)}
+        return State({**state.tensors, **self.gates.tensors(), **kept}, state.values)
+
+    def restore(self, state: State) -> None:
+        """Take them back, frozen."""
+        super().restore(state)
+        device = self.backbone.model.device
+        tensors = {name: tensor.to(device) for name, tensor in state.tensors.items()}
+        self.gates.restore(tensors, len(state.values["names"]))
+        self.read = [tensors[f"{READ}{index}"].clone() for index in range(3)]
+        self.in_step = False
+
+    def resume(self, state: State, stage: Stage) -> None:
+        """Take them back and make the newest LoRA's B and gate trainable again."""
+        super().resume(state, stage)
+        self.train_gate()
+
+
+def moments_of(inputs: Tensor) -> Tensor:
+    """Return (D, D) float64 second moments of inputs (rows, D)."""
+    x = inputs.detach().double().cpu()
+    return x.T @ x / len(x)

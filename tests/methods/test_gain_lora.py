@@ -1,0 +1,257 @@
+"""GainLoRA: a new gate is shut for earlier tasks' prompts, and learning leaves it shut."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from amlora.engine.backbone import load_backbone
+from amlora.engine.batch import collate, target_logits
+from amlora.engine.exact import exact_match, generated_match
+from amlora.engine.generate import generate_ids, inference
+from amlora.engine.settings import ModelSettings
+from amlora.methods.base import Stage
+from amlora.methods.gain_lora import GainLoRA, GainLoRASettings
+from amlora.methods.inf_lora import InfLoRA, InfLoRASettings
+from amlora.mixture.gates import GateSettings
+from methods.learning import STAGES, answers, learn, train, whole_and_resumed
+from trained import load_base
+
+SCORES = ["linear", "cosine"]
+LONG = [dataclasses.replace(stage, steps=8) for stage in STAGES]
+
+
+def gain_lora(folder: Path, *, score: str = "linear", **options) -> GainLoRA:
+    gate = GateSettings(score=score)  # pyright: ignore[reportArgumentType]
+    return GainLoRA(load_base(folder), GainLoRASettings(gate=gate, **options), seed=0)
+
+
+def gates_of(method: GainLoRA, stage: Stage) -> Tensor:
+    """Return (rows, N) how far all gates are open for a stage's prompts."""
+    with torch.no_grad():
+        return method.gates.values(method.vectors(stage.rows))
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_a_new_gate_is_shut_for_earlier_prompts_and_not_for_its_own(any_folder, score):
+    method = gain_lora(any_folder, score=score, gate_threshold=1.0)
+    for index, stage in enumerate(LONG):
+        method.begin(stage)
+        assert gates_of(method, stage)[:, index].min() > 5e-3
+        for earlier in LONG[:index]:
+            assert gates_of(method, earlier)[:, index].max() < 1e-3
+        train(method, stage, lr=5e-2)
+        method.end(stage)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_what_a_gate_learns_leaves_it_shut_for_earlier_prompts(any_folder, score):
+    method = gain_lora(any_folder, score=score, gate_threshold=1.0)
+    for index, stage in enumerate(LONG):
+        method.begin(stage)
+        start = gates_of(method, stage)[:, index]
+        weights = [part.clone() for part in method.gates.all[-1].parts()]
+        train(method, stage, lr=5e-2)
+        assert all(
+            (part - before).abs().max() > 1e-3
+            for part, before in zip(method.gates.all[-1].parts(), weights, strict=True)
+        )
+        assert (gates_of(method, stage)[:, index] - start).abs().max() > 1e-3
+        for earlier in LONG[:index]:
+            assert gates_of(method, earlier)[:, index].max() < 2e-3
+        method.end(stage)
+
+
+def test_moves_are_orthogonal_to_what_earlier_prompts_give_each_layer(any_folder):
+    method = gain_lora(any_folder, gate_threshold=1.0)
+    learn(method, LONG[0], lr=5e-2)
+    old, bases = method.gates.all[0], list(method.read)
+    learn(method, LONG[1], lr=5e-2)
+    new = method.gates.all[1]
+    for index, basis in enumerate(bases[:2]):
+        move = new.parts()[index] - old.parts()[index]
+        assert move.norm() > 0.01
+        assert (move @ basis).norm() < 1e-4 * move.norm()
+    assert (new.g3 @ bases[2]).norm() < 1e-4 * new.g3.norm()
+    vectors = method.vectors(LONG[0].rows)
+    for ours, theirs in zip(new.features(vectors), old.features(vectors), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_little_kept_of_earlier_prompts_leaves_a_gate_that_opens_for_them(any_folder):
+    opened = []
+    for share in (1.0, 0.1):
+        method = gain_lora(any_folder, gate_threshold=share)
+        for stage in LONG[:2]:
+            learn(method, stage, lr=5e-2)
+        opened.append(gates_of(method, LONG[0])[:, 1].max())
+    assert opened[0] < 1e-3 < 0.05 < opened[1]
+
+
+def test_a_gate_keeps_the_leading_directions_of_what_its_layers_are_given(any_folder):
+    method = gain_lora(any_folder, gate_threshold=0.9)
+    learn(method, STAGES[0])
+    inputs = method.gates.all[0].features(method.vectors(STAGES[0].rows))
+    for basis, given in zip(method.read, inputs, strict=True):
+        _, values, directions = torch.linalg.svd(given.double())
+        shares = values.square().cumsum(0) / values.square().sum()
+        count = int((shares < 0.9 - 1e-9).sum()) + 1
+        kept = directions[:count]
+        assert basis.shape[1] == count
+        torch.testing.assert_close(
+            basis.double() @ basis.double().T, kept.T @ kept, atol=1e-3, rtol=0
+        )
+
+
+def test_an_old_task_keeps_its_answers_where_inf_lora_alone_loses_them(any_folder):
+    """Nearly nothing of the layers' inputs is kept, so that the gates alone protect."""
+    drift = {}
+    for name in ("gain", "inf"):
+        if name == "gain":
+            method = gain_lora(any_folder, threshold=0.01, gate_threshold=1.0)
+        else:
+            method = InfLoRA(load_base(any_folder), InfLoRASettings(threshold=0.01), seed=0)
+        learn(method, LONG[0], lr=5e-2)
+        before = answers(method, LONG[0])
+        second = answers(method, LONG[1])
+        learn(method, LONG[1], lr=5e-2)
+        assert (answers(method, LONG[1]) - second).abs().max() > 0.1
+        drift[name] = float((answers(method, LONG[0]) - before).abs().max())
+    assert drift["gain"] < 0.01 < 0.1 < drift["inf"]
+
+
+def test_earlier_gates_stay_as_they_were_bit_for_bit(any_folder):
+    method = gain_lora(any_folder)
+    learn(method, STAGES[0])
+    before = gates_of(method, STAGES[0])[:, 0]
+    for stage in STAGES[1:]:
+        learn(method, stage, lr=5e-2)
+    assert torch.equal(gates_of(method, STAGES[0])[:, 0], before)
+    assert not any(part.requires_grad for gate in method.gates.all for part in gate.parts())
+
+
+@pytest.fixture(scope="module")
+def learned(any_folder):
+    """A method that has learned three stages; read it only."""
+    method = gain_lora(any_folder)
+    for stage in STAGES:
+        learn(method, stage, lr=5e-2)
+    method.backbone.model.eval()
+    return method
+
+
+def mixed(method: GainLoRA):
+    """Rows of all stages and others, of different lengths, with their gates."""
+    rows = [stage.rows[i] for i in range(2) for stage in STAGES]
+    others = [
+        dataclasses.replace(row, prompt_ids=(1, 30 + i, *[45] * (2 + i)))
+        for i, row in enumerate(rows[:2])
+    ]
+    return list(method.readable([*rows, *others]))
+
+
+def logits(method: GainLoRA, rows) -> Tensor:
+    with torch.inference_mode():
+        return target_logits(method.backbone, collate(rows, method.backbone, share=1.0))
+
+
+def test_rows_in_one_batch_are_answered_as_each_alone(learned):
+    rows = mixed(learned)
+    assert len({row.route for row in rows}) == len({row.prompt_ids for row in rows}) > 4
+    together = logits(learned, rows)
+    for index, row in enumerate(rows):
+        alone = logits(learned, [row])
+        torch.testing.assert_close(together[index : index + 1], alone, rtol=1e-3, atol=1e-3)
+
+
+def test_gates_depend_on_the_prompt_alone(learned):
+    rows = mixed(learned)
+    others = [dataclasses.replace(row, answer_ids=(7, 2), task="?", route=None) for row in rows]
+    alone = [learned.readable([row])[0].route for row in others[::-1]][::-1]
+    assert [row.route for row in rows] == alone
+
+
+def test_an_answer_that_is_generated_keeps_the_gates_of_its_prompt(learned):
+    rows = mixed(learned)
+    ids = [row.prompt_ids for row in rows]
+    with inference(learned.backbone):
+        together = generate_ids(learned.backbone, ids, 6, routes=[row.route for row in rows])
+    for row, made in zip(rows, together, strict=True):
+        found: list[int] = []
+        for _ in range(6):
+            asked = dataclasses.replace(row, answer_ids=(*found, 5))
+            token = int(logits(learned, [asked])[0, len(found)].argmax())
+            if token in learned.backbone.end_ids:
+                break
+            found.append(token)
+        assert found == made
+
+
+def test_one_pass_decides_as_generating_each_row_alone(learned):
+    rows = mixed(learned)
+    passed, _ = exact_match(learned.backbone, rows, tokens_per_batch=256, max_new_tokens=8)
+    made, _ = generated_match(learned.backbone, rows, max_new_tokens=8)
+    assert [answer.hit for answer in passed] == [answer.hit for answer in made]
+
+
+def test_layers_that_are_computed_again_in_the_backward_pass_have_their_gates(any_folder):
+    losses = []
+    for again in (False, True):
+        model = ModelSettings(
+            name=str(any_folder), precision="float32", device="cpu", checkpointing=again
+        )
+        method = GainLoRA(load_backbone(model), GainLoRASettings(), seed=0)
+        losses.append([learn(method, stage)["task"] for stage in STAGES[:2]])
+        assert method.backbone.routing.now is None
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_it_goes_on_from_a_state_between_stages_and_within_one(any_folder):
+    for method in whole_and_resumed(lambda: gain_lora(any_folder)):
+        other = gain_lora(any_folder)
+        other.restore(method.state())
+        for stage in STAGES[:2]:
+            assert torch.equal(gates_of(method, stage), gates_of(other, stage))
+            assert torch.equal(answers(method, stage), answers(other, stage))
+    whole, resumed = whole_and_resumed(lambda: gain_lora(any_folder))
+    for stage in STAGES[:2]:
+        assert torch.equal(answers(whole, stage), answers(resumed, stage))
+    for ours, theirs in zip(whole.read, resumed.read, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_loras_and_gates_are_stored_and_the_subspaces_are_not(any_folder):
+    method = gain_lora(any_folder)
+    banks = [layer.bank for layer in method.mixture.layers.values()]
+    lora = sum(8 * (bank.a.shape[1] + bank.b.shape[1]) for bank in banks)
+    for count, stage in enumerate(STAGES[:2], 1):
+        learn(method, stage)
+        assert method.stored_parameters() == count * (lora + 201 * 48)
+
+
+def test_gates_may_learn_at_a_rate_of_their_own(any_folder):
+    moves = {}
+    for rate in (None, 1e-5):
+        method = gain_lora(any_folder, gate_lr=rate)
+        method.begin(STAGES[0])
+        before = method.gates.all[0].g3.clone()
+        train(method, STAGES[0], lr=1e-2)
+        moves[rate] = (method.gates.all[0].g3 - before).abs().max()
+    assert moves[1e-5] < 1e-4 < 1e-3 < moves[None]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"gate_threshold": 0.0}, "gate_threshold must be above 0 and at most 1"),
+        ({"gate_threshold": (0.9, float("nan"))}, "gate_threshold must be above 0 and at most 1"),
+        ({"gate_lr": 0.0}, "gate_lr must be above 0"),
+        ({"gate_lr": float("inf")}, "gate_lr must be above 0"),
+        ({"threshold": 1.01}, "threshold must be above 0 and at most 1"),
+    ],
+)
+def test_wrong_values_are_refused(setting, message):
+    with pytest.raises(ValueError, match=message):
+        GainLoRASettings(**setting)
