@@ -8,6 +8,9 @@ from amlora.cli import main as command
 from amlora.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
+CENTRE = ("am_lora-am_lora-*", "mean_lora-*", "inc_lora-inc_lora-*")
+"""What the study of the attention shares with the comparison on order 1; one run each."""
 
 
 def printed(capsys, *words: str) -> str:
@@ -18,47 +21,85 @@ def printed(capsys, *words: str) -> str:
     return capsys.readouterr().out
 
 
+def page(name: str) -> str:
+    return (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+
+
+def stores(*names: str) -> list[str]:
+    """Return the folders of kept records; "attention" comes with its centre."""
+    found = [RESULTS / name for name in names]
+    if "attention" in names:
+        found += [run for runs in CENTRE for run in sorted((RESULTS / "order1").glob(runs))]
+        assert len(found) == len(names) + len(CENTRE)
+    return [str(path) for path in found]
+
+
 def test_the_table_of_methods_is_that_of_the_kept_records(capsys):
-    store = str(ROOT / "results" / "methods")
-    out = printed(capsys, "report", store, "--table", "methods", "--format", "markdown")
-    assert out.strip() in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    assert out == printed(capsys, "report", store, "--table", "methods", "--format", "markdown")
+    words = (*stores("methods"), "--table", "methods", "--format", "markdown")
+    out = printed(capsys, "report", *words)
+    assert out.strip() in page("results")
+    assert out == printed(capsys, "report", *words)
 
 
 @pytest.mark.parametrize(
-    "words", [["--table", "methods"], ["--table", "pairs", "--against", "mean_lora"]]
+    ("names", "words"),
+    [
+        (["order1"], ["methods"]),
+        (["order1"], ["pairs"]),
+        (["attention"], ["methods"]),
+        (["attention"], ["pairs", "--against", "mean_lora"]),
+        (["orders23"], ["methods"]),
+        (["orders23"], ["pairs"]),
+        (["order4"], ["methods"]),
+        (["order4"], ["pairs"]),
+        (["order1", "orders23"], ["1"]),
+    ],
+    ids=lambda values: "-".join(values),
 )
-def test_the_tables_of_the_study_are_those_of_the_kept_records(words, capsys):
-    store = str(ROOT / "results" / "orders")
-    out = printed(capsys, "report", store, *words, "--format", "markdown")
-    assert out.strip() in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+def test_the_tables_of_the_study_are_those_of_the_kept_records(names, words, capsys):
+    out = printed(capsys, "report", *stores(*names), "--table", *words, "--format", "markdown")
+    assert out.strip() in page("orders")
 
 
 @pytest.mark.parametrize("name", ["5", "sparsity"])
 def test_the_figures_of_the_study_are_those_of_the_kept_records(name, capsys, tmp_path):
-    store, out = str(ROOT / "results" / "orders"), tmp_path / "figure.md"
-    printed(capsys, "report", store, "--figure", name, "--out", str(out))
-    assert out.read_text(encoding="utf-8").strip() in (ROOT / "docs" / "results.md").read_text(
-        encoding="utf-8"
-    )
+    out = tmp_path / "figure.md"
+    printed(capsys, "report", *stores("attention"), "--figure", name, "--out", str(out))
+    assert out.read_text(encoding="utf-8").strip() in page("orders")
 
 
 def test_the_right_picks_of_the_study_are_those_of_the_kept_records(capsys, tmp_path):
-    store, out = str(ROOT / "results" / "orders"), tmp_path / "picks.md"
-    printed(capsys, "report", store, "--figure", "picks", "--out", str(out))
-    lines = out.read_text(encoding="utf-8").splitlines()
-    rows = [line for line in lines if "| all | all |" in line]
-    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    assert len(rows) > 10 and [row for row in rows if row not in page] == []
+    out = tmp_path / "picks.md"
+    printed(capsys, "report", *stores("attention"), "--figure", "picks", "--out", str(out))
+    rows = [line for line in out.read_text("utf-8").splitlines() if "| all | all |" in line]
+    assert len(rows) > 10 and [row for row in rows if row not in page("orders")] == []
 
 
-def test_a_method_page_has_the_methods_line_of_that_table_or_says_that_there_is_none(capsys):
-    store = str(ROOT / "results" / "methods")
-    out = printed(capsys, "report", store, "--table", "methods", "--format", "markdown")
-    lines = {line.split()[1]: line for line in out.splitlines() if line.startswith("| ")}
+@pytest.mark.parametrize(
+    ("name", "runs", "words"),
+    [
+        ("figure3", "*", ["3", "--with", "am_lora", "--without", "inc_lora"]),
+        ("figure4", "am_lora-am_lora-*", ["4"]),
+    ],
+    ids=["figure3", "figure4"],
+)
+def test_the_pictures_of_the_study_are_those_of_the_kept_records(
+    name, runs, words, capsys, tmp_path
+):
+    out = tmp_path / "figure.svg"
+    folders = [str(run) for run in sorted((RESULTS / "order1").glob(runs)) if run.name != "grids"]
+    printed(capsys, "report", *folders, "--figure", *words, "--out", str(out))
+    assert out.read_bytes() == (ROOT / "docs" / "images" / f"{name}.svg").read_bytes()
+
+
+def test_a_method_page_has_the_methods_line_of_a_table_or_says_that_there_is_none(capsys):
+    lines: dict[str, str] = {}
+    for store in ("order1", "methods"):
+        words = (*stores(store), "--table", "methods", "--format", "markdown")
+        rows = printed(capsys, "report", *words).splitlines()
+        lines |= {row.split()[1]: row for row in rows if row.startswith("| ")}
     for name in METHODS:
-        page = (ROOT / "docs" / "methods" / f"{name}.md").read_text("utf-8")
-        measured = page.partition("## Measured\n\n")[2]
+        measured = page(f"methods/{name}").partition("## Measured\n\n")[2]
         if name in lines:
             assert lines[name] in measured
         else:

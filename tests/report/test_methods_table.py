@@ -11,6 +11,7 @@ import pytest
 
 from amlora import files
 from amlora.errors import InputError
+from amlora.evaluate.metrics import summary
 from amlora.evaluate.statistics import paired_bootstrap, seed_interval
 from amlora.report.choices import Candidate, Choice, read_choices
 from amlora.report.format import MINUS
@@ -141,8 +142,13 @@ def test_seeds_share_a_line_whatever_was_scored_beside_what_both_have(make_run: 
     zero, line = table_of(make_run, whole, less).lines
     assert zero.label == "zero-shot" and zero.average is not None
     assert line.seeds == (0, 1) and line.average is not None
-    (alone,) = table_of(make_run, less).lines
+    table = table_of(make_run, less)
+    (alone,) = table.lines
     assert alone.label == "am_lora"
+    less["R"] = [*part[:2], [None, *part[2][1:]], *part[3:]]
+    less["metrics"] = summary(less["R"], [60] * 4)
+    said = render([table_of(make_run, less)], "text")
+    assert "am_lora (forgetting, points" in said and "zero-shot" not in said
 
 
 def test_a_zero_shot_score_that_differs_between_runs_has_a_deviation(make_run: MakeRun):

@@ -159,14 +159,15 @@ def heading(table: MethodsTable) -> str:
 def remarks(table: MethodsTable) -> list[str]:
     """Say what the marks mean, what is empty, and what differs between lines."""
     said: list[str] = []
-    zero, *lines = table.lines
+    lines = [line for line in table.lines if line.method]
     rows = {line.label: cells(line) for line in lines}
     for mark, meaning in LEGEND.items():
         if any(mark in row[0] for row in rows.values()):
             said.append(f"{mark} {meaning}.")
     if any(line.average and line.average.sd is not None for line in lines):
         said.append("±: standard deviation over seeds.")
-    if zero.average and zero.average.sd is not None:
+    zero = [line.average for line in table.lines if not line.method]
+    if any(average and average.sd is not None for average in zero):
         said.append("± of zero-shot: over runs, whose weights are not all rounded alike.")
     over = {line.over for line in lines}
     said.extend(meaning for kind, meaning in OVER.items() if kind in over)
