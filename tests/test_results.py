@@ -1,5 +1,6 @@
 """The numbers in the documentation are what the commands print from the kept records."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,19 @@ def test_the_right_picks_of_the_study_are_those_of_the_kept_records(capsys, tmp_
     printed(capsys, "report", *stores("attention"), "--figure", "picks", "--out", str(out))
     rows = [line for line in out.read_text("utf-8").splitlines() if "| all | all |" in line]
     assert len(rows) > 10 and [row for row in rows if row not in page("orders")] == []
+
+
+def test_anchored_lora_sent_every_row_of_three_orders_to_its_own_stage():
+    found = [
+        json.loads((run / "record.json").read_text("utf-8"))
+        for store in ("order1", "orders23")
+        for run in sorted((RESULTS / store).glob("anchored_lora-anchored_lora-*"))
+    ]
+    for record in found:
+        shares = record["routing"]["shares"]
+        assert [row.index(1.0) for row in shares] == [1, 2, 3, 4]
+    rows = sum(task["scored"] for record in found for task in record["tasks"])
+    assert f"All {rows} test rows of orders 1 to 3" in page("orders")
 
 
 @pytest.mark.parametrize(

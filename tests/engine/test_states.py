@@ -1,5 +1,7 @@
 """States behind the first frozen layers: those of the model itself, whatever was learned."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -29,9 +31,11 @@ def test_states_are_those_of_a_whole_pass_bit_for_bit(any_folder):
     assert torch.equal(again, first) and torch.equal(same, first)
     # What a whole pass calls the last states went through the final norm as well.
     kept: list[torch.Tensor] = []
-    hook = layers_of(first_stack(backbone))[1].register_forward_hook(
-        lambda _, __, out: kept.append(out[0] if isinstance(out, tuple) else out)
-    )
+
+    def keep(_: object, __: object, out: Any) -> None:
+        kept.append(out[0] if isinstance(out, tuple) else out)
+
+    hook = layers_of(first_stack(backbone))[1].register_forward_hook(keep)
     whole(backbone)
     hook.remove()
     assert torch.equal(last, kept[0][0])

@@ -15,7 +15,7 @@ from amlora.engine.settings import ModelSettings
 from amlora.methods.base import Stage
 from amlora.methods.gain_lora import GainLoRA, GainLoRASettings
 from amlora.methods.inf_lora import InfLoRA, InfLoRASettings
-from amlora.mixture.gates import GateSettings
+from amlora.mixture.gates import Gates, GateSettings
 from methods.learning import STAGES, answers, learn, train, whole_and_resumed
 from trained import load_base
 
@@ -229,6 +229,11 @@ def test_loras_and_gates_are_stored_and_the_subspaces_are_not(any_folder):
     for count, stage in enumerate(STAGES[:2], 1):
         learn(method, stage)
         assert method.stored_parameters() == count * (lora + 201 * 48)
+
+
+def test_the_pages_size_of_a_gate_is_that_of_smollm2():
+    page = Path(__file__).parents[2] / "docs" / "methods" / "gain_lora.md"
+    assert f"a gate is {Gates(GateSettings()).size(576):,} numbers" in page.read_text("utf-8")
 
 
 def test_gates_may_learn_at_a_rate_of_their_own(any_folder):

@@ -48,10 +48,9 @@ def test_gates_are_those_of_the_equations(score):
     found = gates.values(vectors)
     for row, vector in enumerate(vectors.tolist()):
         for place, gate in enumerate(gates.all):
-            parts = [part.tolist() for part in gate.parts()]
-            assert found[row, place].item() == pytest.approx(
-                literal(*parts, vector, score), abs=1e-5
-            )
+            g1, g2, g3 = (part.tolist() for part in gate.parts())
+            wanted = literal(g1, g2, g3, vector, score)
+            assert found[row, place].item() == pytest.approx(wanted, abs=1e-5)
         route = gates.route(vectors[row])
         assert route is not None
         assert route.gates == pytest.approx(found[row].tolist(), abs=1e-6)

@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -38,6 +39,10 @@ def gated(any_folder, tmp_path_factory) -> tuple[GainLoRA, Path]:
     return method, folder
 
 
+def opened(folder: Path) -> tuple[Any, Skills]:
+    return open_skills(folder, device="cpu", precision="float32")
+
+
 def routes_of(method: GainLoRA) -> list[Gating | None]:
     vectors = method.vectors([stage.rows[i] for i in range(2) for stage in STAGES])
     return [method.gates.route(vector) for vector in vectors]
@@ -45,7 +50,7 @@ def routes_of(method: GainLoRA) -> list[Gating | None]:
 
 def test_a_loaded_model_answers_as_the_method_did(gated):
     method, folder = gated
-    backbone, skills = open_skills(folder, device="cpu", precision="float32")
+    backbone, skills = opened(folder)
     assert skills.router is not None
     routes = routes_of(method)
     assert [skills.router.route(ids) for ids in PROMPTS] == routes
@@ -53,8 +58,9 @@ def test_a_loaded_model_answers_as_the_method_did(gated):
     options = {"max_new_tokens": 5, "min_new_tokens": 5, "do_sample": False}
     ids = torch.tensor(PROMPTS)
     found = backbone.model.generate(ids, **options)
+    model: Any = method.backbone.model
     with method.backbone.routing.of(routes, torch.device("cpu")):
-        assert torch.equal(method.backbone.model.generate(ids, **options), found)
+        assert torch.equal(model.generate(ids, **options), found)
     with inference(backbone), inference(method.backbone):
         theirs = generate_ids(method.backbone, PROMPTS, 5, routes=routes)
         assert generate_ids(backbone, PROMPTS, 5) == theirs
@@ -62,7 +68,7 @@ def test_a_loaded_model_answers_as_the_method_did(gated):
 
 def test_a_forward_pass_is_gated_and_without_gates_is_another(gated):
     method, folder = gated
-    backbone, _ = open_skills(folder, device="cpu", precision="float32")
+    backbone, _ = opened(folder)
     ids = torch.tensor(PROMPTS[:1])
     more = {"decoder_input_ids": ids[:, :2]} if backbone.family == "encoder-decoder" else {}
     with torch.no_grad():
@@ -74,7 +80,7 @@ def test_a_forward_pass_is_gated_and_without_gates_is_another(gated):
 
 def test_options_are_scored_with_the_prompts_gates(gated):
     method, folder = gated
-    backbone, skills = open_skills(folder, device="cpu", precision="float32")
+    backbone, skills = opened(folder)
     prompts = [Prompt("", "a good film", ""), Prompt("", "the market fell", "")]
     how = {"options": ("Good", "Bad"), "tokens_per_batch": 64}
     ours = option_scores(backbone, prompts, **how, router=skills.router)
@@ -84,7 +90,7 @@ def test_options_are_scored_with_the_prompts_gates(gated):
 
 def test_a_copied_model_has_gates_of_its_own_and_saving_it_writes_nothing(gated):
     _, folder = gated
-    backbone, skills = open_skills(folder, device="cpu", precision="float32")
+    backbone, skills = opened(folder)
     ids = torch.tensor(PROMPTS[:1])
     expected = backbone.model.generate(ids, max_new_tokens=4)
     twin = copy.deepcopy(backbone.model)

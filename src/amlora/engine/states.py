@@ -5,6 +5,7 @@ An encoder-decoder model's are its encoder's, a decoder-only model's its decoder
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +43,7 @@ def states_after(backbone: Backbone, ids: Sequence[int], depths: Sequence[int]) 
         )
     found: dict[int, Tensor] = {}
 
-    def keep(depth: int, out: Tensor | tuple[Tensor, ...]) -> None:
+    def keep(depth: int, out: Any) -> None:
         found[depth] = (out[0] if isinstance(out, tuple) else out)[0]
         if depth == deepest:
             raise Reached

@@ -161,7 +161,7 @@ def moment(
         "begun": sum(all(each.best[:-1]) for each in asked),
         "questions": len(questions),
     }
-    routes = [row.route for row in (*passages, *questions) if row.route is not None]
+    routes = [row.route for row in (*passages, *questions) if isinstance(row.route, tuple)]
     if routes:
         measured["rejected"] = math.fsum(route[0] for route in routes) / len(routes)
     return measured

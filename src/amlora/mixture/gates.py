@@ -93,7 +93,8 @@ class Gates:
         if not len(self):
             return None
         with torch.no_grad():
-            return Gating(tuple(self.values(vector.to(self.all[0].g3)[None])[0].tolist()))
+            values = self.values(vector.to(self.all[0].g3)[None])[0]
+        return Gating(tuple(float(value) for value in values))
 
     def size(self, width: int) -> int:
         """Return how many numbers a gate is, D being `width`."""
