@@ -62,6 +62,14 @@ def test_the_tables_of_the_study_are_those_of_the_kept_records(names, words, cap
     assert out.strip() in page("orders")
 
 
+def test_a_page_of_the_whole_study_is_made_and_twice_the_same(capsys, tmp_path):
+    folders = stores("order1", "attention", "orders23", "order4")[:4]
+    pages = [tmp_path / "once.html", tmp_path / "again.html"]
+    for out in pages:
+        printed(capsys, "report", *folders, "--out", str(out))
+    assert pages[0].read_bytes() == pages[1].read_bytes()
+
+
 @pytest.mark.parametrize("name", ["5", "sparsity"])
 def test_the_figures_of_the_study_are_those_of_the_kept_records(name, capsys, tmp_path):
     out = tmp_path / "figure.md"

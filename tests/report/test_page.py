@@ -203,6 +203,16 @@ def test_drawings_use_the_pages_colours_alone(both: str) -> None:
     assert not [drawing for drawing in drawings if re.search(r"#[0-9a-f]{6}\b(?!\")", drawing)]
 
 
+def test_runs_that_were_not_scored_before_learning_have_no_line_for_that(
+    make_run: MakeRun,
+) -> None:
+    part = [[None] * len(TASKS), *AM_LORA[1:]]
+    page = Page(build_page([make_run(record_of(name, part)) for name in ("one", "two")]))
+    assert page.balanced and "zero-shot" not in page.of("th")
+    linked = {link for link in page.links() if page.links().count(link) > 1}
+    assert linked == {"#run-1", "#run-2"}  # in the contents and in the table
+
+
 def test_runs_of_different_streams_are_marked(make_run: MakeRun) -> None:
     other = record_of("two", AM_LORA)
     other["stream_digest"] = "c3" * 32

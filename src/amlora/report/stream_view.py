@@ -84,7 +84,7 @@ def stream_view(
     runs = [run for line in group for run in line.runs]
     (table,) = methods_tables(runs, facts=known.facts, choices=known.choices)
     shown = methods_sheet(table)
-    links = [(), *(tuple(links_of(line, anchors)) for line in group)]
+    links = iter([tuple(links_of(line, anchors)) for line in group])
     against = reference(group, known.against)
     pairs, notes = compared(runs, against)
     return StreamView(
@@ -94,8 +94,8 @@ def stream_view(
         tasks=tasks(runs[0].record),
         columns=tuple(shown.columns),
         methods=tuple(
-            MethodRow(cells=tuple(cells), runs=each)
-            for cells, each in zip(shown.rows, links, strict=True)
+            MethodRow(cells=tuple(cells), runs=next(links) if line.method else ())
+            for line, cells in zip(table.lines, shown.rows, strict=True)
         ),
         remarks=tuple(shown.remarks),
         linked=len(runs) > len(group),
