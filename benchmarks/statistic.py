@@ -29,6 +29,7 @@ from amlora.engine.backbone import Backbone, load_backbone
 from amlora.engine.encode import encode_rows
 from amlora.engine.route import vectors_of
 from amlora.engine.settings import ModelSettings
+from amlora.experiment.general import BUILTIN, general_rows, read_texts
 from amlora.experiment.provenance import provenance
 from amlora.mixture.stages import Covariance, Stages, StageSettings, shrunk
 from amlora.streams.load import load_stream
@@ -41,8 +42,8 @@ DEPTHS = (0, 1, 2, 4)
 ROWS = (8, 16, 32, 64, 96)
 """Training rows per task."""
 MOST = 160
-"""Training rows for the embeddings' false rejects; at 0.01 a stage needs 99 to have a limit."""
-REJECTS = ((0.05, 96), (0.05, MOST), (0.01, MOST))
+"""Training rows for the embeddings' false rejects."""
+REJECTS = ((0.01, 96), (0.05, 96), (0.01, MOST))
 """Rates with the training rows they are measured at."""
 SHRINKAGES = (0.001, 0.01, 0.1, 0.5, 1.0)
 SHORT, LONG = 128, 512
@@ -150,6 +151,7 @@ def measured(backbone: Backbone, stream: TaskStream) -> Iterator[dict[str, Any]]
     """Give results in parts, the cheap ones first."""
     yield {"scored": {task.name: len(task.test) for task in stream.tasks}}
     prompts: tuple[Form, ...] = get_args(Form)
+    strangers = vectors_of_no_task(backbone)
     long = replace(backbone, settings=msgspec.structs.replace(backbone.settings, max_tokens=LONG))
     for prompt in prompts:
         (tasks,), _ = gather(long, stream, prompt, (0,), MOST)
@@ -157,13 +159,24 @@ def measured(backbone: Backbone, stream: TaskStream) -> Iterator[dict[str, Any]]
         yield {"shares": [shares(choice, name, tasks) for name in STREAMS]}
     for prompt in prompts:
         (tasks,), cost = gather(backbone, stream, prompt, (0,), MOST)
-        yield {"cost": [cost], **varied(prompt, 0, tasks)}
+        yield {"cost": [cost], **varied(prompt, 0, tasks, strangers[0])}
     for prompt in prompts:
         depths = [depth for depth in DEPTHS if depth]
         found, cost = gather(backbone, stream, prompt, depths, max(ROWS))
         yield {"cost": [cost]}
         for depth, tasks in zip(depths, found, strict=True):
-            yield varied(prompt, depth, tasks)
+            yield varied(prompt, depth, tasks, strangers[depth])
+
+
+def vectors_of_no_task(backbone: Backbone) -> dict[int, Tensor]:
+    """Return the vectors, by depth, of the passages and questions of `evaluate.general`."""
+    texts = read_texts(BUILTIN)
+    assert texts is not None
+    rows = general_rows(backbone, *texts)
+    found = [
+        vectors_of(backbone, row.prompt_ids, DEPTHS) for row in (*rows.passages, *rows.questions)
+    ]
+    return {depth: torch.stack([each[i] for each in found]) for i, depth in enumerate(DEPTHS)}
 
 
 def gather(
@@ -203,7 +216,7 @@ def gather(
     return list(found), cost
 
 
-def varied(prompt: Form, layers: int, tasks: Tasks) -> dict[str, list[Any]]:
+def varied(prompt: Form, layers: int, tasks: Tasks, strangers: Tensor) -> dict[str, list[Any]]:
     """Measure one vector in all ways."""
     usual = Choice(prompt, SHORT, layers, max(ROWS))
     kinds: tuple[Covariance, ...] = get_args(Covariance)
@@ -216,7 +229,7 @@ def varied(prompt: Form, layers: int, tasks: Tasks) -> dict[str, list[Any]]:
             *(shares(choice, name, tasks) for choice in rows for name in STREAMS),
             *(shares(choice, "15 tasks", tasks) for choice in spheres),
         ],
-        "foreign": [foreign(choice, tasks) for choice in rejects],
+        "foreign": [foreign(choice, tasks, strangers) for choice in rejects],
     }
 
 
@@ -241,8 +254,14 @@ def shares(choice: Choice, stream: str, tasks: Tasks) -> dict[str, Any]:
     }
 
 
-def foreign(choice: Choice, tasks: Tasks) -> dict[str, Any]:
-    """Return how many test rows go to no stage: of learned tasks, and of each one left out."""
+def foreign(choice: Choice, tasks: Tasks, strangers: Tensor) -> dict[str, Any]:
+    """Return how many go to no stage: of learned tasks' rows, of each task's left out, of others.
+
+    Args:
+        choice: how.
+        tasks: the learned ones.
+        strangers: (prompts, D) of no task.
+    """
     stages = choice.learned(tasks)
     left_out: dict[str, int] = {}
     for name, vectors in tasks.items():
@@ -252,6 +271,8 @@ def foreign(choice: Choice, tasks: Tasks) -> dict[str, Any]:
         **plain(choice),
         "own": {name: places(stages, vectors.test).count(0) for name, vectors in tasks.items()},
         "left_out": left_out,
+        "strangers": places(stages, strangers).count(0),
+        "strangers_scored": len(strangers),
     }
 
 

@@ -138,7 +138,7 @@ def length(record: Entry) -> Lines:
 
 
 def foreign(record: Entry) -> Lines:
-    """Return how many rows go to no stage: of learned tasks, and of the one task left out."""
+    """Return how many go to no stage: of learned tasks, of one left out, of texts of no task."""
     return [
         [
             "prompt",
@@ -149,6 +149,7 @@ def foreign(record: Entry) -> Lines:
             "most",
             "tasks left out",
             "of which never",
+            "texts of no task",
         ],
         *(
             [
@@ -160,6 +161,7 @@ def foreign(record: Entry) -> Lines:
                 largest(entry["own"], entry["scored"]),
                 share(entry["left_out"], entry["scored"]),
                 f"{list(entry['left_out'].values()).count(0)} of {len(entry['left_out'])}",
+                f"{100 * entry['strangers'] / entry['strangers_scored']:.1f}",
             ]
             for entry in in_order(record["foreign"])
         ),

@@ -60,7 +60,10 @@ def test_shares_count_rows_that_went_to_their_own_stage(bench, monkeypatch):
 
 def test_foreign_counts_rows_that_went_to_no_stage(bench):
     statistic, tasks = planted(bench)
-    found = statistic.foreign(statistic.Choice("full", 128, 0, 40, reject=0.05), tasks)
+    strangers = torch.tensor([[20.0], [0.0], [-300.0]]).expand(3, 6)
+    choice = statistic.Choice("full", 128, 0, 40, reject=0.05)
+    found = statistic.foreign(choice, tasks, strangers)
+    assert (found["strangers"], found["strangers_scored"]) == (2, 3)
     assert sum(found["own"].values()) <= 4  # a stated rate of 5 % of 30 rows
     # Without the first task nothing is near its rows; those of the second are near the first.
     assert found["left_out"]["one"] == found["left_out"]["three"] == 10

@@ -7,6 +7,7 @@ import torch
 
 from amlora.errors import InputError
 from amlora.mixture.stages import (
+    LEAST_PROMPTS,
     NEGLIGIBLE,
     Stages,
     StageSettings,
@@ -141,18 +142,41 @@ def test_a_prompt_unlike_all_is_stage_0s_and_with_reject_0_it_is_not():
 
 
 def test_too_few_prompts_give_no_limit_to_their_stage_alone():
-    few, many = normal(30, 0.0, 1), normal(300, 3.0, 2)
+    few, many = normal(LEAST_PROMPTS - 1, 0.0, 1), normal(300, 3.0, 2)
     stages = learned(few, many, reject=0.01)
     assert stages.limits.isinf().tolist() == [True, False]
     assert stages.route(torch.full((6,), -40.0)) == (0.0, 1.0, 0.0)
     assert stages.route(torch.full((6,), 40.0)) == (1.0, 0.0, 0.0)
 
 
-def test_the_limit_is_the_stated_order_statistic():
-    distances = torch.arange(99, 0, -1.0)
-    assert limit_of(distances, 0.01) == 99
-    assert limit_of(distances[1:], 0.01) == math.inf
-    assert limit_of(distances, 0.2) == 80
+def test_a_stage_with_a_wide_limit_does_not_take_the_likeliest_ones_prompts():
+    wide, narrow = normal(300, 0.0, 1) * 30, normal(300, 5.0, 2)
+    stages = learned(wide, narrow, reject=0.01)
+    odd = torch.full((6,), 5.0) + 9 * torch.tensor([1.0, -1, 1, -1, 1, -1])
+    rest = odd.double() - stages.means.double()
+    distances = (rest.square() / stages.variances.double()).sum(1)
+    assert distances[0] < stages.limits[0] and distances[1] > stages.limits[1]
+    assert int(stages.scores(odd).argmax()) == 1
+    assert stages.route(odd) == (1.0, 0.0, 0.0)
+
+
+def test_the_limit_is_the_quantile_by_hand():
+    # Logarithms 0, seven times, and 3: mean 3/8, deviation sqrt(63)/8, skewness 6/sqrt(7).
+    distances = torch.tensor([0.0] * 7 + [3.0], dtype=torch.float64).exp()
+    normal = 1.2815515655446004  # exceeded by one in ten
+    quantile = normal + (normal**2 - 1) / math.sqrt(7)
+    expected = math.exp((3 + math.sqrt(63) * quantile) / 8)
+    assert limit_of(distances, 0.1) == pytest.approx(expected)
+    assert limit_of(torch.full((8,), 2.5), 0.1) == pytest.approx(2.5)
+    assert limit_of(distances[1:], 0.1) == limit_of(distances, 0.0) == math.inf
+
+
+def test_one_odd_prompt_does_not_make_a_limit_useless():
+    plain = normal(160, 0.0, 1)
+    odd = torch.cat([plain, torch.full((1, 6), 12.0)])
+    far = torch.tensor([9.0, -9, 9, -9, 9, -9])
+    for prompts in (plain, odd):
+        assert learned(prompts, reject=0.01).route(far) == (1.0, 0.0)
 
 
 def test_soft_shares_leave_out_what_is_negligible_and_add_up():

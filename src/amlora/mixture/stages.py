@@ -1,7 +1,8 @@
 """Which stage a prompt belongs to: linear discriminants over one vector per prompt (Fisher 1936).
 
 Each stage is its prompts' mean; all stages share one covariance, shrunk towards a sphere. A prompt
-belongs to the stage with the largest posterior, or, if it is unlike all of them, to none: stage 0.
+belongs to the stage with the largest posterior, or, if it is unlike that one's prompts, to none:
+stage 0.
 Everything is kept as sums over prompts, and no prompt itself.
 
 Letters: K stages, D numbers in a prompt's vector.
@@ -9,6 +10,7 @@ Letters: K stages, D numbers in a prompt's vector.
 
 import math
 from collections.abc import Mapping
+from statistics import NormalDist
 from typing import Literal, cast
 
 import msgspec
@@ -28,6 +30,8 @@ LEAST_SHRINKAGE = 1e-4
 """So that a covariance of fewer prompts than D can be inverted, whatever the rounding."""
 LEAST_VARIANCE = 1e-12
 """Stands for the variance of prompts that are all the same."""
+LEAST_PROMPTS = 8
+"""Of a stage, for their distances to say how far away a prompt may be."""
 
 
 class StageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,18 +147,20 @@ class Stages:
         return (self.scores(vector) / self.settings.temperature).softmax(0)
 
     def is_foreign(self, vector: Tensor, stage: int) -> bool:
-        """Tell whether a prompt is unlike the prompts of every stage.
+        """Tell whether a prompt is unlike the prompts of the likeliest stage.
+
+        The others are not asked: one with a few odd prompts has a wide limit, within which prompts
+        of any kind would lie.
 
         Args:
             vector: (D) the prompt's.
             stage: the likeliest, counted from 0. If it had too few prompts for a limit, the prompt
                 is taken for its own.
         """
-        if not self.settings.reject or math.isinf(self.limits[stage]):
+        if not self.settings.reject:
             return False
-        rest = vector.double().cpu() - self.means.double()
-        near = (rest.square() / self.variances.double()).sum(1) <= self.limits
-        return not bool((near & self.limits.isfinite()).any())
+        rest = vector.double().cpu() - self.means[stage].double()
+        return bool((rest.square() / self.variances[stage].double()).sum() > self.limits[stage])
 
     def route(self, vector: Tensor) -> Weights | None:
         """Return the weights of stages 0..K for a prompt, None before the first stage has ended.
@@ -270,13 +276,27 @@ def left_out_distances(rest: Tensor, own: Tensor, share: float) -> Tensor:
 
 
 def limit_of(distances: Tensor, reject: float) -> float:
-    """Return what a new prompt's distance exceeds with a chance of at most `reject`.
+    """Return what a new prompt's distance should exceed with a chance of `reject`.
 
-    It is the ceil((1 - reject) (n + 1))-th smallest of n: a new prompt's place among them is as
-    likely to be any as any other (Vovk, Gammerman & Shafer 2005, section 2.1).
+    Taken from mean, deviation and skewness of the distances' logarithms, by the first term of
+    Cornish & Fisher 1937. An order statistic would not do: at one in a hundred it is the largest of
+    some hundred distances, so that one odd prompt moves it anywhere, and fewer give none.
+
+    Args:
+        distances: (n) of the stage's own prompts, each as if it were new.
+        reject: the chance.
 
     Returns:
-        Infinity where n prompts are too few to tell, fewer than 1 / reject - 1.
+        Infinity where n prompts are too few to tell, or the chance is 0.
     """
-    place = math.ceil((1 - reject) * (len(distances) + 1))
-    return float(distances.sort().values[place - 1]) if place <= len(distances) else math.inf
+    if len(distances) < LEAST_PROMPTS or not reject:
+        return math.inf
+    logs = distances.clamp(min=LEAST_VARIANCE).log()
+    rest = logs - logs.mean()
+    deviation = float(rest.square().mean().sqrt())
+    if deviation == 0:
+        return float(logs.mean().exp())
+    skewness = float((rest / deviation).pow(3).mean())
+    normal = NormalDist().inv_cdf(1 - reject)
+    quantile = normal + (normal**2 - 1) * skewness / 6
+    return float((logs.mean() + deviation * quantile).exp())
