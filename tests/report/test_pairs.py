@@ -281,6 +281,38 @@ def test_streams_are_never_mixed(two: list[Path], tmp_path: Path):
     assert pairs_tables(runs[::-1], against=None)[0] == [first, second]
 
 
+def test_orders_of_the_same_tasks_are_compared_once_more_together(tmp_path: Path):
+    turned = {task: OURS[task] for task in reversed(OURS)}
+    behind = {task: THEIRS[task] for task in reversed(THEIRS)}
+    folders = [
+        *(write_run(tmp_path, "own", OURS, seed=seed) for seed in (0, 1)),
+        *(write_run(tmp_path, "am_lora", THEIRS, seed=seed) for seed in (0, 1)),
+        write_run(tmp_path, "own", behind, stream="b8"),
+        write_run(tmp_path, "am_lora", turned, stream="b8"),
+        write_run(tmp_path, "am_lora", turned, stream="b8", seed=2),
+    ]
+    runs = [read_run(folder) for folder in folders]
+    *single, both = pairs_tables(runs, against=None)[0]
+    assert [(table.orders, table.pairs[0].seeds) for table in single] == [(1, (0, 1)), (1, (0,))]
+    (pair,) = both.pairs
+    assert (both.orders, pair.seeds) == (2, (0, 1, 0))
+    # Better by the same in two runs and worse by it in one.
+    assert pair.difference == pytest.approx(0.375 / 3)
+    # No choice of signs gives a mean nearer to 0.
+    assert (pair.p, pair.smallest_p) == (1.0, 0.25)
+
+
+def test_lines_that_only_one_order_has_are_compared_there_alone(tmp_path: Path):
+    turned = {task: OURS[task] for task in reversed(OURS)}
+    folders = [
+        write_run(tmp_path, "own", OURS),
+        *(write_run(tmp_path, method, THEIRS) for method in ("am_lora", "third")),
+        *(write_run(tmp_path, method, turned, stream="b8") for method in ("am_lora", "third")),
+    ]
+    *_, both = pairs_tables([read_run(folder) for folder in folders], against=None)[0]
+    assert [(pair.label, len(pair.seeds)) for pair in both.pairs] == [("own", 1), ("third", 2)]
+
+
 def test_altered_rows_are_refused_and_named(two: list[Path]):
     rows = two[0] / "rows.jsonl"
     rows.write_text(rows.read_text().replace("true", "false", 1))

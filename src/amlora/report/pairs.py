@@ -1,5 +1,7 @@
 """Methods compared in pairs: each line of a stream against one reference line, on equal test rows.
 
+Orders of the same tasks are compared one by one, and once more together.
+
 Two questions are kept apart. The bootstrap over test rows says whether these runs would still
 differ on other rows of the kind; the sign-flip test over seeds says whether other seeds would show
 the same. A verdict speaks of more than the rows and seeds at hand only where both do.
@@ -16,6 +18,7 @@ from amlora.errors import InputError, nearest
 from amlora.evaluate.statistics import Interval, paired_bootstrap, sign_flip_test
 from amlora.report.intervals import BOOTSTRAP_SEED
 from amlora.report.lines import MethodRuns, comparable
+from amlora.report.pooled import pooled
 from amlora.report.read import Metrics, Run
 from amlora.report.rows import Hits, gives_scores, last_hits, paired_rows
 
@@ -41,6 +44,7 @@ class Pair:
     label: str
     method: str
     seeds: tuple[int, ...]
+    """Of each run that has a partner; in several orders a seed is there several times."""
     difference: float
     """Of the averages."""
     interval: Interval | None
@@ -56,11 +60,13 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairsTable:
-    """The pairs of one stream and one base model, at least one."""
+    """The pairs of one base model on one stream, or on several orders of the same tasks."""
 
     model: str
     tasks: tuple[str, ...]
     stream_digest: str
+    """Of the first order."""
+    orders: int = 1
     against: str
     """The reference line's label."""
     pairs: tuple[Pair, ...]
@@ -88,7 +94,8 @@ def pairs_tables(
     notes: list[str] = []
     unknown: list[str] = []
     known = 0
-    for lines in comparable(runs, labels):
+    streams = comparable(runs, labels)
+    for lines in (*streams, *pooled(streams)):
         where = about(lines)
         if len(lines) == 1:
             notes.append(f"{where}: there is nothing to compare {lines[0].label} with.")
@@ -108,6 +115,7 @@ def pairs_tables(
                     model=record.model.name,
                     tasks=tuple(task.name for task in record.tasks),
                     stream_digest=record.stream_digest,
+                    orders=len({run.record.stream_digest for line in lines for run in line.runs}),
                     against=reference.label,
                     pairs=tuple(pairs),
                 )
@@ -146,13 +154,13 @@ def reference_of(lines: Sequence[MethodRuns], against: str | None) -> MethodRuns
 def pairs_of(lines: Sequence[MethodRuns], reference: MethodRuns) -> tuple[list[Pair], list[str]]:
     """Return each other line's pair with the reference, and what could not be compared."""
     hits, notes = hits_of([run for line in lines for run in line.runs])
-    theirs = {run.record.seed: run for run in reference.runs}
+    theirs = {partner(run): run for run in reference.runs}
     pairs: list[Pair] = []
     for line in lines:
         if line is reference:
             continue
         names = f"{line.label} and {reference.label}"
-        both = [(run, theirs[run.record.seed]) for run in line.runs if run.record.seed in theirs]
+        both = [(run, theirs[partner(run)]) for run in line.runs if partner(run) in theirs]
         averages = gaps(both, lambda metrics: metrics.average)
         if not both:
             notes.append(f"{names} have no seed in common.")
@@ -184,6 +192,11 @@ def pairs_of(lines: Sequence[MethodRuns], reference: MethodRuns) -> tuple[list[P
             )
         )
     return pairs, notes
+
+
+def partner(run: Run) -> tuple[str, int]:
+    """Return what a run and the one that it is compared with have in common: order and seed."""
+    return run.record.stream_digest, run.record.seed
 
 
 def hits_of(runs: Sequence[Run]) -> tuple[dict[Path, Hits], list[str]]:

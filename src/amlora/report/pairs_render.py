@@ -41,6 +41,7 @@ def render(tables: Sequence[PairsTable], form: Format, notes: Sequence[str] = ()
             {
                 "model": table.model,
                 "tasks": list(table.tasks),
+                "orders": table.orders,
                 "against": table.against,
                 **flat(pair),
             }
@@ -53,8 +54,11 @@ def render(tables: Sequence[PairsTable], form: Format, notes: Sequence[str] = ()
 
 def sheet(table: PairsTable) -> Sheet:
     """Return a table as a reader sees it."""
+    tasks = ", ".join(table.tasks)
+    if table.orders > 1:
+        tasks = f"{table.orders} orders of {', '.join(sorted(table.tasks))}"
     return Sheet(
-        heading=f"{table.model}: {', '.join(table.tasks)}; methods against {table.against}",
+        heading=f"{table.model}: {tasks}; methods against {table.against}",
         columns=HEADINGS,
         rows=[cells(pair) for pair in table.pairs],
         remarks=remarks(table),
@@ -65,7 +69,7 @@ def cells(pair: Pair) -> list[str]:
     """Return a pair as a reader sees it, in the order of `HEADINGS`; "" is an empty cell."""
     return [
         pair.label,
-        ", ".join(map(str, pair.seeds)),
+        of_seeds(pair.seeds),
         points(pair.difference),
         bracketed(pair.interval, "rows", points) if pair.interval else "",
         "" if pair.p is None else f"{pair.p:.2g}",
@@ -76,22 +80,31 @@ def cells(pair: Pair) -> list[str]:
     ]
 
 
+def of_seeds(seeds: Sequence[int]) -> str:
+    """Name the seeds of a pair, and how many runs they have where orders are taken together."""
+    distinct = ", ".join(map(str, sorted(set(seeds))))
+    return distinct if len(set(seeds)) == len(seeds) else f"{distinct} ({len(seeds)} runs)"
+
+
 def remarks(table: PairsTable) -> list[str]:
     """Say what the numbers speak of, what they do not, and what is empty."""
+    unit = "run" if table.orders > 1 else "seed"
     said = [
-        f"Average: the method's minus that of {table.against}, mean over their common seeds.",
+        f"Average: the method's minus that of {table.against}, mean over their common {unit}s.",
         "(a, b): 95 % interval over test rows (paired bootstrap; a row is drawn with all its"
-        " seeds). It says nothing about other seeds.",
-        *seed_remarks(table.pairs),
+        f" {unit}s). It says nothing about other seeds.",
+        *seed_remarks(table.pairs, unit),
         "Higher, lower: the interval leaves 0 out. That is said of more than these rows and seeds"
         f" only where p is at most {SIGNIFICANT:g} as well.",
     ]
+    if table.orders > 1:
+        said.insert(0, "A run is one order with one seed, compared with the same order and seed.")
     if len(table.pairs) > 1:
         said.append(
             f"{len(table.pairs)} pairs, each judged by itself: neither intervals nor p are"
             " corrected for their number."
         )
-    said.append("Learning accuracy and BWT: mean differences over seeds, without a test.")
+    said.append(f"Learning accuracy and BWT: mean differences over {unit}s, without a test.")
     rows = {pair.label: cells(pair) for pair in table.pairs}
     kept = [at for at, name in enumerate(HEADINGS) if name not in OVER_SEEDS]
     if empty := empty_cells(
@@ -102,21 +115,26 @@ def remarks(table: PairsTable) -> list[str]:
     return said
 
 
-def seed_remarks(pairs: Sequence[Pair]) -> list[str]:
-    """Say what the test over seeds is, where it cannot reach 0.05, and where there is none."""
+def seed_remarks(pairs: Sequence[Pair], unit: str) -> list[str]:
+    """Say what the test over seeds is, where it cannot reach 0.05, and where there is none.
+
+    Args:
+        pairs: of a table.
+        unit: "seed", or "run" where orders are taken together.
+    """
     said: list[str] = []
     reachable = {len(pair.seeds): pair.smallest_p for pair in pairs if pair.smallest_p is not None}
     if reachable:
-        said.append("p: sign-flip test over the common seeds, two-sided.")
+        said.append(f"p: sign-flip test over the common {unit}s, two-sided.")
     said.extend(
-        f"With {count} seeds no p can lie below {smallest:.2g}, so the test cannot reach"
+        f"With {count} {unit}s no p can lie below {smallest:.2g}, so the test cannot reach"
         f" {SIGNIFICANT:g}, whatever the difference."
         for count, smallest in sorted(reachable.items())
         if smallest > SIGNIFICANT
     )
     if single := [pair.label for pair in pairs if pair.smallest_p is None]:
         which = "" if len(single) == len(pairs) else f": {', '.join(single)}"
-        said.append(f"One common seed allows no test over seeds{which}.")
+        said.append(f"One common {unit} allows no test over {unit}s{which}.")
     return said
 
 
@@ -144,6 +162,7 @@ def as_json(tables: Sequence[PairsTable], notes: Sequence[str]) -> str:
             "model": table.model,
             "tasks": list(table.tasks),
             "stream_digest": table.stream_digest,
+            "orders": table.orders,
             "against": table.against,
             "pairs": [flat(pair) for pair in table.pairs],
             "remarks": remarks(table),
