@@ -37,9 +37,10 @@ class AnchoredLoRASettings(AMLoRASettings, frozen=True, kw_only=True, forbid_unk
     temperature: float = 1.0
     """Divides the discriminant scores before the softmax; 1 is Bayes' rule for normal
     distributions (Fisher 1936; Hastie, Tibshirani & Friedman 2009, section 4.3)."""
-    reject: float = 0.01
+    reject: float = 0.001
     """The share of a task's own prompts that may be taken for foreign and so be left to the base
-    model, as estimated from its training prompts; 0: no prompt is foreign."""
+    model, as estimated from its training prompts; of new ones it is more (docs of the method).
+    0: no prompt is foreign."""
     covariance: Covariance = "full"
     """"full": D x D numbers. "diagonal": D numbers, for wide models."""
     shrinkage: float | None = None
@@ -74,9 +75,7 @@ class AnchoredLoRA(AMLoRA):
     """A LoRA per task, and each stage's model kept."""
 
     Settings = AnchoredLoRASettings
-    version = (
-        2  # limits by a quantile of the distances' logarithms, and of the likeliest stage alone
-    )
+    version = 3  # as prompts that belong to no task are found since
 
     def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
         options = cast(AnchoredLoRASettings, settings)
