@@ -19,7 +19,7 @@ from amlora.report.methods_render import HEADINGS, render
 from amlora.report.methods_table import Facts, Figure, MethodsTable, methods_tables
 from amlora.report.read import read_run
 
-from .conftest import AM_LORA, JOINT, SIN_LORA, MakeRun, general_of, record_of
+from .conftest import AM_LORA, JOINT, SIN_LORA, TASKS, MakeRun, general_of, record_of
 
 FACTS = {
     "am_lora": Facts(needs_task_id=False, stores_examples=False),
@@ -94,6 +94,22 @@ def test_general_ability_stands_in_a_table_of_its_own_where_some_runs_measured_i
     assert rows[1]["general_rejected"] == "0.5" and rows[2]["general_rejected"] == ""
     lines = json.loads(render([table], "json"))["tables"][0]["lines"]
     assert ["general_right" in line for line in lines] == [False, True, True, False]
+
+
+def test_rows_routed_right_are_counted_by_task_and_told(make_run: MakeRun):
+    shares = [[0.0, 1.0, 0.0, 0.0, 0.0], [0.05, 0.0, 0.95, 0.0, 0.0]]
+    routing = {"stages": ["none", *TASKS], "tasks": list(TASKS[:2]), "shares": shares}
+    routed = {**record("anchored_lora", AM_LORA), "routing": routing}
+    routed["tasks"] = [{**task, "scored": 10 + 30 * at} for at, task in enumerate(routed["tasks"])]
+    table = table_of(make_run, routed, record("am_lora", AM_LORA))
+    right = (10 * 1.0 + 40 * 0.95) / 50
+    found = {line.label: line.routed_right for line in table.lines}
+    assert found["am_lora"] is None and found["anchored_lora"] == Figure(pytest.approx(right))  # pyright: ignore[reportArgumentType]
+    said = render([table], "text")
+    assert "Rows that their own task's stage answered: anchored_lora 96.0 %." in said
+    others = {**routing, "stages": ["none", "stage 1", "stage 2", "stage 3", "stage 4"]}
+    table = table_of(make_run, {**routed, "routing": others})
+    assert table.lines[-1].routed_right is None
 
 
 def test_general_ability_is_not_mentioned_where_no_run_measured_it(make_run: MakeRun):

@@ -179,6 +179,13 @@ def remarks(table: MethodsTable) -> list[str]:
             "Empty cells are undefined (joint learning has no order) or were not measured:"
             f" {empty}."
         )
+    routed = [
+        f"{line.label} {spread(line.routed_right, percent)} %"
+        for line in lines
+        if line.routed_right is not None
+    ]
+    if routed:
+        said.append(f"Rows that their own task's stage answered: {', '.join(routed)}.")
     said.append("Stored: parameters after the last task, four bytes each; examples come on top.")
     return said
 
@@ -202,6 +209,7 @@ def flat(line: MethodLine) -> dict[str, Any]:
         "stored_examples": line.stored_examples,
         "needs_task_id": line.needs_task_id,
         "stores_examples": line.stores_examples,
+        **mean_and_sd("routed_right", line.routed_right),
         "rate": line.rate,
         "candidates": list(line.candidates),
     }

@@ -16,7 +16,7 @@ from amlora.evaluate.statistics import Interval, mean_sd
 from amlora.report.choices import Choice
 from amlora.report.intervals import Over, average_interval
 from amlora.report.lines import MethodRuns, comparable
-from amlora.report.read import Run
+from amlora.report.read import Record, Run
 
 NUMBER_BYTES = 4  # a stored parameter is counted as float32
 
@@ -81,6 +81,8 @@ class MethodLine:
     """`train.lr`."""
     candidates: tuple[float, ...] = ()
     """The rates that it was chosen from; empty where it was given."""
+    routed_right: Figure | None = None
+    """The share of test rows that their own task's stage answered; None without stages."""
     general: GeneralLine | None = None
     """None where not all runs measured it."""
 
@@ -159,8 +161,22 @@ def line_of(line: MethodRuns, facts: Facts | None, choices: Sequence[Choice]) ->
         seconds=figure([run.measured.seconds.get("total") for run in runs]),
         rate=rate,
         candidates=candidates_of(runs[0], rate, choices),
+        routed_right=figure([routed_right(run.record) for run in runs]),
         general=general_line(runs),
     )
+
+
+def routed_right(record: Record) -> float | None:
+    """Return the share of a run's last rows that their own task's stage answered, 0..1."""
+    routing = record.routing
+    if routing is None or not set(routing.tasks) <= set(routing.stages):
+        return None
+    rows = {task.name: task.scored for task in record.tasks}
+    right = [
+        shares[routing.stages.index(task)] * rows[task]
+        for task, shares in zip(routing.tasks, routing.shares, strict=True)
+    ]
+    return sum(right) / sum(rows[task] for task in routing.tasks)
 
 
 def general_line(runs: Sequence[Run]) -> GeneralLine | None:
