@@ -176,8 +176,8 @@ def test_a_few_odd_prompts_change_little(width, odd, times):
     generator = torch.Generator().manual_seed(0)
     prompts, new, others = torch.randn(3, 160, width, generator=generator).unbind()
     stages = learned(torch.cat([prompts[:odd] * times, prompts[odd:]]), reject=0.01)
-    assert sum(stages.is_foreign(vector, 0) for vector in new) <= 8  # at the stated rate, 1.6
-    assert sum(stages.is_foreign(vector, 0) for vector in others * 6) >= 150
+    assert sum(stages.distance(vector, 0) > 1 for vector in new) <= 8  # at the stated rate, 1.6
+    assert sum(stages.distance(vector, 0) > 1 for vector in others * 6) >= 150
 
 
 def test_soft_shares_leave_out_what_is_negligible_and_add_up():

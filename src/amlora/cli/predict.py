@@ -185,7 +185,7 @@ def answer(
     from amlora.engine.encode import encode_prompt
     from amlora.engine.generate import generate_answers
     from amlora.engine.settings import EvaluateSettings
-    from amlora.mixture.route import by_name
+    from amlora.mixture.route import by_name, noted
 
     prompts = [prompt_for(card, text) for text in texts]
     answers: list[dict[str, Any]] = [
@@ -194,9 +194,10 @@ def answer(
     ids = [encode_prompt(backbone, prompt) for prompt in prompts]
     if learned.router is not None:
         for each, row in zip(answers, ids, strict=True):
-            named = by_name(learned.router.route(row), learned.mixture.names)
+            route, belief = learned.router.read(row)
+            named = by_name(route, learned.mixture.names)
             if named is not None:
-                each["stages"] = named
+                each |= {"stages": named, **noted(belief, learned.mixture.names)}
     if choose and card is not None:
         most = EvaluateSettings().tokens_per_batch
         scores = option_scores(

@@ -13,7 +13,7 @@ from tokenizers import Encoding
 from amlora.engine.backbone import Backbone
 from amlora.errors import InputError
 from amlora.evaluate.score import normalise
-from amlora.mixture.route import Route
+from amlora.mixture.route import Belief, Route
 from amlora.streams.prompt import Form, Prefix, Prompt, build_prompt
 from amlora.streams.task import Example, Task
 
@@ -34,6 +34,8 @@ class Row:
     """Length of the prompt's start that all rows of the task share; 0: not looked for."""
     route: Route | None = None
     """Which stages' models answer; None for the model as it is, as in training."""
+    belief: Belief | None = None
+    """What the route was chosen by; None where no stages were told apart."""
 
 
 def encode_rows(

@@ -11,7 +11,7 @@ from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row
 from amlora.engine.states import states_after
 from amlora.mixture.gates import Gates
-from amlora.mixture.route import Route
+from amlora.mixture.route import Belief, Route
 from amlora.mixture.stages import Stages
 
 
@@ -56,21 +56,34 @@ class Router:
         self.backbone = backbone
         self.stages = stages
         self.layers = stages.settings.feature_layers if isinstance(stages, Stages) else 0
-        self.found: dict[tuple[int, ...], Route | None] = {}
+        self.found: dict[tuple[int, ...], tuple[Route | None, Belief | None]] = {}
         self.ended = 0  # stages when `found` was begun
 
     def route(self, ids: tuple[int, ...]) -> Route | None:
         """Return the weights of a prompt's stages, or its gates; None before there are any."""
+        return self.read(ids)[0]
+
+    def read(self, ids: tuple[int, ...]) -> tuple[Route | None, Belief | None]:
+        """Return a prompt's route, and what it was chosen by; gates are chosen by no belief."""
         if self.ended != len(self.stages) or len(self.found) >= REMEMBERED:
             self.found.clear()
             self.ended = len(self.stages)
         if ids not in self.found:
-            self.found[ids] = self.stages.route(vector_of(self.backbone, ids, self.layers))
+            vector, stages = vector_of(self.backbone, ids, self.layers), self.stages
+            if isinstance(stages, Gates):
+                self.found[ids] = stages.route(vector), None
+            else:
+                belief = stages.belief(vector)
+                self.found[ids] = belief and stages.weights(belief), belief
         return self.found[ids]
 
     def routed(self, rows: Sequence[Row]) -> list[Row]:
         """Return rows with the routes of their prompts."""
-        return [replace(row, route=self.route(row.prompt_ids)) for row in rows]
+        read = [self.read(row.prompt_ids) for row in rows]
+        return [
+            replace(row, route=route, belief=belief)
+            for row, (route, belief) in zip(rows, read, strict=True)
+        ]
 
 
 def by_routes(backbone: Backbone, rows: Sequence[Row]) -> AbstractContextManager[None]:

@@ -31,7 +31,7 @@ from amlora.experiment.scope import Moment, to_score
 from amlora.experiment.skills import keep_skills
 from amlora.experiment.stop import Interrupted, Stop
 from amlora.experiment.together import agree, by_main
-from amlora.mixture.route import by_name
+from amlora.mixture.route import by_name, noted
 
 TIE = 1e-6
 """Two best logits that are closer than this are one and the same in bfloat16."""
@@ -393,4 +393,4 @@ def answer_line(
         "gold": gold.gold,
     }
     named = by_name(gold.route, stages)
-    return line if named is None else {**line, "stages": named}
+    return line if named is None else {**line, "stages": named, **noted(gold.belief, stages)}

@@ -43,6 +43,21 @@ class Routes:
     shares: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What a prompt's statistic says of it, and what its route was chosen by.
+
+    Attributes:
+        posterior: how likely the prompt is each stage's, given that it is one of them; adds up
+            to 1.
+        distance: from the prompts of the likeliest stage, in units of the most that is taken for
+            its own: above 1 the prompt is of no task. 0 where there is no such limit.
+    """
+
+    posterior: tuple[float, ...]
+    distance: float
+
+
 NONE = "none"
 """What stage 0 is called where stages are named."""
 
@@ -58,6 +73,24 @@ def by_name(route: Route | None, names: Sequence[str]) -> dict[str, float] | Non
         return None
     named = zip((NONE, *names), route, strict=False)
     return {name: weight for name, weight in named if weight > 0}
+
+
+NOTED = 1e-3
+"""Posteriors below are left out where they are written down."""
+
+
+def noted(belief: Belief | None, names: Sequence[str]) -> dict[str, object]:
+    """Return a belief in words: {"posterior": {stage: 0..1}, "distance": 0..}; {} where none is.
+
+    Args:
+        belief: a row's.
+        names: of the stages.
+    """
+    if belief is None:
+        return {}
+    named = zip(names, belief.posterior, strict=False)
+    posterior = {name: round(value, 4) for name, value in named if value >= NOTED}
+    return {"posterior": posterior, "distance": round(belief.distance, 4)}
 
 
 def only_stage(route: Route) -> int | None:

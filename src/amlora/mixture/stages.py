@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from amlora.errors import InputError
-from amlora.mixture.route import Weights
+from amlora.mixture.route import Belief, Weights
 
 Mixing = Literal["hard", "soft"]
 """hard: the likeliest stage answers alone. soft: stages answer in the shares of their posterior."""
@@ -146,21 +146,45 @@ class Stages:
         """Return (K) how likely a prompt is each stage's, given that it is one of them."""
         return (self.scores(vector) / self.settings.temperature).softmax(0)
 
-    def is_foreign(self, vector: Tensor, stage: int) -> bool:
-        """Tell whether a prompt is unlike the prompts of the likeliest stage.
+    def distance(self, vector: Tensor, stage: int) -> float:
+        """Return how far a prompt lies from a stage's, in units of its limit.
 
-        The others are not asked: one with a few odd prompts has a wide limit, within which prompts
-        of any kind would lie.
+        Only the likeliest stage is asked: another with a few odd prompts might have a wide limit,
+        within which prompts of any kind would lie.
 
         Args:
             vector: (D) the prompt's.
-            stage: the likeliest, counted from 0. If it had too few prompts for a limit, the prompt
-                is taken for its own.
+            stage: counted from 0.
+
+        Returns:
+            Above 1 for a prompt that is unlike the stage's; 0 where it has no limit.
         """
-        if not self.settings.reject:
-            return False
         rest = vector.double().cpu() - self.means[stage].double()
-        return bool((rest.square() / self.variances[stage].double()).sum() > self.limits[stage])
+        squared = (rest.square() / self.variances[stage].double()).sum()
+        return float(squared / self.limits[stage])
+
+    def belief(self, vector: Tensor) -> Belief | None:
+        """Return what a prompt is taken for, None before the first stage has ended.
+
+        Args:
+            vector: (D) the prompt's.
+        """
+        if not len(self):
+            return None
+        posterior = self.posterior(vector)
+        shares = tuple(float(share) for share in posterior)
+        return Belief(shares, self.distance(vector, int(posterior.argmax())))
+
+    def weights(self, belief: Belief) -> Weights:
+        """Return the weights of stages 0..K by a belief."""
+        shares = belief.posterior
+        if belief.distance > 1:
+            return (1.0, *[0.0] * len(shares))
+        if self.settings.mixing == "hard":
+            likeliest = shares.index(max(shares))
+            return (0.0, *(float(k == likeliest) for k in range(len(shares))))
+        kept = [share if share >= NEGLIGIBLE else 0.0 for share in shares]
+        return (0.0, *(share / sum(kept) for share in kept))
 
     def route(self, vector: Tensor) -> Weights | None:
         """Return the weights of stages 0..K for a prompt, None before the first stage has ended.
@@ -168,19 +192,8 @@ class Stages:
         Args:
             vector: (D) the prompt's.
         """
-        if not len(self):
-            return None
-        shares = self.posterior(vector)
-        likeliest = int(shares.argmax())
-        weights = torch.zeros(1 + len(self), dtype=torch.float64)
-        if self.is_foreign(vector, likeliest):
-            weights[0] = 1
-        elif self.settings.mixing == "hard":
-            weights[1 + likeliest] = 1
-        else:
-            shares = shares.where(shares >= NEGLIGIBLE, 0.0)
-            weights[1:] = shares / shares.sum()
-        return tuple(float(weight) for weight in weights)
+        belief = self.belief(vector)
+        return None if belief is None else self.weights(belief)
 
     def size(self, stages: int, width: int) -> int:
         """Return how many numbers the statistic of so many stages is, D being `width`."""
@@ -293,6 +306,6 @@ def limit_of(distances: Tensor, reject: float) -> float:
     if len(distances) < LEAST_PROMPTS or not reject:
         return math.inf
     logs = distances.clamp(min=LEAST_VARIANCE).log()
-    median, decile = logs.quantile(torch.tensor([0.5, 0.9], dtype=logs.dtype)).tolist()
+    median, decile = (float(logs.quantile(share)) for share in (0.5, 0.9))
     normal = NormalDist()
     return math.exp(median + (decile - median) * normal.inv_cdf(1 - reject) / normal.inv_cdf(0.9))

@@ -22,14 +22,19 @@ class Decision(msgspec.Struct, frozen=True):
     task: str
     row: str
     hit: bool
+    stages: dict[str, float] = {}
+    """Shares of the stages that answered."""
+    posterior: dict[str, float] = {}
+    """How likely the prompt is each stage's; stages of next to none are left out."""
+    distance: float = 0.0
+    """From the likeliest stage's prompts, in units of its limit: above 1 it is of no task."""
 
 
-def last_hits(run: Run) -> Hits | None:
-    """Return the decisions of a run's last evaluation; None where it left no rows.jsonl.
+def last_rows(run: Run) -> list[Decision] | None:
+    """Return the rows of a run's last evaluation; None where it left no rows.jsonl.
 
     Raises:
-        InputError: its sha256 is not that of the record, it is not what a run writes, or a row is
-            there twice.
+        InputError: its sha256 is not that of the record, or it is not what a run writes.
     """
     path = run.folder / "rows.jsonl"
     if not files.exists(path):
@@ -43,13 +48,25 @@ def last_hits(run: Run) -> Hits | None:
         raise InputError(f"{path}: {' '.join(str(error).split())}.") from None
     learned = [row for row in rows if row.phase == "learned"]
     last = max((row.after for row in learned), default=0)
+    return [row for row in learned if row.after == last]
+
+
+def last_hits(run: Run) -> Hits | None:
+    """Return the decisions of a run's last evaluation; None where it left no rows.jsonl.
+
+    Raises:
+        InputError: as `last_rows`, or a row is there twice.
+    """
+    rows = last_rows(run)
+    if rows is None:
+        return None
     found: Hits = {}
-    for row in learned:
-        if row.after == last:
-            task = found.setdefault(row.task, {})
-            if row.row in task:
-                raise InputError(f"{path}: row {row.row!r} of {row.task} is there twice.")
-            task[row.row] = row.hit
+    for row in rows:
+        task = found.setdefault(row.task, {})
+        if row.row in task:
+            path = run.folder / "rows.jsonl"
+            raise InputError(f"{path}: row {row.row!r} of {row.task} is there twice.")
+        task[row.row] = row.hit
     return found
 
 

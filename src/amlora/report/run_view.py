@@ -6,6 +6,7 @@ from typing import Any
 
 from amlora.report import format
 from amlora.report.attention_view import AttentionView, attention_view
+from amlora.report.belief_view import belief_sheets
 from amlora.report.matrix import Line, accuracy_lines, entered_lines, is_joint
 from amlora.report.provenance import provenance
 from amlora.report.read import Counts, Record, Run, entered_stages
@@ -56,6 +57,8 @@ class RunView:
     entered: list[Line]
     metrics: tuple[tuple[str, str, str], ...]
     attention: AttentionView | None
+    beliefs: tuple[Sheet, ...]
+    """What test rows were taken for; empty where no stages were told apart."""
     general: Sheet | None
     stages: Sheet
     evaluation: Sheet
@@ -87,6 +90,7 @@ def run_view(run: Run, label: str, anchor: str, *, draw: bool) -> RunView:
         entered=entered_lines(names, sizes, record.R, record.entered, entered_stages(record)),
         metrics=metrics(record),
         attention=attention and attention_view(attention, anchor, draw=draw),
+        beliefs=belief_sheets(run),
         general=general(record),
         stages=stages(record),
         evaluation=evaluation(record),
