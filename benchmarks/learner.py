@@ -1,4 +1,4 @@
-"""AM-LoRA in the midst of learning its last task of N, and one step of the loop on it."""
+"""AM-LoRA in the midst of learning its last task of N, and one step of the loop on a method."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row as Encoded
 from amlora.engine.train import Progress, TrainSettings, train_stage
 from amlora.methods.am_lora import AMLoRA, AMLoRASettings
-from amlora.methods.base import Stage
+from amlora.methods.base import Method, Stage
 from amlora.methods.lora import LoRASettings
 
 RANK, ALPHA = 8, 32.0
@@ -29,9 +29,18 @@ def grown(subject: Subject, loras: int) -> AMLoRA:
 
 
 def one_step(subject: Subject, loras: int) -> Callable[[], None]:
-    """Return one step of the loop, from rows to the optimiser's move."""
+    """Return one step of AM-LoRA's last of so many tasks."""
     method = grown(subject, loras)
-    stage = Stage(loras - 1, "last", encoded(method.backbone), 1)
+    return step_of(method, Stage(loras - 1, "last", encoded(method.backbone), 1))
+
+
+def step_of(method: Method, stage: Stage) -> Callable[[], None]:
+    """Return one step of the loop, from rows to the optimiser's move.
+
+    Args:
+        method: its `begin` was called for the stage.
+        stage: of one step.
+    """
     accelerator = Accelerator(cpu=True)
     train = TrainSettings(batch=BATCH, micro_batch=BATCH, lr=1e-5)
     moments: dict[str, torch.Tensor] = {}

@@ -28,6 +28,7 @@ BENCHMARKS = (
     "scoring",
     "overhead",
     "methods",
+    "anchored",
     "start",
 )
 RESULTS = Path(__file__).parent / "results"
