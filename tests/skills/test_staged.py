@@ -223,3 +223,7 @@ def test_predict_tells_which_stages_answered(staged, choose):
     (answer,) = json.loads(out)
     assert set(answer["stages"]) <= {"none", *(stage.task for stage in STAGES)}
     assert sum(answer["stages"].values()) == 1
+    likeliest = max(answer["posterior"], key=lambda name: answer["posterior"][name])
+    assert sum(answer["posterior"].values()) == pytest.approx(1, abs=0.01)
+    assert (answer["stages"] == {"none": 1}) == (answer["distance"] > 1)
+    assert answer["distance"] > 1 or answer["stages"] == {likeliest: 1}
