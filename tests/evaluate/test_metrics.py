@@ -7,6 +7,7 @@ import pytest
 
 from amlora.errors import InputError
 from amlora.evaluate import metrics
+from amlora.evaluate.course import Course
 
 # Three tasks; rows: before learning, after tasks 1, 2, 3.
 HAND: list[list[float | None]] = [
@@ -164,3 +165,43 @@ def test_published_micro_averages_come_back_from_the_last_row(name: str) -> None
     R, sizes = published(name)
     logged = PUBLISHED["runs"][name]["micro"]
     assert metrics.micro_average(R, sizes) == pytest.approx(logged, abs=1e-3)
+
+
+# Stages that were found: the second stage learned tasks 2 and 3, the third nothing of its own.
+MISSED = Course(stages=3, first=[1, 1, 2], learned=[1, 2, 2])
+
+
+def test_with_found_stages_the_diagonal_is_where_most_of_a_task_was_learned() -> None:
+    assert metrics.learning_accuracy(HAND, MISSED) == pytest.approx((0.80 + 0.60 + 0.40) / 3)
+    assert metrics.backward_transfer(HAND, MISSED) == pytest.approx(
+        ((0.55 - 0.80) + (0.50 - 0.60) + (0.90 - 0.40)) / 3
+    )
+    assert metrics.forgetting(HAND, MISSED) == pytest.approx(
+        ((0.85 - 0.55) + (0.60 - 0.50) + (0.40 - 0.90)) / 3
+    )
+
+
+def test_fwt_is_undefined_where_a_stage_before_a_tasks_own_learned_some_of_its_rows() -> None:
+    assert metrics.forward_transfer(HAND, MISSED) is None
+    sharp = Course(stages=3, first=[1, 2, 2], learned=[1, 2, 2])
+    assert metrics.forward_transfer(HAND, sharp) == pytest.approx(
+        ((0.30 - 0.20) + (0.25 - 0.30)) / 2
+    )
+
+
+def test_found_stages_that_are_the_tasks_change_no_metric() -> None:
+    exact = Course(stages=3, first=[1, 2, 3], learned=[1, 2, 3])
+    assert metrics.summary(HAND, [10, 20, 30], exact) == metrics.summary(HAND, [10, 20, 30])
+
+
+def test_one_found_stage_forgets_nothing_and_has_no_transfer() -> None:
+    one = Course(stages=1, first=[1, 1, 1], learned=[1, 1, 1])
+    found = metrics.summary(JOINT, [1, 1, 1], one)
+    assert (found["forgetting"], found["bwt"], found["fwt"]) == (None, None, None)
+    assert found["learning_accuracy"] == pytest.approx(found["average"])
+
+
+def test_metrics_of_found_stages_wait_for_the_last_and_want_the_same_tasks() -> None:
+    assert metrics.backward_transfer(HAND[:3], MISSED) is None
+    with pytest.raises(InputError, match="stages of 2 tasks; the accuracy matrix has 3"):
+        metrics.backward_transfer(HAND, Course(stages=3, first=[1, 2], learned=[1, 2]))

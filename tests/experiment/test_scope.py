@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from amlora.evaluate.course import Course, at_once, one_by_one
 from amlora.evaluate.metrics import summary
 from amlora.experiment.config import load_settings
 from amlora.experiment.run import run
@@ -12,12 +13,13 @@ from amlora.experiment.store import read_record
 from small_run import small_settings, write_tasks
 
 STAGES = 4
+EACH = one_by_one(STAGES)
 
 
-def moments(scope, stages: int = STAGES) -> list[list[int]]:
+def moments(scope, course: Course = EACH) -> list[list[int]]:
     """What is scored before learning and after each stage, of four tasks."""
-    before = to_score(scope, "before", -1, stages=stages, tasks=STAGES)
-    after = [to_score(scope, "learned", k, stages=stages, tasks=STAGES) for k in range(stages)]
+    before = to_score(scope, "before", -1, course)
+    after = [to_score(scope, "learned", k, course) for k in range(course.stages)]
     return [list(places) for places in (before, *after)]
 
 
@@ -31,12 +33,24 @@ def test_each_scope_scores_what_it_says():
 
 @pytest.mark.parametrize("scope", ["learned", "ends"])
 def test_tasks_learned_at_once_are_all_scored_at_the_end(scope):
-    assert moments(scope, stages=1) == [[], [0, 1, 2, 3]]
+    assert moments(scope, at_once(STAGES)) == [[], [0, 1, 2, 3]]
+
+
+def test_found_stages_score_the_tasks_whose_rows_they_learned():
+    """The first border is found late, the second is missed, and one more is no border."""
+    found = Course(stages=5, first=(1, 1, 2, 4), learned=(1, 2, 2, 5))
+    everything = [0, 1, 2, 3]
+    assert moments("all", found) == [everything] * 6
+    seen = [[0, 1], [0, 1, 2], [0, 1, 2], everything, everything]
+    assert moments("learned", found) == [[], *seen]
+    assert moments("needed", found) == [everything, [0, 1, 2], *[everything] * 4]
+    assert moments("ends", found) == [[], [0], [1, 2], [], [], everything]
+    assert list(to_score("all", "entered", 3, found)) == [0, 1, 2]
 
 
 @pytest.mark.parametrize(("scope", "scored"), [("all", 2), ("needed", 2), ("learned", 0)])
 def test_newcomers_are_scored_only_where_all_moments_are(scope, scored):
-    assert len(to_score(scope, "entered", 2, stages=STAGES, tasks=STAGES)) == scored
+    assert len(to_score(scope, "entered", 2, EACH)) == scored
 
 
 def test_the_printed_costs_are_those_of_four_tasks():

@@ -1,12 +1,12 @@
 """`amlora show`: one run's result."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from amlora.cli.output import Json, matrix, print_json, print_pairs
+from amlora.cli.output import Json, columns, matrix, print_json, print_pairs
 from amlora.report.format import MISSING, count, nats, percent, points, seconds, size
 
 SIGNED = ("bwt", "fwt")
@@ -36,6 +36,8 @@ def show(
     print_pairs([(name, shown(name, record["metrics"].get(name))) for name in METRICS])
     print("\nstages")
     print_pairs([(stage["task"], stage_line(stage)) for stage in record["stages"]], indent=2)
+    if found := record.get("boundaries"):
+        print(f"\nborders\n{columns(border_rows(record['tasks'], found))}")
     if routing := record.get("routing"):
         print("\nrows by the stage that answered")
         print_pairs([*routing_pairs(routing)], indent=2)
@@ -59,6 +61,16 @@ def stage_line(stage: Mapping[str, Any]) -> str:
         f"{stage['steps']} steps, {stage['rows']} rows, {count(stage['trainable_parameters'])}"
         f" parameters trained, {count(stage['stored_parameters'])} stored"
     )
+
+
+def border_rows(tasks: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> list[list[str]]:
+    """Return a table of the true borders, and after how many rows each was found."""
+    rows = [["task", "first row", "found after, rows", "learned in stage"]]
+    starts = [0, *found["true"]]
+    late = [MISSING, *("missed" if d is None else str(d) for d in found["delays"])]
+    for task, start, delay, stage in zip(tasks, starts, late, found["learned"], strict=True):
+        rows.append([task["name"], str(start), delay, str(stage)])
+    return [*rows, ["false alarms", "", str(found["false_alarms"]), ""]]
 
 
 def routing_pairs(routing: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -24,7 +24,11 @@ from amlora.streams.settings import StreamSettings
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 SEEDS = 2**32  # seeds are 0 .. SEEDS - 1, what every generator here admits
-LATER = {"evaluate": {"general": ""}, "method": {"feature_layers": 0}}
+LATER = {
+    "evaluate": {"general": ""},
+    "method": {"feature_layers": 0},
+    "stream": {"boundaries": "told"},
+}
 """Settings that came after the first records, with the defaults that mean what was done before."""
 
 
@@ -164,6 +168,8 @@ def recorded(settings: RunSettings) -> dict[str, Any]:
         for name, default in later.items():
             if plain[section].get(name) == default:
                 del plain[section][name]
+    if "boundaries" not in plain["stream"]:
+        del plain["stream"]["detection"]
     return plain
 
 

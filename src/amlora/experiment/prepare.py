@@ -13,7 +13,9 @@ from amlora.engine.batch import steps_of
 from amlora.engine.encode import Row
 from amlora.engine.tokens import cached_rows
 from amlora.errors import InputError
+from amlora.evaluate.course import Course, at_once, of_found, one_by_one
 from amlora.experiment.config import RunSettings, recorded
+from amlora.experiment.found import check_method, find_stages
 from amlora.experiment.general import General, general_rows, read_texts
 from amlora.files import digest
 from amlora.methods import method_class
@@ -35,6 +37,7 @@ class Prepared:
         backbone: the pretrained model; `method` may have wrapped some of its layers.
         method: ready for its first `begin`.
         stages: what is trained, in order.
+        course: which stage learns each task.
         scored: encoded rows that are scored, by task.
         general: texts and questions of no task, where they are measured.
         identity: everything that decides the result.
@@ -46,6 +49,7 @@ class Prepared:
     backbone: Backbone
     method: Method
     stages: list[Stage]
+    course: Course
     scored: list[list[Row]]
     general: General | None
     identity: dict[str, Any]
@@ -58,6 +62,7 @@ def prepare(settings: RunSettings) -> Prepared:
         InputError: whatever is wrong with settings, data or model, in one line.
     """
     chosen = method_class(settings.method.name)
+    check_method(settings)
     stream, warnings = load_stream(settings.stream)
     check_per_task(settings, stream)
     texts = read_texts(settings.evaluate.general)
@@ -109,8 +114,16 @@ def prepare(settings: RunSettings) -> Prepared:
     read = [*train, *scored, *unrelated]
     check_room(backbone, read, settings, method.soft_tokens(len(stream.tasks)))
     identity["adapted"] = adapted_projections(backbone.model)
-    stages = plan_stages(settings, stream.tasks, train, joint=chosen.schedule == "joint")
-    return Prepared(settings, stream, warnings, backbone, method, stages, scored, general, identity)
+    if wanted.boundaries == "found":
+        stages, identity["boundaries"] = find_stages(settings, stream.tasks, train, backbone)
+        course = of_found(identity["boundaries"])
+    else:
+        joint = chosen.schedule == "joint"
+        stages = plan_stages(settings, stream.tasks, train, joint=joint)
+        course = (at_once if joint else one_by_one)(len(stream.tasks))
+    return Prepared(
+        settings, stream, warnings, backbone, method, stages, course, scored, general, identity
+    )
 
 
 def with_resolved(settings: RunSettings, backbone: Backbone) -> RunSettings:
@@ -228,7 +241,14 @@ def check_per_task(settings: RunSettings, stream: TaskStream) -> None:
     values = msgspec.to_builtins(settings.method.settings)
     for key in method_class(settings.method.name).per_task:
         value = values[key]
-        if isinstance(value, list | tuple) and len(value) != len(stream.tasks):
+        if not isinstance(value, list | tuple):
+            continue
+        if settings.stream.boundaries == "found":
+            raise InputError(
+                f"method.{key} has one number per task, but with found borders nobody knows how"
+                " many stages there will be; give one number."
+            )
+        if len(value) != len(stream.tasks):
             raise InputError(
                 f"stream {stream.name!r} has {len(stream.tasks)} tasks but method.{key} has"
                 f" {len(value)} values; give one number, or one per task."

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from amlora.evaluate.course import of_found
 from amlora.evaluate.metrics import summary
 from amlora.streams.task import Task, TaskStream, majority
 
@@ -56,6 +57,7 @@ def build_record(
     split = identity["settings"]["evaluate"]["split"]
     tasks = [task_entry(task, split) for task in stream.tasks]
     sizes = [task["scored"] for task in tasks]
+    found = identity.get("boundaries")
     record = {
         "format": FORMAT,
         **identity,
@@ -63,7 +65,7 @@ def build_record(
         "R": progress["R"],
         "entered": progress["entered"],
         "stages": progress["stages"],
-        "metrics": summary(progress["R"], sizes),
+        "metrics": summary(progress["R"], sizes, found and of_found(found)),
         "evaluation": progress["evaluation"],
         "texts": dict(texts or {}),
         "rows_digest": rows_digest,

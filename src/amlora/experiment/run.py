@@ -10,6 +10,7 @@ from amlora import files
 from amlora.engine.device import resolve_device
 from amlora.experiment import progress as display
 from amlora.experiment.config import RunSettings
+from amlora.experiment.found import summary_line
 from amlora.experiment.prepare import prepare, run_name
 from amlora.experiment.record import RECORD
 from amlora.experiment.together import agree, by_main, join
@@ -48,6 +49,8 @@ def run(
     made = prepare(settings)
     for warning in made.warnings:
         told.warn(warning)
+    if found := made.identity.get("boundaries"):
+        told.note(summary_line(found))
     settings = made.settings
     name = run_name(made.identity)
     folder = runs / name

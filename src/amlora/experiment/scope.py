@@ -1,13 +1,15 @@
 """Which tasks are scored at which moment of a run: `evaluate.scope`."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from amlora.engine.settings import Scope
+from amlora.evaluate.course import Course
 
 Moment = Literal["before", "entered", "learned"]
 
 
-def to_score(scope: Scope, moment: Moment, stage: int, *, stages: int, tasks: int) -> range:
+def to_score(scope: Scope, moment: Moment, stage: int, course: Course) -> Sequence[int]:
     """Return the places of the tasks to score.
 
     Args:
@@ -15,15 +17,15 @@ def to_score(scope: Scope, moment: Moment, stage: int, *, stages: int, tasks: in
         moment: before any learning; once a newcomer has entered and not yet learned, where that
             changes answers; or after a stage has learned.
         stage: from 0; -1 before any learning.
-        stages: of the run; fewer than tasks where all are learned at once.
-        tasks: that have rows to score.
+        course: of the run.
     """
+    tasks = range(len(course.first))
     if moment == "before":
-        return range(tasks if scope in ("needed", "all") else 0)
+        return tasks if scope in ("needed", "all") else ()
     if moment == "entered":
-        return range(stage if scope in ("needed", "all") else 0)
-    if stages < tasks or scope == "all" or (scope == "ends" and stage + 1 == stages):
-        return range(tasks)
+        return tasks[: course.begun(stage)] if scope in ("needed", "all") else ()
+    if scope == "all" or (scope == "ends" and stage + 1 == course.stages):
+        return tasks
     if scope == "ends":
-        return range(stage, stage + 1)
-    return range(min(tasks, stage + (2 if scope == "needed" else 1)))
+        return [task for task in tasks if course.learned[task] == stage + 1]
+    return tasks[: course.begun(stage + 1) + (scope == "needed")]

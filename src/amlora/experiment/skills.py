@@ -22,7 +22,8 @@ def keep_skills(folder: Path, made: Prepared, mixture: Mixture, record: Mapping[
         record: its matrix and metrics go into the model card.
     """
     base = base_of(made.backbone, mixture)
-    scores = {key: record[key] for key in ("R", "entered", "metrics")}
+    wanted = ("R", "entered", "metrics", "boundaries")
+    scores = {key: record[key] for key in wanted if key in record}
     cards = [card(task, made) for task in made.stream.tasks]
     return save_skills(folder, mixture, base=base, tasks=cards, scores=scores)
 

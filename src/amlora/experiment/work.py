@@ -142,8 +142,7 @@ class Work:
         A moment without any task leaves a row of R that is empty, and none in `entered`.
         """
         count = len(self.made.scored)
-        scope = self.made.settings.evaluate.scope
-        tasks = to_score(scope, phase, index, stages=len(self.stages), tasks=count)
+        tasks = to_score(self.made.settings.evaluate.scope, phase, index, self.made.course)
         if not tasks:
             if phase != "entered":
                 self.so_far["R"].append([None] * count)

@@ -89,6 +89,11 @@ class AnchoredLoRA(AMLoRA):
         self.width = len(self.vector((backbone.end_id,)))
         self.in_step = False
 
+    @classmethod
+    def statistic_depth(cls, settings: msgspec.Struct) -> int | None:
+        """Stages are told apart by the prompt."""
+        return cast(AnchoredLoRASettings, settings).feature_layers
+
     def vector(self, ids: Sequence[int]) -> Tensor:
         """Return the vector (D) of a prompt that the statistic is of."""
         return vector_of(self.backbone, ids, self.stages.settings.feature_layers)

@@ -104,6 +104,14 @@ class Method:
         """Tell whether the pretrained weights move: they are then kept in float32."""
         return False
 
+    @classmethod
+    def statistic_depth(cls, settings: msgspec.Struct) -> int | None:
+        """Return behind how many frozen layers the statistic that tells prompts apart reads them.
+
+        None: there is no such statistic, so borders between tasks cannot be found.
+        """
+        return None
+
     def begin(self, stage: Stage) -> None:
         """Prepare for a new task; everything `parameters` needs must exist afterwards."""
 

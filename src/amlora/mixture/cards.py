@@ -61,7 +61,8 @@ def version_readme(
         version: as in "0002".
         base, combine, loras: of the mixture.
         tasks: in the order learned; the columns of the matrix.
-        scores: "R" and "metrics" as in a run's record, fractions 0..1; both may be absent.
+        scores: "R" and "metrics" as in a run's record, fractions 0..1; both may be absent. With
+            "boundaries", stages were found and are not tasks.
         by: what chooses among LoRAs by the prompt: each is answered by the LoRAs up to its own
             task's, or by all at their gates.
 
@@ -85,20 +86,23 @@ def version_readme(
     ]
     if rows := scores.get("R"):
         parts.append("Accuracy in percent on each task (columns) as the tasks were learned (rows):")
-        parts.append(matrix(rows, [task.name for task in tasks]))
+        found = "boundaries" in scores
+        parts.append(matrix(rows, [task.name for task in tasks], found=found))
     if metrics := scores.get("metrics"):
         shown = [[name, percent(value)] for name, value in metrics.items()]
         parts.append(table(["metric", "percent"], shown))
     return header(base, "amlora") + "\n\n".join(parts) + "\n"
 
 
-def matrix(rows: Sequence[Sequence[float | None]], names: Sequence[str]) -> str:
-    """Return the accuracy matrix as a table.
+def matrix(
+    rows: Sequence[Sequence[float | None]], names: Sequence[str], *, found: bool = False
+) -> str:
+    """Return the accuracy matrix as a table; where stages were found they are numbered.
 
     Raises:
         InputError: a row has not one number per task.
     """
-    per_task = len(rows) == len(names) + 1
+    per_task = len(rows) == len(names) + 1 and not found
     lines: list[list[str]] = []
     for index, row in enumerate(rows):
         if len(row) != len(names):

@@ -69,6 +69,7 @@ def stream_parts(stream: StreamView) -> list[Entry]:
 def run_parts(run: RunView) -> list[Entry]:
     """Return the entries of one run."""
     parts = [("accuracy", "Accuracy", True)]
+    parts.append(("borders", "Borders", run.borders is not None))
     parts.append(("entered", "When a newcomer enters", bool(run.entered)))
     parts.append(("routing", "Stages", run.record.routing is not None))
     parts.append(("general", "General ability", run.general is not None))

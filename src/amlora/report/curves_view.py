@@ -28,6 +28,19 @@ class CurveLine:
     runs: tuple[Run, ...]
 
     @property
+    def stages(self) -> int:
+        """How many stages the line has when its runs are done."""
+        found = self.runs[0].record.boundaries
+        return len(self.runs[0].record.tasks) if found is None else found.course.stages
+
+    def learned(self, column: int) -> int | None:
+        """Return the stage that learned a task, None where one learned all."""
+        found = self.runs[0].record.boundaries
+        if found is not None:
+            return found.learned[column]
+        return None if self.joint else column + 1
+
+    @property
     def joint(self) -> bool:
         """Whether one stage learned all tasks."""
         return joint(self.runs[0].record)
@@ -117,13 +130,13 @@ def panels(lines: Sequence[CurveLine], salt: str) -> list[Panel]:
             figures.Curve(
                 run=place,
                 values=line.scores(column),
-                learned=None if line.joint else column + 1,
+                learned=line.learned(column),
             )
             for place, line in enumerate(lines)
         ]
         svg = figures.curves(
             found,
-            len(tasks),
+            max(line.stages for line in lines),
             salt=f"{salt}-curve-{column}",
             label=f"Accuracy on {task.name} after each stage",
         )
@@ -145,18 +158,21 @@ def legend(place: int, line: CurveLine, salt: str) -> LegendEntry:
 def numbers(lines: Sequence[CurveLine]) -> Sheet:
     """Return all lines' scores, task by task; a joint run has no stages between first and last."""
     tasks = [task.name for task in lines[0].runs[0].record.tasks]
-    reached = max(len(tasks) if line.joint else len(line.scores(0)) - 1 for line in lines)
+    most = max(line.stages for line in lines)
+    reached = max(most if line.joint else len(line.scores(0)) - 1 for line in lines)
+    found = any(line.runs[0].record.boundaries for line in lines)
+    names = [f"stage {stage}" for stage in range(1, most + 1)] if found else tasks
     rows: list[tuple[str, ...]] = []
     for column, task in enumerate(tasks):
         for line in lines:
             scores = line.scores(column)
             if line.joint:
-                scores = (scores[0], *[None] * (len(tasks) - 1), scores[-1])
+                scores = (scores[0], *[None] * (most - 1), scores[-1])
             cells = (percent(score) for score, _ in zip_longest(scores, range(reached + 1)))
             rows.append((task, line.label, *cells))
     return Sheet(
         heading="Accuracy on each task after each stage, per cent",
-        columns=("task", "line", "before", *(f"after {name}" for name in tasks[:reached])),
+        columns=("task", "line", "before", *(f"after {name}" for name in names[:reached])),
         rows=rows,
         remarks=(),
     )

@@ -6,6 +6,7 @@ The terminal table and the page's table are two renderings of these rows.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from amlora.evaluate.course import Course, one_by_one
 from amlora.evaluate.metrics import mean_or_none
 from amlora.evaluate.statistics import wilson_interval
 from amlora.report.format import percent, points
@@ -52,8 +53,18 @@ def interval_text(value: float, n: int) -> str:
     )  # fmt: skip
 
 
+def name_of(stage: int, names: Sequence[str], found: Course | None) -> str:
+    """Return what a stage, from 1, is called: its number where stages are not tasks."""
+    return f"stage {stage}" if found else names[stage - 1]
+
+
 def accuracy_lines(
-    names: Sequence[str], sizes: Sequence[int], R: Sequence[Row], *, joint: bool = False
+    names: Sequence[str],
+    sizes: Sequence[int],
+    R: Sequence[Row],
+    *,
+    joint: bool = False,
+    found: Course | None = None,
 ) -> list[Line]:
     """Turn R into labelled rows.
 
@@ -62,13 +73,17 @@ def accuracy_lines(
         sizes: (T,) test rows.
         R: (moments, T), row 0 before any learning; may end early when a run is still going.
         joint: all tasks are learned in one stage.
+        found: stages are not tasks.
     """
+    course = found or one_by_one(len(names))
     lines: list[Line] = []
     for stage, row in enumerate(R):
         if stage == 0:
             label = "before learning"
+        elif joint:
+            label = "after all tasks"
         else:
-            label = "after all tasks" if joint else f"after {names[stage - 1]}"
+            label = f"after {name_of(stage, names, found)}"
         cells: list[Cell] = []
         for j, (value, n) in enumerate(zip(row, sizes, strict=True)):
             about = "not measured" if value is None else interval_text(value, n)
@@ -77,11 +92,11 @@ def accuracy_lines(
                     value=value,
                     text=percent(value),
                     title=f"{names[j]}, {label}: {about}",
-                    learned=not joint and stage == j + 1,
-                    unseen=stage == 0 or (not joint and stage < j + 1),
+                    learned=not joint and stage == course.learned[j],
+                    unseen=stage == 0 or (not joint and stage < course.first[j]),
                 )
             )
-        known = row if joint and stage else row[:stage]
+        known = row if joint and stage else row[: course.begun(stage)]
         lines.append(Line(label=label, cells=tuple(cells), mean=percent(mean_or_none(known))))
     return lines
 
@@ -92,6 +107,8 @@ def entered_lines(
     R: Sequence[Row],
     entered: Sequence[Row],
     stages: Sequence[int],
+    *,
+    found: Course | None = None,
 ) -> list[Line]:
     """Turn the rows "newcomer entered, not yet trained" into labelled rows with their changes.
 
@@ -101,11 +118,13 @@ def entered_lines(
         R: the accuracy matrix; the entry of stage k is compared with R[k], the row just before.
         entered: (entries, T) scores after a stage's LoRA entered and before it learned anything.
         stages: (entries,) the stage of each, 0 for the first.
+        found: stages are not tasks.
     """
+    course = found or one_by_one(len(names))
     lines: list[Line] = []
     for stage, row in zip(stages, entered, strict=True):
         before = R[stage]
-        label = f"{names[stage]} enters"
+        label = f"{name_of(stage + 1, names, found)} enters"
         cells: list[Cell] = []
         for j, (value, old, n) in enumerate(zip(row, before, sizes, strict=True)):
             change = None if value is None or old is None else value - old
@@ -117,11 +136,11 @@ def entered_lines(
                     value=value,
                     text=percent(value),
                     title=f"{names[j]}, {label}: {about}",
-                    unseen=stage <= j,
+                    unseen=stage < course.first[j],
                     change=change,
                     change_text=points(change),
                 )
             )
-        mean = percent(mean_or_none(row[:stage]))
+        mean = percent(mean_or_none(row[: course.begun(stage)]))
         lines.append(Line(label=label, cells=tuple(cells), mean=mean))
     return lines

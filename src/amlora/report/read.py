@@ -13,6 +13,7 @@ import msgspec
 
 from amlora import files
 from amlora.errors import InputError
+from amlora.evaluate.course import Course
 
 FORMAT = 1  # of record.json
 
@@ -105,6 +106,25 @@ class General(msgspec.Struct, frozen=True):
     """Share of the prompts that the base model answered; None where prompts have no route."""
 
 
+class Boundaries(msgspec.Struct, frozen=True):
+    """Borders that were found, beside the true ones: places in the sequence of train rows."""
+
+    found: tuple[int, ...]
+    true: tuple[int, ...]
+    delays: tuple[int | None, ...]
+    """Per true border, in rows; None where it was missed."""
+    false_alarms: int
+    first: tuple[int, ...]
+    """Per task the stage, 1 for the first, that learned its first row."""
+    learned: tuple[int, ...]
+    """Per task the first stage by whose end most of its rows had been learned."""
+
+    @property
+    def course(self) -> Course:
+        """When each task was learned."""
+        return Course(stages=len(self.found) + 1, first=self.first, learned=self.learned)
+
+
 class Record(msgspec.Struct, frozen=True):
     """record.json: the deterministic result of a run. R is (moments, tasks), fractions or None."""
 
@@ -134,6 +154,8 @@ class Record(msgspec.Struct, frozen=True):
     """Before learning and after the last stage; empty where it was not measured."""
     general_digest: str | None = None
     """Of the file of texts and questions."""
+    boundaries: Boundaries | None = None
+    """None where the borders between tasks are told."""
 
 
 class Attention(msgspec.Struct, frozen=True):
@@ -212,9 +234,13 @@ def read_record(path: Path) -> Record:
         raise InputError(f"{path}: format {record.format}; this version reads format {FORMAT}.")
     if not record.tasks or not record.R:
         raise InputError(f"{path}: it has no task or no row of accuracies.")
+    check_boundaries(path, record)
     last = max((counts.after for counts in record.evaluation), default=-1)
-    if len(record.R) > len(record.tasks) + 1 or last >= len(record.tasks):
-        raise InputError(f"{path}: it has more stages than its {len(record.tasks)} tasks.")
+    most, whose = len(record.tasks), "tasks"
+    if record.boundaries is not None:
+        most, whose = len(record.boundaries.found) + 1, "found stages"
+    if len(record.R) > most + 1 or last >= most:
+        raise InputError(f"{path}: it has more stages than its {most} {whose}.")
     check_shape(path, "R", record.R, len(record.tasks))
     check_shape(path, "entered", record.entered, len(record.tasks))
     stages = entered_stages(record)
@@ -247,6 +273,18 @@ def check_general(path: Path, moments: Sequence[General]) -> None:
     for each in moments:
         if each.questions < 1 or not 0 <= max(each.right, each.begun) <= each.questions:
             raise InputError(f"{path}: general has more right answers than questions.")
+
+
+def check_boundaries(path: Path, record: Record) -> None:
+    """Refuse found borders that do not fit the tasks or the stages."""
+    found = record.boundaries
+    if found is None:
+        return
+    tasks, stages = len(record.tasks), len(found.found) + 1
+    sizes = [len(found.true) + 1, len(found.delays) + 1, len(found.first), len(found.learned)]
+    fitting = all(1 <= stage <= stages for stage in (*found.first, *found.learned))
+    if sizes != [tasks] * 4 or not fitting:
+        raise InputError(f"{path}: its found borders do not fit its {tasks} tasks.")
 
 
 def read_attention(path: Path, expected: str | None) -> Attention:

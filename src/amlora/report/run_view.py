@@ -7,7 +7,7 @@ from typing import Any
 from amlora.report import format
 from amlora.report.attention_view import AttentionView, attention_view
 from amlora.report.belief_view import belief_sheets
-from amlora.report.matrix import Line, accuracy_lines, entered_lines, is_joint
+from amlora.report.matrix import Line, accuracy_lines, entered_lines, is_joint, name_of
 from amlora.report.provenance import provenance
 from amlora.report.read import Counts, Record, Run, entered_stages
 from amlora.report.typeset import Sheet
@@ -41,6 +41,11 @@ EVALUATED = (
     "A hit or a miss is certain from one pass over prompt and answer; undecided rows, and rows with"
     " a small margin, are decoded."
 )
+FOUND = (
+    "Nobody told where a task ends: all train rows came as one sequence, and a stage began where"
+    " prompts looked like nothing seen. Until then a new task's rows were learned by the stage"
+    " before. A task counts as learned after the first stage by whose end most of its rows were."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +65,8 @@ class RunView:
     beliefs: tuple[Sheet, ...]
     """What test rows were taken for; empty where no stages were told apart."""
     general: Sheet | None
+    borders: Sheet | None
+    """None where the borders between tasks are told."""
     stages: Sheet
     evaluation: Sheet
     settings: str
@@ -80,18 +87,22 @@ def run_view(run: Run, label: str, anchor: str, *, draw: bool) -> RunView:
     names = [task.name for task in record.tasks]
     sizes = [task.scored for task in record.tasks]
     attention = run.attention
+    found = record.boundaries and record.boundaries.course
     return RunView(
         anchor=anchor,
         label=label,
         short=short(record),
         record=record,
         facts=facts(run),
-        lines=accuracy_lines(names, sizes, record.R, joint=joint(record)),
-        entered=entered_lines(names, sizes, record.R, record.entered, entered_stages(record)),
+        lines=accuracy_lines(names, sizes, record.R, joint=joint(record), found=found),
+        entered=entered_lines(
+            names, sizes, record.R, record.entered, entered_stages(record), found=found
+        ),
         metrics=metrics(record),
         attention=attention and attention_view(attention, anchor, draw=draw),
         beliefs=belief_sheets(run),
         general=general(record),
+        borders=borders(record),
         stages=stages(record),
         evaluation=evaluation(record),
         settings=run.config
@@ -102,8 +113,10 @@ def run_view(run: Run, label: str, anchor: str, *, draw: bool) -> RunView:
 
 
 def joint(record: Record) -> bool:
-    """Whether one stage learned all of the record's tasks."""
-    return is_joint([task.name for task in record.tasks], [stage.task for stage in record.stages])
+    """Whether one stage was made to learn all of the record's tasks."""
+    return record.boundaries is None and is_joint(
+        [task.name for task in record.tasks], [stage.task for stage in record.stages]
+    )
 
 
 def on_dev(run: Run) -> bool:
@@ -142,6 +155,7 @@ def facts(run: Run) -> tuple[str, ...]:
             f"seed {record.seed}",
             f"prompt {form}" if form else "",
             f"task prefix {prefix}" if prefix else "",
+            "borders found, not told" if record.boundaries else "",
             "scored on dev rows" if on_dev(run) else "",
             f"finished {run.measured.finished[:10]}" if run.measured.finished else "",
         )
@@ -171,6 +185,30 @@ def metrics(record: Record) -> tuple[tuple[str, str, str], ...]:
             text = format.percent(value) + (" %" if value is not None else "")
         shown.append((title, text, meaning))
     return tuple(shown)
+
+
+def borders(record: Record) -> Sheet | None:
+    """Return how the borders that were found compare with the true ones."""
+    found = record.boundaries
+    if found is None:
+        return None
+    rows = [(record.tasks[0].name, "0", format.MISSING, str(found.first[0]), str(found.learned[0]))]
+    for task, at, delay, first, learned in zip(
+        record.tasks[1:], found.true, found.delays, found.first[1:], found.learned[1:], strict=True
+    ):
+        late = "missed" if delay is None else f"{delay:,}"
+        rows.append((task.name, f"{at:,}", late, str(first), str(learned)))
+    caught = sum(delay is not None for delay in found.delays)
+    return Sheet(
+        heading="Borders",
+        columns=("task", "first row", "found after, rows", "first stage", "learned in stage"),
+        rows=rows,
+        remarks=(
+            f"{caught} of {len(found.true)} borders found; false alarms: {found.false_alarms};"
+            f" stages: {len(found.found) + 1}.",
+            FOUND,
+        ),
+    )
 
 
 def stages(record: Record) -> Sheet:
@@ -245,5 +283,5 @@ def moment(record: Record, counts: Counts) -> str:
     if counts.after < 0:
         return "before learning"
     names = ["all tasks"] if joint(record) else [task.name for task in record.tasks]
-    name = names[counts.after]
+    name = name_of(counts.after + 1, names, record.boundaries and record.boundaries.course)
     return f"{name} enters" if counts.phase == "entered" else f"after {name}"

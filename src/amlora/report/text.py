@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from amlora.evaluate.course import of_found
 from amlora.report.matrix import Line, accuracy_lines, is_joint
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ def record_lines(record: Mapping[str, Any]) -> tuple[list[str], list[Line]]:
     """Task names and labelled rows of a record, also of one whose run is still going."""
     names = [task["name"] for task in record["tasks"]]
     sizes = [task["scored"] for task in record["tasks"]]
+    if found := record.get("boundaries"):
+        return names, accuracy_lines(names, sizes, record["R"], found=of_found(found))
     joint = is_joint(names, [stage["task"] for stage in record["stages"]])
     return names, accuracy_lines(names, sizes, record["R"], joint=joint)
 

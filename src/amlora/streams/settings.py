@@ -10,9 +10,11 @@ from amlora.errors import InputError, nearest
 from amlora.streams import catalogue
 from amlora.streams.check import check_options
 from amlora.streams.compose import TEXT, parts
+from amlora.streams.detection import DetectionSettings
 from amlora.streams.prompt import Form, Prefix
 
 DevFrom = Literal["dev", "train"]
+Boundaries = Literal["told", "found"]
 QUICKSTART = "quickstart"
 MOST_BORDER = 0.5
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")  # a task's name is part of file names
@@ -87,6 +89,11 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     border: float = 0.0
     """The share of a task's train rows, 0 to 0.5, that the stage before learns instead; the stage
     after gets as many (`amlora.streams.border`). 0: a sharp border."""
+    boundaries: Boundaries = "told"
+    """"told": a stage is a task. "found": all train rows arrive as one sequence, and a new stage
+    begins where their prompts look like nothing seen (`amlora.streams.arrival`)."""
+    detection: DetectionSettings = DetectionSettings()
+    """When prompts do; only with `boundaries = "found"`."""
     prefix: Prefix = "off"
     """The reference's `Task:` and `Dataset:` lines. They tell the model which task it is."""
     form: Form = "full"
@@ -117,6 +124,9 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         self._check_choice("prefix", self.prefix, get_args(Prefix))
         self._check_choice("form", self.form, get_args(Form))
         self._check_choice("dev_from", self.dev_from, get_args(DevFrom))
+        self._check_choice("boundaries", self.boundaries, get_args(Boundaries))
+        if self.boundaries == "told" and self.detection != DetectionSettings():
+            raise InputError('stream.detection has no effect while boundaries is "told".')
         if not 0 <= self.border <= MOST_BORDER:
             raise InputError(f"stream.border: must be 0 to {MOST_BORDER}, got {self.border}.")
         if self.shuffle_seed is not None and self.shuffle_seed < 0:

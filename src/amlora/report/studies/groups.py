@@ -48,9 +48,9 @@ def groups_of(runs: Sequence[Run], labels: Mapping[Path, str] | None = None) -> 
 def chosen(group: Group, word: str) -> list[MethodRuns]:
     """Return the lines that a word asks for: those of this label; else of this run name, or method.
 
-    Joint runs are left out: they have no stages to compare.
+    Runs without a stage for each task are left out: they have no stages to compare.
     """
-    lines = [line for line in group.lines if not joint(line.runs[0])]
+    lines = [line for line in group.lines if staged(line.runs[0])]
     ways: tuple[Callable[[MethodRuns], str], ...] = (
         lambda line: line.label,
         lambda line: line.runs[0].record.name,
@@ -62,10 +62,11 @@ def chosen(group: Group, word: str) -> list[MethodRuns]:
     return []
 
 
-def joint(run: Run) -> bool:
-    """Whether one stage learned all of a run's tasks."""
+def staged(run: Run) -> bool:
+    """Whether a run's stages are its tasks: not one for all, and not found ones."""
     record = run.record
-    return is_joint([task.name for task in record.tasks], [stage.task for stage in record.stages])
+    names = [task.name for task in record.tasks]
+    return record.boundaries is None and not is_joint(names, [s.task for s in record.stages])
 
 
 def seeds_of(runs: Sequence[Run]) -> tuple[int, ...]:
