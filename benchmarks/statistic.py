@@ -43,9 +43,11 @@ ROWS = (8, 16, 32, 64, 96)
 """Training rows per task."""
 MOST = 160
 """Training rows for the embeddings' false rejects."""
-REJECTS = ((0.01, 96), (0.05, 96), (0.01, MOST))
+REJECTS = ((0.001, 96), (0.01, 96), (0.001, MOST))
 """Rates with the training rows they are measured at."""
 SHRINKAGES = (0.001, 0.01, 0.1, 0.5, 1.0)
+BLURS = (0.1, 0.25, 0.4)
+"""Shares of a stage's training rows that are the next task's."""
 SHORT, LONG = 128, 512
 """Tokens a prompt may have: as in the studies of docs/results.md, and as in the paper."""
 STREAMS: Mapping[str, tuple[str, ...]] = {
@@ -136,6 +138,7 @@ def made(model: ModelSettings, stream: StreamSettings) -> dict[str, Any]:
         "rows": ROWS,
         "rejects": REJECTS,
         "shrinkages": SHRINKAGES,
+        "blurs": BLURS,
         "max_tokens": [SHORT, LONG],
     }
     return {
@@ -144,6 +147,8 @@ def made(model: ModelSettings, stream: StreamSettings) -> dict[str, Any]:
         "cost": [],
         "shares": [],
         "foreign": [],
+        "blurred": [],
+        "returning": [],
     }
 
 
@@ -230,6 +235,8 @@ def varied(prompt: Form, layers: int, tasks: Tasks, strangers: Tensor) -> dict[s
             *(shares(choice, "15 tasks", tasks) for choice in spheres),
         ],
         "foreign": [foreign(choice, tasks, strangers) for choice in rejects],
+        "blurred": [blurred(usual, blur, tasks) for blur in BLURS],
+        "returning": [returning(replace(usual, rows=max(ROWS) // 2), tasks)],
     }
 
 
@@ -274,6 +281,32 @@ def foreign(choice: Choice, tasks: Tasks, strangers: Tensor) -> dict[str, Any]:
         "strangers": places(stages, strangers).count(0),
         "strangers_scored": len(strangers),
     }
+
+
+def blurred(choice: Choice, blur: float, tasks: Tasks) -> dict[str, Any]:
+    """Return how many test rows go to their own stage if some of its rows are the next task's."""
+    strange = round(blur * choice.rows)
+    stages = Stages(choice.settings())
+    names = list(tasks)
+    for name, after in zip(names, [*names[1:], names[0]], strict=True):
+        own = tasks[name].train[: choice.rows - strange]
+        stages.add(torch.cat([own, tasks[after].train[:strange]]))
+    right = {name: places(stages, tasks[name].test).count(1 + k) for k, name in enumerate(names)}
+    return {**plain(choice), "blur": blur, "right": right}
+
+
+def returning(choice: Choice, tasks: Tasks) -> dict[str, Any]:
+    """Return where a task's test rows go once all were learned and it came again with new rows."""
+    found = {"first": 0, "again": 0, "elsewhere": 0}
+    for k, vectors in enumerate(tasks.values()):
+        stages = choice.learned(tasks)
+        stages.add(vectors.train[choice.rows : 2 * choice.rows])
+        placed = places(stages, vectors.test)
+        first, again = placed.count(1 + k), placed.count(len(stages))
+        found["first"] += first
+        found["again"] += again
+        found["elsewhere"] += len(placed) - first - again
+    return {**plain(choice), **found}
 
 
 def places(stages: Stages, vectors: Tensor) -> list[int]:

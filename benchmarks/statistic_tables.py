@@ -35,7 +35,8 @@ def table(record: Entry, name: str) -> str:
     """Return one of `TABLES` as Markdown."""
     scored = {"scored": record["scored"]}
     entries = {
-        kind: [{**entry, **scored} for entry in record[kind]] for kind in ("shares", "foreign")
+        kind: [{**entry, **scored} for entry in record[kind]]
+        for kind in ("shares", "foreign", "blurred")
     }
     head, *lines = TABLES[name]({**record, **entries})
     rows = [head, ["---"] * len(head), *lines]
@@ -170,14 +171,47 @@ def foreign(record: Entry) -> Lines:
 
 def left_out(record: Entry) -> Lines:
     """Return for each task how many of its rows go to no stage while it is left out."""
-    most = most_rows(record)
-    entries = [entry for entry in in_order(record["foreign"]) if entry["rows"] == most]
+    most, rate = most_rows(record), record["foreign"][0]["reject"]
+    entries = [
+        entry
+        for entry in in_order(record["foreign"])
+        if (entry["rows"], entry["reject"]) == (most, rate)
+    ]
     head = [f"{entry['prompt']}, {vector(entry)}" for entry in entries]
     return [
         ["task left out", *head],
         *(
             [name, *(share(e["left_out"], e["scored"], name) for e in entries)]
             for name in entries[0]["left_out"]
+        ),
+    ]
+
+
+def blurred(record: Entry) -> Lines:
+    """Return the share of rows that went to their own stage, by how blurred borders were."""
+    entries = in_order(record["blurred"])
+    blurs = sorted({entry["blur"] for entry in entries})
+    return [
+        ["prompt", "vector", *(f"{100 * blur:g} % of the next task" for blur in blurs)],
+        *(
+            [*kind, *(percent(one(of_kind, blur=blur)) for blur in blurs)]
+            for kind, of_kind in by(entries, prompt, vector)
+        ),
+    ]
+
+
+def returning(record: Entry) -> Lines:
+    """Return where the rows of a task that came again went."""
+    kinds = ("first", "again", "elsewhere")
+    return [
+        ["prompt", "vector", "to the first stage", "to the later one", "elsewhere"],
+        *(
+            [
+                entry["prompt"],
+                vector(entry),
+                *(f"{100 * entry[k] / sum(entry[each] for each in kinds):.1f}" for k in kinds),
+            ]
+            for entry in in_order(record["returning"])
         ),
     ]
 
@@ -207,6 +241,8 @@ TABLES: Mapping[str, Callable[[Entry], Lines]] = {
     "length": length,
     "foreign": foreign,
     "left-out": left_out,
+    "blurred": blurred,
+    "returning": returning,
     "cost": cost,
 }
 

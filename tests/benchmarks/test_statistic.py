@@ -15,7 +15,10 @@ from small_run import TELLING, write_telling_tasks
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "statistic-smollm2-135m.json"
 PAGE = ROOT / "docs" / "methods" / "anchored_lora.md"
-NAMES = ("features", "rows", "shrinkage", "tasks", "length", "foreign", "left-out", "cost")
+NAMES = (
+    *("features", "rows", "shrinkage", "tasks", "length", "foreign", "left-out", "blurred"),
+    *("returning", "cost"),
+)
 
 
 def test_the_page_has_every_table_of_the_kept_results(bench):
@@ -68,6 +71,23 @@ def test_foreign_counts_rows_that_went_to_no_stage(bench):
     # Without the first task nothing is near its rows; those of the second are near the first.
     assert found["left_out"]["one"] == found["left_out"]["three"] == 10
     assert found["left_out"]["two"] <= 2
+
+
+def test_blurred_stages_have_rows_of_the_next_task(bench):
+    statistic, tasks = planted(bench)
+    choice = statistic.Choice("full", 128, 0, 20)
+    sharp = statistic.blurred(choice, 0.0, tasks)
+    assert sharp["right"] == {"one": 10, "two": 0, "three": 10}
+    # Wholly the next task's: rows about 0 then belong to the last stage.
+    assert statistic.blurred(choice, 1.0, tasks)["right"]["one"] == 0
+
+
+def test_rows_of_a_task_that_comes_again_go_to_either_of_its_stages(bench):
+    statistic, tasks = planted(bench)
+    del tasks["two"]
+    found = statistic.returning(statistic.Choice("full", 128, 0, 20), tasks)
+    assert found["first"] + found["again"] == 20 and found["elsewhere"] == 0
+    assert found["first"] and found["again"]
 
 
 @pytest.fixture
