@@ -87,6 +87,25 @@ def test_generate_on_a_loaded_model_answers_each_prompt_by_its_stage(staged):
     assert len(beams) == 2 * len(found)
 
 
+def test_padding_is_left_out_of_a_prompts_route_without_a_mask_too(staged):
+    backbone, skills = opened(staged[1])
+    assert skills.router is not None
+    inputs, options = padded(backbone), {"max_new_tokens": 5, "do_sample": False}
+    found = backbone.model.generate(inputs["input_ids"], **options)
+    assert set(skills.router.found) == set(PROMPTS)
+    if backbone.family == "decoder-only":  # an encoder reads padding where no mask is given
+        assert torch.equal(backbone.model.generate(**inputs, **options), found)
+
+
+def test_a_pad_token_that_ends_answers_too_is_part_of_a_prompt(staged):
+    backbone, skills = opened(staged[1])
+    assert skills.router is not None
+    backbone.pad_id = min(backbone.end_ids)
+    prompt = (*PROMPTS[0], backbone.pad_id)
+    backbone.model.generate(torch.tensor([prompt]), max_new_tokens=2)
+    assert set(skills.router.found) == {prompt}
+
+
 def test_answers_through_the_engine_are_routed_too(staged):
     method, folder = staged
     backbone, skills = opened(folder)

@@ -39,8 +39,18 @@ class Listener:
         """
         model: Any = self.backbone.model
         ids = given.get("input_ids") if inputs is None else inputs
-        with self.routed(ids, given.get("attention_mask")):
+        mask = given.get("attention_mask")
+        with self.routed(ids, self.without_padding(ids) if mask is None else mask):
             return type(model).generate(model, inputs, *rest, **given)
+
+    def without_padding(self, ids: Tensor | None) -> Tensor | None:
+        """Return where prompts (rows, tokens) without a mask hold tokens of their own.
+
+        As decoder-only models infer it in their own `generate`: wherever there is no pad token.
+        None where that cannot be told, because padding and the end of an answer look alike.
+        """
+        pad = self.backbone.pad_id
+        return None if ids is None or pad in self.backbone.end_ids else ids.ne(pad)
 
     def routed(self, ids: Tensor | None, mask: Tensor | None) -> AbstractContextManager[None]:
         """Return the context in which rows are answered by the stages of their token ids.
