@@ -8,6 +8,7 @@ import torch
 from amlora import files
 from amlora.engine.backbone import base_of, weights_fingerprint
 from amlora.errors import InputError
+from amlora.mixture.arrow import Arrow
 from amlora.mixture.io import load_skills, read_cards, read_scores, save_skills
 from amlora.mixture.layer import MixtureLinear
 from amlora.mixture.manifest import TaskCard, verify
@@ -124,6 +125,20 @@ def test_one_lora_may_serve_all_tasks(any_folder, tmp_path):
     assert torch.equal(logits(loaded), logits(backbone))
     assert again.names == ["Topic"]
     assert list(read_cards(tmp_path, manifest)) == cards()
+
+
+def test_prototypes_have_format_2_and_are_read_from_format_1_too(llama_folder, tmp_path):
+    backbone, mixture = trained(llama_folder, combine="sum")
+    mixture.control.arrow = Arrow(top_k=2)
+    assert save(tmp_path, backbone, mixture) == "0001"
+    assert verify(tmp_path).format == 2
+    path = tmp_path / "versions" / "0001" / "manifest.json"
+    files.write_json(path, files.read_json(path) | {"format": 1})
+    files.write_text(tmp_path / "CURRENT", f"0001 {files.sha256_file(path)}\n")
+    assert verify(tmp_path).format == 1
+    loaded, again = load(tmp_path, llama_folder)
+    assert again.control.arrow == Arrow(top_k=2)
+    assert torch.equal(logits(loaded), logits(backbone))
 
 
 def test_a_lora_may_come_without_a_task(llama_folder, tmp_path):

@@ -100,15 +100,16 @@ def save_skills(
         if mixture.gates is not None:
             ours[GATES] = files.tensor_bytes(mixture.gates.tensors(), PYTORCH)
             gates = mixture.gates.settings
+        arrow = mixture.control.arrow
         draft = Manifest(
-            format=1 if stages is None and gates is None else FORMAT,
+            format=1 if stages is None and gates is None and arrow is None else FORMAT,
             version=next_version(folder),
             previous=current,
             content="",
             base=base,
             combine=mixture.control.combine,
             gain=mixture.control.gain,
-            arrow=mixture.control.arrow,
+            arrow=arrow,
             dtype=str(next(iter(mixture.tensors().values())).dtype).removeprefix("torch."),
             targets=tuple(mixture.layers),
             loras=loras,

@@ -27,7 +27,8 @@ from amlora.mixture.reference import Combine
 from amlora.mixture.stages import StageSettings
 
 FORMAT = 2
-"""The newest: with stages or gates. Without, format 1 is written, which older versions read."""
+"""The newest: with prototypes (arrow), stages or gates. Without any, format 1 is written, which
+older versions read. Format 1 with `arrow`, as it once was written, is read as well."""
 CURRENT = "CURRENT"
 MANIFEST, SELECTOR, SCORES = "manifest.json", "selector.safetensors", "scores.json"
 CONFIG, WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "task.json"
