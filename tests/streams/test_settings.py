@@ -2,6 +2,7 @@ import msgspec
 import pytest
 
 from amlora.errors import InputError
+from amlora.mixture.route import NONE
 from amlora.streams.settings import StreamSettings, TaskSettings
 
 TASK = TaskSettings(name="fruit", source="fruit")
@@ -17,6 +18,12 @@ def message(**fields) -> str:
 @pytest.mark.parametrize("name", ["", "a b", "../x", "-x", "x" * 65, "a/b"])
 def test_a_name_that_cannot_be_part_of_a_file_name_is_refused(name):
     assert "stream.tasks[0].name" in message(tasks=(TaskSettings(name=name, source="x"),))
+
+
+@pytest.mark.parametrize("name", [NONE, "None"])
+def test_what_prompts_of_no_task_go_by_is_no_tasks_name(name):
+    text = message(tasks=(TaskSettings(name=name, source="x"),))
+    assert text == f"stream.tasks[0].name: {name!r} stands for no task at all; use another."
 
 
 def test_names_are_unique_whatever_their_case():

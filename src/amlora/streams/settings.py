@@ -18,13 +18,14 @@ Boundaries = Literal["told", "found"]
 QUICKSTART = "quickstart"
 MOST_BORDER = 0.5
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")  # a task's name is part of file names
+NO_TASK = "none"  # what the base model alone is called beside tasks (`mixture.route.NONE`)
 
 
 class TaskSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One task: where its rows are and how they are put to the model."""
 
     name: str
-    """Short name, unique in the stream: letters, digits and . _ + - (at most 64)."""
+    """Short name, unique in the stream: letters, digits and . _ + - (at most 64), not "none"."""
     source: str = ""
     """A folder with train, dev and test files (.jsonl, .json, .csv, .parquet), one such file (then
     it is the train split), or a folder in the reference layout (with a labels.json). Relative to
@@ -180,6 +181,8 @@ def check_task_settings(task: TaskSettings, where: str) -> None:
             f"{where}.name: {task.name!r} is not a task name; use 1 to 64 letters, digits and"
             " . _ + -, a letter or digit first."
         )
+    if task.name.lower() == NO_TASK:
+        raise InputError(f"{where}.name: {task.name!r} stands for no task at all; use another.")
     check_options(task.options, f"{where}.options")
     if task.hub and task.source:
         raise InputError(f"{where}: source and hub exclude each other; give one.")
