@@ -118,6 +118,13 @@ def words_only(backbone):
     return backbone
 
 
+def test_a_prompt_without_tokens_is_refused(llama_folder):
+    bare = words_only(backbone_of(llama_folder))  # puts nothing before a text, as SmolLM2's
+    assert encode_prompt(bare, Prompt("", "film", ""))
+    with pytest.raises(InputError, match="the prompt '' has no tokens"):
+        encode_prompt(bare, Prompt("", "", ""))
+
+
 def test_an_option_that_the_tokenizer_cannot_write_is_refused(any_folder):
     lossy = words_only(backbone_of(any_folder))
     with pytest.raises(InputError, match=r"task 'films': option 'Level 7' reads back as '.*Level"):

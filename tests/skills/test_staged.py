@@ -157,6 +157,8 @@ def test_what_cannot_be_routed_is_refused(staged):
         model(inputs_embeds=vectors)
     with pytest.raises(InputError, match="give input_ids"):
         model.generate(inputs_embeds=vectors)
+    with pytest.raises(InputError, match="a prompt without tokens"):
+        model.generate(ids, attention_mask=torch.zeros_like(ids))
     if backbone.family == "decoder-only":
         cache = model(ids, use_cache=True).past_key_values
         with pytest.raises(InputError, match=r"use model\.generate"):

@@ -67,10 +67,13 @@ def encode_prompt(backbone: Backbone, prompt: Prompt) -> tuple[int, ...]:
     """Tokenise one prompt without an answer.
 
     Raises:
-        InputError: it does not fit even without its text.
+        InputError: it does not fit even without its text, or it has no token at all.
     """
     (encoding,) = fit(backbone, [prompt])[1]
-    return prompt_ids_of(backbone, encoding)
+    ids = prompt_ids_of(backbone, encoding)
+    if not ids:
+        raise InputError(f"the prompt {prompt.full!r} has no tokens; {backbone.name!r} needs one.")
+    return ids
 
 
 def encode_pairs(

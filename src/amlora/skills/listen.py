@@ -60,7 +60,7 @@ class Listener:
             mask: (rows, tokens) 0 where a token is padding; None where none is.
 
         Raises:
-            InputError: `ids` is None.
+            InputError: `ids` is None, or a row is all padding.
         """
         if ids is None:
             raise InputError(
@@ -68,6 +68,8 @@ class Listener:
             )
         read = torch.ones_like(ids) if mask is None else mask
         rows = [row[own.bool()] for row, own in zip(ids, read, strict=True)]
+        if not all(map(len, rows)):
+            raise InputError("the model: a prompt without tokens cannot be told; give it a text.")
         routes = [self.router.route(tuple(row.tolist())) for row in rows]
         return self.backbone.routing.of(routes, ids.device)
 
