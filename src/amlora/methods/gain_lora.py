@@ -36,7 +36,9 @@ class GainLoRASettings(InfLoRASettings, frozen=True, kw_only=True, forbid_unknow
     """The form of the gates; the width is that of the authors' scripts (`mlp_hidden_dim`)."""
     gate_threshold: PerTask = 0.995
     """The share of the squares of what a task's prompts give each of a gate's layers that later
-    gates must not react to, one number or one per task; the authors' scripts (`transthreshold`)."""
+    gates must not react to, one number or one per task. The number is that of the authors' scripts
+    (`transthreshold`); theirs is a share of the squared eigenvalues of second moments, ours of the
+    eigenvalues, so ours keeps more."""
     gate_lr: float | None = None
     """The gates' learning rate; None for that of the LoRAs, as in the authors' scripts
     (`attn_lr` 0)."""
