@@ -28,6 +28,11 @@ def test_words_are_of_methods_that_are_there():
     assert set(WORDS) == set(METHODS)
 
 
+def test_what_is_stored_is_what_answers_need():
+    assert WORDS["inf_lora"][1] == WORDS["inc_lora"][1]  # its subspaces are not counted
+    assert "variances" in WORDS["anchored_lora"][1]
+
+
 def test_the_list_has_a_line_for_each():
     status, out, _ = amlora("methods")
     header, *lines = out.splitlines()

@@ -65,6 +65,8 @@ def padded(backbone):
 
 def test_a_loaded_model_routes_as_the_method_did(staged):
     method, folder = staged
+    readme = (folder / "versions" / "0001" / "README.md").read_text()
+    assert "by the base model alone where it looks like none" in readme
     _, skills = opened(folder)
     assert skills.router is not None
     routes = [skills.router.route(ids) for ids in PROMPTS]
@@ -191,13 +193,15 @@ def test_skills_with_stages_have_a_format_of_their_own_and_others_keep_theirs(st
 
 
 def test_the_layers_that_a_prompts_vector_is_taken_behind_are_stored(any_folder, tmp_path):
-    method = make(any_folder, "anchored_lora", feature_layers=2)
+    method = make(any_folder, "anchored_lora", feature_layers=2, reject=0.0)
     assert isinstance(method, AnchoredLoRA)
     for stage in STAGES[:2]:
         learn(method, stage, lr=5e-2)
     base = base_of(method.backbone, method.mixture)
     attach(method.backbone.model, Skills(method.mixture, base, CARDS[:2], {}))
     amlora.save(method.backbone.model, tmp_path)
+    readme = (tmp_path / "versions" / "0001" / "README.md").read_text()
+    assert ("that it looks like. " in readme, "the base model alone" in readme) == (True, False)
     backbone, skills = opened(tmp_path)
     assert skills.router is not None and skills.router.layers == 2
     vectors = [skills.router.stages.route(method.vector(ids)) for ids in PROMPTS]

@@ -15,12 +15,15 @@ HEADER = ("METHOD", "SCHEDULE", "TASK ID", "EXAMPLES", "TRAINED", "STORED", "WHA
 TASKS = 3  # that are begun to see what grows
 WORDS = {  # what a task trains, and what is stored for answers; of other packages' methods no word
     "am_lora": ("a LoRA per task, all selectors", "every task's LoRA and selector"),
-    "anchored_lora": ("a LoRA per task", "every task's LoRA and mean prompt, one covariance"),
+    "anchored_lora": (
+        "a LoRA per task",
+        "every task's LoRA, mean prompt and variances, one covariance",
+    ),
     "arrow_lora": ("a LoRA per task", "every task's LoRA"),
     "ewc": ("all weights, or one LoRA", "the same, once"),
     "gain_lora": ("B of a LoRA per task, its gate", "every task's LoRA and gate"),
     "inc_lora": ("a LoRA per task", "every task's LoRA"),
-    "inf_lora": ("B of a LoRA per task", "every task's LoRA, and the subspaces of old inputs"),
+    "inf_lora": ("B of a LoRA per task", "every task's LoRA"),
     "l2p": ("prompt pool and keys", "the same, once"),
     "lfpt5": ("one prompt", "the same, once"),
     "mean_lora": ("a LoRA per task", "every task's LoRA"),

@@ -15,12 +15,18 @@ COMBINED = {
     "reads most) the input lies along",
     "mean": "Every LoRA has the same weight, 1 / (number of LoRAs + 1)",
 }
-STAGED = (
-    " A prompt is answered by the LoRAs up to the task that it looks like, and by the base model"
-    " alone where it looks like none."
-)
+STAGED = " A prompt is answered by the LoRAs up to the task that it looks like"
+REJECTED = ", and by the base model alone where it looks like none"
 GATED = " A prompt's answer uses each at the strength that its gate, a small network, says."
-CHOSEN = {None: "", "stages": STAGED, "gates": GATED}
+By = Literal["stages", "stages or none", "gates"]
+"""What chooses among LoRAs by the prompt: each is answered by the LoRAs up to its own task's, or up
+to its own task's or by none, or by all at their gates."""
+CHOSEN: dict[By | None, str] = {
+    None: "",
+    "stages": f"{STAGED}.",
+    "stages or none": f"{STAGED}{REJECTED}.",
+    "gates": GATED,
+}
 ALONE = {
     "attention": "It was trained at the weight, below 1, that an attention gave it, beside others.",
     "sum": "It was trained beside the LoRAs that came before it, and their outputs are added up.",
@@ -53,7 +59,7 @@ def version_readme(
     tasks: Sequence[TaskCard],
     scores: Mapping[str, Any],
     *,
-    by: Literal["stages", "gates"] | None,
+    by: By | None,
 ) -> str:
     """Return the model card of a version.
 
@@ -63,8 +69,7 @@ def version_readme(
         tasks: in the order learned; the columns of the matrix.
         scores: "R" and "metrics" as in a run's record, fractions 0..1; both may be absent. With
             "boundaries", stages were found and are not tasks.
-        by: what chooses among LoRAs by the prompt: each is answered by the LoRAs up to its own
-            task's, or by all at their gates.
+        by: what chooses among LoRAs by the prompt; None where nothing does.
 
     Raises:
         InputError: a row of "R" has not one number per task.

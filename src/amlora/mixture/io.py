@@ -15,7 +15,7 @@ from torch import nn
 from amlora import files
 from amlora.errors import InputError
 from amlora.mixture.base import Fingerprint, check_base
-from amlora.mixture.cards import version_readme
+from amlora.mixture.cards import By, version_readme
 from amlora.mixture.folders import (
     check_mixture,
     check_stages,
@@ -121,7 +121,9 @@ def save_skills(
         content = content_digest(draft, ours)
         if current and read_manifest(folder, current).content == content:
             return verify(folder).version
-        chosen = "stages" if stages is not None else "gates" if gates is not None else None
+        chosen: By | None = None if gates is None else "gates"
+        if stages is not None:
+            chosen = "stages or none" if stages.reject else "stages"
         way = mixture.control.way
         readme = version_readme(draft.version, base, way, loras, tasks, scores, by=chosen)
         ours[README] = readme.encode()

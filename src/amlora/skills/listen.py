@@ -1,7 +1,8 @@
-"""Let a loaded model find the stages of its prompts itself, whoever calls it.
+"""Let a loaded model find the routes of its prompts itself, whoever calls it.
 
-`model.generate` is routed by its prompts, to the end of their answers; any other forward pass by
-all of its input ids.
+A route says which stages answer a prompt, or none, the base model; or how far each LoRA's gate is
+open. `model.generate` is routed by its prompts, to the end of their answers; any other forward pass
+by all of its input ids.
 """
 
 from collections.abc import Mapping
@@ -35,7 +36,7 @@ class Listener:
         """Do what the model's own `generate` does, which knows the arguments.
 
         Raises:
-            InputError: there are no token ids to tell the stages by.
+            InputError: there are no token ids to tell the routes by.
         """
         model: Any = self.backbone.model
         ids = given.get("input_ids") if inputs is None else inputs
@@ -53,7 +54,7 @@ class Listener:
         return None if ids is None or pad in self.backbone.end_ids else ids.ne(pad)
 
     def routed(self, ids: Tensor | None, mask: Tensor | None) -> AbstractContextManager[None]:
-        """Return the context in which rows are answered by the stages of their token ids.
+        """Return the context in which rows are answered by the routes of their token ids.
 
         Args:
             ids: (rows, tokens).
@@ -64,7 +65,7 @@ class Listener:
         """
         if ids is None:
             raise InputError(
-                "the model: these skills tell a prompt's stage by its token ids; give input_ids."
+                "the model: these skills choose LoRAs by a prompt's token ids; give input_ids."
             )
         read = torch.ones_like(ids) if mask is None else mask
         rows = [row[own.bool()] for row, own in zip(ids, read, strict=True)]
@@ -84,7 +85,7 @@ class Listener:
         cache = given.get("past_key_values")
         if cache is not None and cache.get_seq_length():
             raise InputError(
-                "the model: with a cache alone a prompt's stage cannot be told; use model.generate."
+                "the model: a cache alone does not tell which LoRAs answer; use model.generate."
             )
         context = self.routed(
             args[0] if args else given.get("input_ids"), given.get("attention_mask")
