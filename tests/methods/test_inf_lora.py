@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from amlora.engine.batch import collate, target_logits
+from amlora.methods.base import Stage
 from amlora.methods.inf_lora import InfLoRA, InfLoRASettings, design
 from amlora.methods.lora import LoRASettings
 from amlora.mixture.layer import MixtureLinear
@@ -120,6 +121,24 @@ def test_a_newcomer_changes_nothing_before_it_learns(any_folder):
     before = answers(method, STAGES[0])
     method.begin(STAGES[1])
     torch.testing.assert_close(answers(method, STAGES[0]), before, rtol=1e-5, atol=1e-5)
+
+
+class Apart(InfLoRA):
+    """Shares nothing between layers."""
+
+    def measure(self, stage: Stage) -> dict[str, Tensor]:
+        return {name: moments.clone() for name, moments in super().measure(stage).items()}
+
+
+def test_layers_that_share_their_input_learn_as_each_alone_bit_for_bit(any_folder):
+    method = inf_lora(any_folder)
+    apart = Apart(load_base(any_folder), InfLoRASettings(), seed=0)
+    for stage in STAGES[:2]:
+        learn(method, stage)
+        learn(apart, stage)
+    ours = [*newest_a(method).values(), *method.basis.values()]
+    theirs = [*newest_a(apart).values(), *apart.basis.values()]
+    assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
 
 
 def test_b_alone_is_trained(any_folder):

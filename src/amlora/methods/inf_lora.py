@@ -18,7 +18,7 @@ from amlora.methods.lora import LoRAMethod, LoRASettings
 from amlora.methods.parts.memory import Memory
 from amlora.methods.parts.moments import second_moments
 from amlora.methods.parts.per_task import PerTask, number_of, numbers
-from amlora.methods.parts.subspace import extended, leading
+from amlora.methods.parts.subspace import extended, leading, once_an_input
 
 BASIS = "basis/"
 
@@ -63,12 +63,14 @@ class InfLoRA(LoRAMethod):
     def begin(self, stage: Stage) -> None:
         """Add this task's LoRA, and choose what it reads."""
         super().begin(stage)
-        moments = self.measure(stage)
+        wanted = once_an_input(
+            lambda moments, basis: design(moments, basis, self.lora.rank),
+            self.measure(stage),
+            self.basis,
+        )
         for name, layer in self.mixture.layers.items():
             rows = layer.bank.rows(len(layer.bank) - 1)
-            layer.bank.a[rows] = design(moments[name], self.basis[name], self.lora.rank).to(
-                layer.bank.a
-            )
+            layer.bank.a[rows] = wanted[name].to(layer.bank.a)
         self.freeze_a()
 
     def measure(self, stage: Stage) -> dict[str, Tensor]:
@@ -92,8 +94,9 @@ class InfLoRA(LoRAMethod):
         """Freeze, and keep the directions that the task's inputs use in the model as it is now."""
         super().end(stage)
         share = number_of(self.options.threshold, stage.index)
-        for name, moments in self.measure(stage).items():
-            self.basis[name] = extended(self.basis[name], moments, share)
+        self.basis = once_an_input(
+            lambda moments, basis: extended(basis, moments, share), self.measure(stage), self.basis
+        )
 
     def state(self) -> State:
         """Return all LoRAs and the subspaces."""

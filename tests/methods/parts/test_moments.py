@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from amlora.engine.batch import collate, target_logits
 from amlora.engine.encode import Row
-from amlora.methods.parts.moments import second_moments
+from amlora.methods.parts.moments import Moments, second_moments
 from amlora.mixture.layer import MixtureLinear
 from trained import trained
 
@@ -32,6 +32,44 @@ def test_they_are_a_literal_sum_over_rows_read_one_at_a_time(any_folder):
     assert found.keys() == mixture.layers.keys()
     for name, x in expected.items():
         torch.testing.assert_close(found[name], x.T @ x / len(x), rtol=1e-4, atol=1e-4)
+
+
+def test_layers_that_read_one_tensor_have_one_result_bit_for_bit_that_of_each_alone(any_folder):
+    backbone, mixture = trained(any_folder)
+    found = second_moments(backbone, mixture.layers, ROWS)
+    for name, layer in mixture.layers.items():
+        (one,) = second_moments(backbone, {name: layer}, ROWS).values()
+        assert torch.equal(found[name], one)
+    groups: dict[int, set[str]] = {}
+    for name, moments in found.items():
+        groups.setdefault(id(moments), set()).add(name)
+    if backbone.family == "decoder-only":  # query and value of each block
+        assert sorted(map(len, groups.values())) == [2, 2]
+        return
+    # All values of cross-attention read what the encoder says; their queries read the decoder.
+    crossing = {name for name in found if "EncDecAttention" in name}
+    values = {name for name in crossing if name.endswith(".v")}
+    assert values in groups.values() and len(values) == 2
+    assert all({name} in groups.values() for name in crossing - values)
+    assert sorted(map(len, groups.values())) == [1, 1, 2, 2, 2, 2, 2]
+
+
+def test_inputs_that_part_ways_after_a_shared_one_are_told_apart(llama_folder):
+    _, mixture = trained(llama_folder)
+    (first, one), (second, other), *_ = mixture.layers.items()
+    generator = torch.Generator().manual_seed(0)
+    shared, left, right = (torch.randn(2, 3, 48, generator=generator) for _ in range(3))
+    given = ((shared, shared), (left, right), (shared, shared))
+    moments = Moments(mixture.layers)
+    for a, b in given:
+        moments.begin({"decoder": torch.ones(2, 3)})
+        moments.add(one, (a,))
+        moments.add(other, (b,))
+    means = moments.means()
+    for name, inputs in zip((first, second), zip(*given, strict=True), strict=True):
+        x = torch.cat(inputs).reshape(-1, 48).double()
+        torch.testing.assert_close(means[name], x.T @ x / len(x))
+    assert not torch.equal(means[first], means[second])
 
 
 def test_the_model_is_left_as_it_was(any_folder):

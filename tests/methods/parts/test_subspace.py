@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from amlora.methods.parts.subspace import extended, leading
+from amlora.methods.parts.subspace import extended, leading, once_an_input
 
 WIDTH = 6
 
@@ -36,6 +36,34 @@ def test_outside_a_subspace_they_are_those_of_what_is_left_of_the_inputs():
     torch.testing.assert_close((found * left[:, :4]).sum(0).abs(), torch.ones(4).double())
     torch.testing.assert_close(parts, values[:4].square())
     torch.testing.assert_close(old.T @ found, torch.zeros(2, 4).double())
+
+
+def test_without_a_subspace_nothing_is_projected_and_not_one_bit_differs():
+    h = inputs(20)
+    moments = h @ h.T
+    outside = torch.eye(WIDTH).double()
+    values, vectors = torch.linalg.eigh(outside @ moments @ outside)
+    found, parts = leading(moments, nothing())
+    assert torch.equal(found, torch.linalg.qr(outside @ vectors.flip(1)).Q)
+    assert torch.equal(parts, values.flip(0))
+
+
+def test_layers_share_what_is_made_of_one_tensor_and_equal_subspaces_only():
+    h = inputs(20)
+    moments, same, old = h @ h.T, (h @ h.T).clone(), torch.linalg.qr(inputs(2, seed=1)).Q
+    asked: list[Tensor] = []
+
+    def made(given: Tensor, basis: Tensor) -> Tensor:
+        asked.append(given)
+        return extended(basis, given, 0.9)
+
+    layers = {"q": moments, "v": moments, "later": moments, "other": same}
+    bases = {"q": nothing(), "v": nothing(), "later": old, "other": nothing()}
+    found = once_an_input(made, layers, bases)
+    assert [given is moments for given in asked] == [True, True, False]
+    assert found["v"] is found["q"]
+    for name, basis in bases.items():
+        assert torch.equal(found[name], extended(basis, layers[name], 0.9))
 
 
 def test_directions_that_are_not_used_are_left_out():

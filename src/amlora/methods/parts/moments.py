@@ -1,6 +1,11 @@
-"""Second moments of the inputs of adapted layers over some rows."""
+"""Second moments of the inputs of adapted layers over some rows.
+
+Query and value of a block read the same tensor, and so may other layers. Their products are made
+once, and their moments are one tensor, so that what follows from them need be made once as well.
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -16,29 +21,86 @@ BATCH = 8
 """Rows in one forward pass."""
 
 
-class Moments:
-    """The sum of x x^T over the inputs that one layer was given, padding left out."""
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """The sum of x x^T over some inputs, (D_in, D_in) float64, and how many; never changed."""
 
-    def __init__(self, side: str, width: int, masks: Mapping[str, Tensor]) -> None:
-        self.side = side
+    total: Tensor
+    tokens: int
+
+
+@dataclass
+class Read:
+    """An input that a layer was given, and the sums that it was added to."""
+
+    given: Tensor
+    """Kept, so that no other tensor can be taken for it."""
+    product: Tensor
+    """(D_in, D_in) float64, x x^T over its tokens."""
+    tokens: int
+    sums: list[tuple[Sum, Sum]] = field(default_factory=list[tuple[Sum, Sum]])
+    """Without it and with it."""
+
+    def onto(self, before: Sum) -> Sum:
+        """Add it to a sum; layers with one sum before have one sum afterwards."""
+        for without, including in self.sums:
+            if without is before:
+                return including
+        total = before.total.to(self.product.device) + self.product
+        after = Sum(total, before.tokens + self.tokens)
+        self.sums.append((before, after))
+        return after
+
+
+class Moments:
+    """The sums over the inputs that layers were given, padding left out."""
+
+    def __init__(self, layers: Mapping[str, MixtureLinear]) -> None:
+        empty: dict[int, Sum] = {}
+        self.sums: dict[str, Sum] = {}
+        for name, layer in layers.items():
+            width = layer.bank.a.shape[1]
+            nothing = Sum(torch.zeros(width, width, dtype=torch.float64), 0)
+            self.sums[name] = empty.setdefault(width, nothing)
+        self.masks: Mapping[str, Tensor] = {}
+        self.latest: dict[str, Read] = {}
+
+    def begin(self, masks: Mapping[str, Tensor]) -> None:
+        """Make ready for a batch.
+
+        Args:
+            masks: (rows, tokens) by side of the model, 1 where a token counts.
+        """
         self.masks = masks
-        """(rows, tokens) of the batch that is run, by side: 1 where a token counts."""
-        self.total = torch.zeros(width, width, dtype=torch.float64)
-        self.tokens = 0
+        self.latest = {}  # by side: in cross-attention they take turns
 
     def add(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Add the input (rows, tokens, D_in) of a module that is about to run."""
-        mask = self.masks[self.side].to(torch.bool).reshape(-1)
+        """Add the input (rows, tokens, D_in) of an adapted layer that is about to run."""
+        assert isinstance(module, MixtureLinear)
+        side, given = input_side(module.name), inputs[0]
+        read = self.latest.get(side)
+        if read is None or read.given is not given:
+            read = self.latest[side] = self.read(given, self.masks[side])
+        self.sums[module.name] = read.onto(self.sums[module.name])
+
+    def read(self, given: Tensor, mask: Tensor) -> Read:
+        """Multiply the tokens of an input with themselves."""
         # Some models flatten rows and tokens before a layer.
-        x = inputs[0].detach().reshape(-1, inputs[0].shape[-1])[mask]
+        x = given.detach().reshape(-1, given.shape[-1])[mask.to(torch.bool).reshape(-1)]
         # Products of float32 would give directions to rounding that nothing uses.
         x = x.double()
-        self.total = self.total.to(x.device) + x.T @ x
-        self.tokens += len(x)
+        return Read(given, x.T @ x, len(x))
 
-    def mean(self) -> Tensor:
-        """Return (D_in, D_in) float64 on the CPU; zeros for a layer that no text passes through."""
-        return self.total.cpu() / max(1, self.tokens)
+    def means(self) -> dict[str, Tensor]:
+        """Return (D_in, D_in) float64 on the CPU by layer, one tensor for layers with one sum.
+
+        Zeros for a layer that no text passes through.
+        """
+        means: dict[Sum, Tensor] = {}
+        for each in self.sums.values():
+            if each not in means:
+                means[each] = each.total.cpu() / max(1, each.tokens)
+        return {name: means[each] for name, each in self.sums.items()}
 
 
 def second_moments(
@@ -53,25 +115,22 @@ def second_moments(
 
     Returns:
         By layer, (D_in, D_in) float64 on the CPU: the mean of x x^T over all tokens of all rows.
+        Layers that were given the same tensor in every forward pass have the same tensor here.
     """
     model = backbone.model
     training = model.training
-    masks: dict[str, Tensor] = {}
-    found = {
-        name: Moments(input_side(name), layer.bank.a.shape[1], masks)
-        for name, layer in layers.items()
-    }
-    hooks = [layer.register_forward_pre_hook(found[name].add) for name, layer in layers.items()]
+    found = Moments(layers)
+    hooks = [layer.register_forward_pre_hook(found.add) for layer in layers.values()]
     ordered = sorted(rows, key=length)
     model.eval()
     try:
         for i in range(0, len(ordered), BATCH):
             batch = collate(ordered[i : i + BATCH], backbone, share=1.0)
-            masks.update(token_masks(backbone, batch))
+            found.begin(token_masks(backbone, batch))
             with torch.no_grad(), backbone.arithmetic(), by_routes(backbone, batch.rows):
                 model(**batch.inputs, use_cache=False)
     finally:
         for hook in hooks:
             hook.remove()
         model.train(training)
-    return {name: moments.mean() for name, moments in found.items()}
+    return found.means()

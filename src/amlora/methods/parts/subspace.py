@@ -7,6 +7,8 @@ the left singular vectors of inputs H are the eigenvectors of H H^T, its squared
 their eigenvalues.
 """
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor
 
@@ -26,12 +28,41 @@ def leading(moments: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
         the trace of `moments` that lie along them.
     """
     old = basis.to(moments)
-    outside = torch.eye(len(moments)).to(moments) - old @ old.T
-    values, vectors = torch.linalg.eigh(outside @ moments @ outside)
+    outside = torch.eye(len(moments)).to(moments) - old @ old.T if old.shape[1] else None
+    left = moments if outside is None else outside @ moments @ outside
+    values, vectors = torch.linalg.eigh(left)
     used = values.flip(0) > UNUSED * moments.trace()
+    found = vectors.flip(1)[:, used]
     # Rounding leaves a little of the subspace in them.
-    found = torch.linalg.qr(outside @ vectors.flip(1)[:, used]).Q
+    found = torch.linalg.qr(found if outside is None else outside @ found).Q
     return found, values.flip(0)[used]
+
+
+def once_an_input(
+    made: Callable[[Tensor, Tensor], Tensor],
+    moments: Mapping[str, Tensor],
+    bases: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """Make something of each layer's moments and subspace, once for layers that share both.
+
+    Args:
+        made: a function of moments (D, D) and a basis (D, K).
+        moments: by layer; layers share them where they have one tensor.
+        bases: by layer; layers share them where they are equal.
+
+    Returns:
+        What was made by layer, one tensor for layers that share.
+    """
+    known: dict[int, list[tuple[Tensor, Tensor]]] = {}
+    found: dict[str, Tensor] = {}
+    for name, basis in bases.items():
+        of_input = known.setdefault(id(moments[name]), [])
+        equal = [result for other, result in of_input if torch.equal(other, basis)]
+        if not equal:
+            equal = [made(moments[name], basis)]
+            of_input.append((basis, equal[0]))
+        found[name] = equal[0]
+    return found
 
 
 def extended(basis: Tensor, moments: Tensor, share: float) -> Tensor:
