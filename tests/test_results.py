@@ -114,12 +114,44 @@ def test_the_pictures_of_the_study_are_those_of_the_kept_records(
     assert out.read_bytes() == (ROOT / "docs" / "images" / f"{name}.svg").read_bytes()
 
 
+BASE = ("anchored_lora", "inc_lora", "am_lora")
+"""What the study of parts shares with the comparison on order 1, seed 0."""
+
+
+def parts() -> list[str]:
+    """Return the records of the study of parts, with what it shares."""
+    store = RESULTS / "anchored"
+    shared: list[Path] = []
+    for method in BASE:
+        for run in sorted((store / "orders").glob(f"{method}-*")):
+            record = json.loads((run / "record.json").read_text("utf-8"))
+            if (record["settings"]["stream"]["order"], record["seed"]) == ("1", 0):
+                shared.append(run)
+    assert len(shared) == len(BASE)
+    return [*map(str, shared), str(store / "ablation")]
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        *((name, "methods") for name in ("orders", "ablation", "shared", "blind", "general")),
+        *((name, "pairs") for name in ("orders", "ablation", "shared", "blind")),
+    ],
+)
+def test_the_tables_of_anchored_lora_are_those_of_the_kept_records(name, table, capsys):
+    folders = parts() if name == "ablation" else stores(f"anchored/{name}")
+    words = ["--against", "anchored_lora"] if table == "pairs" else []
+    shown = "--table", table, "--format", "markdown"
+    assert printed(capsys, "report", *folders, *words, *shown).strip() in page("anchored")
+
+
 def test_a_method_page_has_the_methods_line_of_a_table_or_says_that_there_is_none(capsys):
     lines: dict[str, str] = {}
-    for store in ("order1", "methods"):
+    for store in ("methods", "anchored/orders"):
         words = (*stores(store), "--table", "methods", "--format", "markdown")
-        rows = printed(capsys, "report", *words).splitlines()
-        lines |= {row.split()[1]: row for row in rows if row.startswith("| ")}
+        for row in printed(capsys, "report", *words).splitlines():
+            if row.startswith("| "):
+                lines.setdefault(row.split()[1], row)
     for name in METHODS:
         measured = page(f"methods/{name}").partition("## Measured\n\n")[2]
         if name in lines:
