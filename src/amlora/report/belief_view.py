@@ -56,9 +56,9 @@ def of_tasks(groups: Sequence[Sequence[Decision]]) -> Sheet:
 
 def of_rows(rows: Sequence[Decision]) -> Sheet:
     """List the rows that went astray or were nearest to it, the least sure first."""
-    unsure = sorted(rows, key=lambda row: (own(row), -row.distance, row.task, row.row))
-    far = [row for row in unsure if row.distance > 1]
-    shown = [*far, *(row for row in unsure if row.distance <= 1)][:SHOWN]
+    unsure = sorted(
+        rows, key=lambda row: (row.distance <= 1, own(row), -row.distance, row.task, row.row)
+    )
     return Sheet(
         heading="The least sure rows",
         columns=("row", "posterior", "distance", "answered by", "answer"),
@@ -70,7 +70,7 @@ def of_rows(rows: Sequence[Decision]) -> Sheet:
                 shares(row.stages) if len(row.stages) > 1 else next(iter(row.stages)),
                 "right" if row.hit else "wrong",
             )
-            for row in shown
+            for row in unsure[:SHOWN]
         ],
         remarks=(),
     )
