@@ -127,7 +127,8 @@ def measure(
     """Find the borders of one order in the rows of one seed."""
     names = catalogue.orders()[order]
     sequence = arrivals(names, [len(vectors[name]) for name in names], border, seed)
-    found = find_borders((vectors[names[at.task]][at.row] for at in sequence), detection)
+    rows = (vectors[names[at.task]][at.row] for at in sequence)
+    found = find_borders(rows, detection).starts
     true = true_borders(sequence)
     outcome = compare(found, true)
     return {

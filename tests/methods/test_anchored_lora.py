@@ -1,18 +1,20 @@
 """Anchored LoRAs: stages learn as ever, and each prompt is answered by its own stage's model."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from amlora.engine import route
 from amlora.engine.batch import collate, target_logits
 from amlora.engine.encode import Row, decode
 from amlora.engine.exact import exact_match, generated_match
 from amlora.engine.generate import generate_ids, inference
 from amlora.engine.prefix import NOTHING, shared_prefix
-from amlora.engine.route import vectors_of
+from amlora.engine.route import Router, vectors_of
 from amlora.errors import InputError
 from amlora.methods.anchored_lora import AnchoredLoRA, AnchoredLoRASettings
 from amlora.methods.base import Method
@@ -204,7 +206,28 @@ def test_a_route_depends_on_the_prompt_alone(learned):
     rows = STAGES[1].rows
     others = [dataclasses.replace(row, answer_ids=(7, 2), task="?", gold="?") for row in rows]
     alone = [learned.readable([row])[0].route for row in others[::-1]][::-1]
+    learned.router.found.clear()
     assert [row.route for row in learned.readable(rows)] == alone
+
+
+def test_routes_are_remembered_until_so_many_tokens(learned, monkeypatch):
+    prompts = [row.prompt_ids for row in STAGES[1].rows]
+    assert len(set(prompts)) == len(prompts) > 2
+    router = Router(learned.backbone, learned.stages)
+    monkeypatch.setattr(route, "REMEMBERED", len(prompts[0]) + 1)
+    for ids in prompts:
+        router.route(ids)
+    assert 0 < len(router.found) <= 2
+
+
+def test_a_prompt_whose_states_are_not_finite_is_refused(llama_folder):
+    method = anchored(llama_folder)
+    embedding: Any = method.backbone.model.get_input_embeddings()
+    with torch.no_grad():
+        embedding.weight[7, 0] = math.inf
+    assert method.vector((5, 6)).isfinite().all()
+    with pytest.raises(InputError, match=r"after 0 layers are not finite in torch\.float32"):
+        method.vector((5, 7))
 
 
 @pytest.mark.parametrize("combine", COMBINES)
@@ -264,6 +287,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"selectors": "new"}, "selectors has no effect"),
     ({"temperature": 2.0}, "temperature has no effect"),
     ({"reject": 0.7}, "reject must be"),
+    ({"reject": 1e-17}, "reject must be"),
     ({"shrinkage": 0.0}, "shrinkage must be"),
     ({"combine": "attention", "sparsity_form": "proximal"}, "no effect while sparsity is 0"),
 ]

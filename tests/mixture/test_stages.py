@@ -180,6 +180,15 @@ def test_a_few_odd_prompts_change_little(width, odd, times):
     assert sum(stages.distance(vector, 0) > 1 for vector in others * 6) >= 150
 
 
+@pytest.mark.parametrize(("others", "rejected"), [(14, True), (40, False)])
+def test_a_limit_holds_up_to_a_tenth_of_another_tasks_rows(others, rejected):
+    """And no further, as the page of anchored_lora says."""
+    own, odd = normal(160 - others, 0.0, 1), normal(others, 15.0, 2)
+    stages = learned(torch.cat([own, odd]), reject=0.001)
+    foreign = normal(50, -40.0, 3)
+    assert all((stages.distance(vector, 0) > 1) is rejected for vector in foreign)
+
+
 def test_soft_shares_leave_out_what_is_negligible_and_add_up():
     tasks = [normal(50, float(k), k) for k in range(3)]
     stages = learned(*tasks, mixing="soft")

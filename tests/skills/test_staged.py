@@ -3,6 +3,7 @@
 import copy
 import json
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,74 @@ def test_what_cannot_be_routed_is_refused(staged):
         cache = model(ids, use_cache=True).past_key_values
         with pytest.raises(InputError, match=r"use model\.generate"):
             model(ids[:, :1], past_key_values=cache)
+        with pytest.raises(InputError, match=r"use model\.generate"):
+            model(ids[:, :1], None, None, cache)
+    assert model.generate(ids, max_new_tokens=2) is not None  # nothing is left closed
+
+
+def test_a_mask_that_is_not_named_is_read_too(staged):
+    backbone, skills = opened(staged[1])
+    assert skills.router is not None
+    inputs = padded(backbone)
+    more = {"decoder_input_ids": torch.zeros(len(PROMPTS), 1, dtype=torch.int64)}
+    more = more if backbone.family == "encoder-decoder" else {}
+    backbone.model(inputs["input_ids"], inputs["attention_mask"], **more)
+    assert set(skills.router.found) == set(PROMPTS)
+
+
+def test_routes_that_a_caller_has_given_hold_for_generate_too(staged):
+    method, folder = staged
+    backbone, skills = opened(folder)
+    model, options = backbone.model, {"max_new_tokens": 5, "min_new_tokens": 5}
+    ids = torch.tensor([PROMPTS[0]])
+    own = skills.router.route(PROMPTS[0]) if skills.router else None
+    for k in range(4):
+        given = tuple(float(j == k) for j in range(4))
+        with backbone.routing.of([given], torch.device("cpu")):
+            found = model.generate(ids, **options)
+        with method.backbone.routing.of([given], torch.device("cpu")):
+            theirs: Any = method.backbone.model
+            assert torch.equal(type(theirs).generate(theirs, ids, **options), found)
+        assert given != own or torch.equal(model.generate(ids, **options), found)
+
+
+@pytest.mark.parametrize("call", ["generate", "forward"])
+def test_calls_from_several_threads_wait_for_one_another(staged, call):
+    backbone, skills = opened(staged[1])
+    model: Any = backbone.model
+    assert skills.router is not None
+    routed = {skills.router.route(ids): ids for ids in PROMPTS}
+    first, second = (torch.tensor([ids]) for ids in [*routed.values()][:2])
+    more = {"decoder_input_ids": first[:, :1]} if backbone.family == "encoder-decoder" else {}
+
+    def answer(ids: torch.Tensor) -> torch.Tensor:
+        if call == "generate":
+            return model.generate(ids, max_new_tokens=3, min_new_tokens=3)
+        return model(ids, **more).logits
+
+    alone = answer(second)
+    inside, leave = threading.Event(), threading.Event()
+    found: dict[str, torch.Tensor] = {}
+
+    def wait(*_: object) -> None:
+        if threading.current_thread() is other:
+            inside.set()
+            leave.wait(60)
+
+    next(iter(skills.mixture.layers.values())).register_forward_pre_hook(wait)
+    other = threading.Thread(target=lambda: found.update(other=answer(first)))
+    ours = threading.Thread(target=lambda: found.update(ours=answer(second)))
+    other.start()
+    assert inside.wait(60)
+    ours.start()
+    ours.join(0.3)
+    assert ours.is_alive() and not found
+    leave.set()
+    other.join(60)
+    ours.join(60)
+    assert torch.equal(found["ours"], alone)
+    assert torch.equal(found["other"], answer(first))
+    assert backbone.routing.now is None
 
 
 def test_a_copied_model_routes_by_itself_and_saving_it_again_writes_nothing(staged):

@@ -21,7 +21,8 @@ Letters: D numbers in a prompt's vector, h rows in half a window.
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -33,6 +34,20 @@ LEAST_VARIANCE = 1e-12
 """Stands for the variance of a number that is always the same."""
 ROUNDING = 1e-9
 """Relative differences below this are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Borders:
+    """What was found in a sequence of rows.
+
+    Attributes:
+        starts: the place of the first row of each stage but the first, counted from 0.
+        owners: for each row the stage, counted from 0, whose rows it surely looks like; None for
+            those that a border was found in, and for those that may be another stage's.
+    """
+
+    starts: Sequence[int]
+    owners: Sequence[int | None]
 
 
 class Look:
@@ -71,6 +86,7 @@ class Detector:
         self.unclear = 0  # rows of the window, the oldest, that may not be the current stage's
         self.squares = torch.zeros(0)  # (D) within stages, once there are rows
         self.rows = 0  # that they are of
+        self.owners: list[int | None] = []  # of the rows that have left the window
 
     def read(self, vector: Tensor) -> bool:
         """Take the next row.
@@ -98,6 +114,7 @@ class Detector:
         if least > 0:
             self.looks.append(Look(len(x)))
             self.now, self.unclear = len(self.looks) - 1, 0
+            self.owners += [None] * len(self.window)
             self.window.clear()
             return True
         self.now, self.unclear = excesses.index(least), len(self.window)
@@ -105,11 +122,17 @@ class Detector:
 
     def leave(self, vector: Tensor) -> None:
         """Add the row that leaves the window to the current stage, if it is surely its own."""
+        self.owners.append(None if self.unclear else self.now)
         if self.unclear:
             self.unclear -= 1
             return
         self.squares += self.looks[self.now].add(vector)
         self.rows += 1
+
+    def all_owners(self) -> list[int | None]:
+        """Return the owner of each row so far; see `Borders`."""
+        clear = len(self.window) - self.unclear
+        return [*self.owners, *[None] * self.unclear, *[self.now] * clear]
 
     def excess(self, rows: Tensor, look: Look) -> float:
         """Return by how much a window's statistic is above the bar, in units of its divisor.
@@ -132,8 +155,8 @@ class Detector:
         return gap / spread - self.bar
 
 
-def find_borders(vectors: Iterable[Tensor], settings: DetectionSettings) -> list[int]:
-    """Return the place of the first row of each stage but the first, counted from 0.
+def find_borders(vectors: Iterable[Tensor], settings: DetectionSettings) -> Borders:
+    """Find the borders in a sequence of rows.
 
     A stage that the last row of all would begin has no row, and is none.
 
@@ -143,4 +166,5 @@ def find_borders(vectors: Iterable[Tensor], settings: DetectionSettings) -> list
     """
     detector = Detector(settings)
     ends = [detector.read(vector) for vector in vectors]
-    return [place + 1 for place, end in enumerate(ends[:-1]) if end]
+    starts = [place + 1 for place, end in enumerate(ends[:-1]) if end]
+    return Borders(starts, detector.all_owners())

@@ -10,6 +10,7 @@ from torch import Tensor
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row
 from amlora.engine.states import states_after
+from amlora.errors import InputError
 from amlora.mixture.gates import Gates
 from amlora.mixture.route import Belief, Route
 from amlora.mixture.stages import Stages
@@ -32,7 +33,7 @@ def vectors_of(backbone: Backbone, ids: Sequence[int], depths: Sequence[int]) ->
         depths: 0 for the input embeddings, n for the states after the first n frozen layers.
 
     Raises:
-        InputError: the model has fewer layers.
+        InputError: the model has fewer layers, or its states are not finite.
     """
     found = dict.fromkeys(depths, torch.empty(0))
     # With checkpointing, embeddings ask for gradients even here: nothing may leave with them.
@@ -42,11 +43,18 @@ def vectors_of(backbone: Backbone, ids: Sequence[int], depths: Sequence[int]) ->
             found[0] = embedding(torch.tensor(ids, device=backbone.model.device))
         if behind := [depth for depth in found if depth]:
             found.update(zip(behind, states_after(backbone, ids, behind), strict=True))
-        return [found[depth].float().mean(0) for depth in depths]
+        vectors = [found[depth].float().mean(0) for depth in depths]
+    for depth, vector in zip(depths, vectors, strict=True):
+        if not vector.isfinite().all():
+            raise InputError(
+                f"the model: a prompt's states after {depth} layers are not finite in"
+                f" {backbone.model.dtype}; load it in bfloat16 or float32."
+            )
+    return vectors
 
 
-REMEMBERED = 100_000
-"""Prompts; a model that is served for long would otherwise remember all that it was ever asked."""
+REMEMBERED = 4_000_000
+"""Tokens; a model that is served for long would otherwise remember all that it was ever asked."""
 
 
 class Router:
@@ -57,6 +65,7 @@ class Router:
         self.stages = stages
         self.layers = stages.settings.feature_layers if isinstance(stages, Stages) else 0
         self.found: dict[tuple[int, ...], tuple[Route | None, Belief | None]] = {}
+        self.tokens = 0  # of the prompts in `found`
         self.ended = 0  # stages when `found` was begun
 
     def route(self, ids: tuple[int, ...]) -> Route | None:
@@ -65,10 +74,11 @@ class Router:
 
     def read(self, ids: tuple[int, ...]) -> tuple[Route | None, Belief | None]:
         """Return a prompt's route, and what it was chosen by; gates are chosen by no belief."""
-        if self.ended != len(self.stages) or len(self.found) >= REMEMBERED:
+        if self.ended != len(self.stages) or self.tokens >= REMEMBERED:
             self.found.clear()
-            self.ended = len(self.stages)
+            self.tokens, self.ended = 0, len(self.stages)
         if ids not in self.found:
+            self.tokens += len(ids)
             vector, stages = vector_of(self.backbone, ids, self.layers), self.stages
             if isinstance(stages, Gates):
                 self.found[ids] = stages.route(vector), None

@@ -8,11 +8,11 @@ beforehand are those that it would find while the stages are learned.
 import dataclasses
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import steps_of
-from amlora.engine.borders import find_borders
+from amlora.engine.borders import Borders, find_borders
 from amlora.engine.encode import Row
 from amlora.engine.route import vector_of
 from amlora.errors import InputError
@@ -21,6 +21,8 @@ from amlora.methods import method_class
 from amlora.methods.base import Stage
 from amlora.streams.arrival import Arrival, arrivals, compare, true_borders
 from amlora.streams.task import Task
+
+T = TypeVar("T")
 
 
 def check_method(settings: RunSettings) -> None:
@@ -63,11 +65,11 @@ def find_stages(
     order = arrivals(names, counts, stream.border, stream.sample_seed)
     vectors = (vector_of(backbone, rows[at.task][at.row].prompt_ids, depth) for at in order)
     found = find_borders(vectors, stream.detection)
-    return stages_at(found, order, settings, tasks, rows), entry_of(found, order)
+    return stages_at(found, order, settings, tasks, rows), entry_of(found.starts, order)
 
 
 def stages_at(
-    found: Sequence[int],
+    found: Borders,
     order: Sequence[Arrival],
     settings: RunSettings,
     tasks: Sequence[Task],
@@ -76,7 +78,7 @@ def stages_at(
     """Cut the sequence of rows into stages, named by their number.
 
     Args:
-        found: the place of the first row of each stage but the first.
+        found: in the sequence.
         order: of all rows.
         settings: of the run.
         tasks: of the stream.
@@ -84,7 +86,9 @@ def stages_at(
     """
     train, stream = settings.train, settings.stream
     stages: list[Stage] = []
-    for k, part in enumerate(parts_at(found, order)):
+    parts = parts_at(found.starts, order)
+    owners = parts_at(found.starts, found.owners)
+    for k, (part, owned) in enumerate(zip(parts, owners, strict=True)):
         learned = [rows[at.task][at.row] for at in part]
         sources = [
             dataclasses.replace(
@@ -96,15 +100,26 @@ def stages_at(
             for task in dict.fromkeys(at.task for at in part)
         ]
         steps = steps_of(len(learned), train.batch, train.epochs, train.steps)
-        name = f"stage-{k + 1}"
-        stages.append(Stage(k, name, learned, steps, tuple(sources), stream.prefix, stream.form))
+        own = tuple(place for place, owner in enumerate(owned) if owner == k)
+        stages.append(
+            Stage(
+                k,
+                f"stage-{k + 1}",
+                learned,
+                steps,
+                tuple(sources),
+                stream.prefix,
+                stream.form,
+                own,
+            )
+        )
     return stages
 
 
-def parts_at(found: Sequence[int], order: Sequence[Arrival]) -> list[Sequence[Arrival]]:
+def parts_at(starts: Sequence[int], sequence: Sequence[T]) -> list[Sequence[T]]:
     """Cut a sequence before each of some places."""
-    edges = [0, *found, len(order)]
-    return [order[start:stop] for start, stop in pairwise(edges)]
+    edges = [0, *starts, len(sequence)]
+    return [sequence[start:stop] for start, stop in pairwise(edges)]
 
 
 def entry_of(found: Sequence[int], order: Sequence[Arrival]) -> dict[str, Any]:

@@ -120,7 +120,7 @@ class AnchoredLoRA(AMLoRA):
         """Freeze, keep the selectors, and add the stage's prompts to the statistic."""
         super().end(stage)
         self.mixture.keep()
-        self.stages.add(torch.stack([self.vector(row.prompt_ids) for row in stage.rows]))
+        self.stages.add(torch.stack([self.vector(row.prompt_ids) for row in stage.typical()]))
 
     def stored_parameters(self) -> int:
         """Return the size of all LoRAs, of all stages' selectors, and of the statistic."""

@@ -59,6 +59,14 @@ class Stage:
     """How `rows` were encoded, for `encode_rows`."""
     form: Form = "full"
     """Likewise."""
+    own: tuple[int, ...] | None = None
+    """Places in `rows` of those that a prompt of this stage is told by. None: all of them.
+
+    Where borders are found, the last rows before one are learned, but not taken for typical."""
+
+    def typical(self) -> Sequence[Row]:
+        """Return the rows that a prompt of this stage is told by."""
+        return self.rows if self.own is None else [self.rows[place] for place in self.own]
 
 
 @dataclass(frozen=True)

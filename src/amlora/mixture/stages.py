@@ -30,6 +30,8 @@ LEAST_SHRINKAGE = 1e-4
 """So that a covariance of fewer prompts than D can be inverted, whatever the rounding."""
 LEAST_VARIANCE = 1e-12
 """Stands for the variance of prompts that are all the same."""
+LEAST_REJECT = 1e-9
+"""A smaller chance would say nothing that any number of prompts could show."""
 LEAST_PROMPTS = 8
 """Of a stage, for their distances to say how far away a prompt may be."""
 
@@ -50,8 +52,10 @@ class StageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError(f"temperature must be above 0, got {self.temperature}.")
         if self.mixing == "hard" and self.temperature != 1:
             raise ValueError('temperature has no effect while mixing is "hard".')
-        if not 0 <= self.reject < 0.5:
-            raise ValueError(f"reject must be at least 0 and below 0.5, got {self.reject}.")
+        if self.reject and not LEAST_REJECT <= self.reject < 0.5:
+            raise ValueError(
+                f"reject must be 0, or at least {LEAST_REJECT} and below 0.5, got {self.reject}."
+            )
         if self.shrinkage is not None and not LEAST_SHRINKAGE <= self.shrinkage <= 1:
             raise ValueError(
                 f"shrinkage must be between {LEAST_SHRINKAGE} and 1, got {self.shrinkage}."

@@ -5,6 +5,8 @@ open. `model.generate` is routed by its prompts, to the end of their answers; an
 by all of its input ids.
 """
 
+import inspect
+import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -17,13 +19,26 @@ from amlora.engine.route import Router
 from amlora.errors import InputError
 
 
+class Turn:
+    """One call at a time, whichever threads they come from. A copied model has turns of its own."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+    def __reduce__(self) -> tuple[type["Turn"], tuple[()]]:
+        """Leave the lock behind where it is copied or stored."""
+        return Turn, ()
+
+
 class Listener:
     """Routes the calls of one model; routes that a caller has given already are left alone."""
 
     def __init__(self, backbone: Backbone, router: Router) -> None:
         self.backbone = backbone
         self.router = router
-        self.open: AbstractContextManager[None] | None = None  # of a forward pass in progress
+        self.turn = Turn()
+        # Of a forward pass in progress, and the thread that it is in.
+        self.open: tuple[int, AbstractContextManager[None]] | None = None
 
     def attach(self) -> None:
         """Listen from here on; methods, and no functions within, so that a copied model works."""
@@ -41,8 +56,11 @@ class Listener:
         model: Any = self.backbone.model
         ids = given.get("input_ids") if inputs is None else inputs
         mask = given.get("attention_mask")
-        with self.routed(ids, self.without_padding(ids) if mask is None else mask):
-            return type(model).generate(model, inputs, *rest, **given)
+        with self.turn.lock:
+            if self.backbone.routing.now is not None:
+                return type(model).generate(model, inputs, *rest, **given)
+            with self.routed(ids, self.without_padding(ids) if mask is None else mask):
+                return type(model).generate(model, inputs, *rest, **given)
 
     def without_padding(self, ids: Tensor | None) -> Tensor | None:
         """Return where prompts (rows, tokens) without a mask hold tokens of their own.
@@ -80,21 +98,36 @@ class Listener:
         Raises:
             InputError: it goes on from a cache, whose prompt is not known, or has no token ids.
         """
-        if self.backbone.routing.now is not None:
-            return
-        cache = given.get("past_key_values")
+        opened = False
+        self.turn.lock.acquire()
+        try:
+            if self.backbone.routing.now is None:
+                self.open = threading.get_ident(), self.entered(module, args, given)
+                opened = True
+        finally:
+            if not opened:
+                self.turn.lock.release()
+
+    def entered(
+        self, module: nn.Module, args: tuple[Any, ...], given: Mapping[str, Any]
+    ) -> AbstractContextManager[None]:
+        """Return the context of a forward pass by its own token ids, entered."""
+        names = [*inspect.signature(type(module).forward).parameters][1:]  # without self
+        named = {**dict(zip(names, args, strict=False)), **given}
+        cache = named.get("past_key_values")
         if cache is not None and cache.get_seq_length():
             raise InputError(
                 "the model: a cache alone does not tell which LoRAs answer; use model.generate."
             )
-        context = self.routed(
-            args[0] if args else given.get("input_ids"), given.get("attention_mask")
-        )
+        ids = named.get("input_ids", args[0] if args else None)
+        context = self.routed(ids, named.get("attention_mask"))
         context.__enter__()
-        self.open = context
+        return context
 
     def after(self, module: nn.Module, args: Any, out: Any) -> None:
         """End the routes of a forward pass, also of one that failed."""
-        context, self.open = self.open, None
-        if context is not None:
-            context.__exit__(None, None, None)
+        if self.open is None or self.open[0] != threading.get_ident():
+            return
+        (_, context), self.open = self.open, None
+        context.__exit__(None, None, None)
+        self.turn.lock.release()
