@@ -101,7 +101,8 @@ def test_one_order_chooses_for_all(tmp_path, llama_folder):
     assert sum(each["name"] == "select-seq_ft" for each in records) == 2
 
 
-@pytest.mark.parametrize("of", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("of", [2, 3])
 def test_shares_one_after_the_other_give_the_whole(place, tmp_path, of):
     runs = tmp_path / "runs"
     started: list[str] = []

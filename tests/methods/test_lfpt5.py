@@ -406,6 +406,9 @@ def test_the_texts_file_tells_what_was_kept_and_what_was_not(any_folder):
         assert "".join(line["text"].split()) in "".join(prompt.split())
 
 
+@pytest.mark.parametrize(
+    "any_folder", ["llama", pytest.param("t5", marks=pytest.mark.slow)], indirect=True
+)
 def test_a_model_that_knows_a_task_replays_its_texts_with_their_labels(any_folder):
     backbone = load_base(any_folder)
     feel = task_of("feel")

@@ -156,6 +156,9 @@ def test_texts_are_sampled_until_the_attempts_are_used_up(knowing):
     assert once == 6
 
 
+@pytest.mark.parametrize(
+    "any_folder", ["llama", pytest.param("t5", marks=pytest.mark.slow)], indirect=True
+)
 def test_an_answer_other_than_the_label_is_found_out(any_folder):
     swapped = task_of({"Good": TEXTS["Bad"], "Bad": TEXTS["Good"]})
     backbone = taught(any_folder, FEEL, swapped)
