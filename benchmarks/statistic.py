@@ -235,7 +235,9 @@ def varied(prompt: Form, layers: int, tasks: Tasks, strangers: Tensor) -> dict[s
             *(shares(choice, "15 tasks", tasks) for choice in spheres),
         ],
         "foreign": [foreign(choice, tasks, strangers) for choice in rejects],
-        "blurred": [blurred(usual, blur, tasks) for blur in BLURS],
+        "blurred": [
+            blurred(replace(usual, reject=REJECTS[0][0]), blur, tasks, strangers) for blur in BLURS
+        ],
         "returning": [returning(replace(usual, rows=max(ROWS) // 2), tasks)],
     }
 
@@ -283,16 +285,30 @@ def foreign(choice: Choice, tasks: Tasks, strangers: Tensor) -> dict[str, Any]:
     }
 
 
-def blurred(choice: Choice, blur: float, tasks: Tasks) -> dict[str, Any]:
-    """Return how many test rows go to their own stage if some of its rows are the next task's."""
+def blurred(choice: Choice, blur: float, tasks: Tasks, strangers: Tensor) -> dict[str, Any]:
+    """Return where rows go if some of each stage's rows are the next task's.
+
+    Args:
+        choice: how.
+        blur: the share of the next task's rows.
+        tasks: in order; the first is next to the last.
+        strangers: (prompts, D) of no task.
+    """
     strange = round(blur * choice.rows)
     stages = Stages(choice.settings())
     names = list(tasks)
     for name, after in zip(names, [*names[1:], names[0]], strict=True):
         own = tasks[name].train[: choice.rows - strange]
         stages.add(torch.cat([own, tasks[after].train[:strange]]))
-    right = {name: places(stages, tasks[name].test).count(1 + k) for k, name in enumerate(names)}
-    return {**plain(choice), "blur": blur, "right": right}
+    found = {name: places(stages, tasks[name].test) for name in names}
+    return {
+        **plain(choice),
+        "blur": blur,
+        "right": {name: found[name].count(1 + k) for k, name in enumerate(names)},
+        "own": {name: found[name].count(0) for name in names},
+        "strangers": places(stages, strangers).count(0),
+        "strangers_scored": len(strangers),
+    }
 
 
 def returning(choice: Choice, tasks: Tasks) -> dict[str, Any]:

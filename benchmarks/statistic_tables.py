@@ -162,11 +162,16 @@ def foreign(record: Entry) -> Lines:
                 largest(entry["own"], entry["scored"]),
                 share(entry["left_out"], entry["scored"]),
                 f"{list(entry['left_out'].values()).count(0)} of {len(entry['left_out'])}",
-                f"{100 * entry['strangers'] / entry['strangers_scored']:.1f}",
+                strangers(entry),
             ]
             for entry in in_order(record["foreign"])
         ),
     ]
+
+
+def strangers(entry: Entry) -> str:
+    """Return the share of texts of no task that went to no stage, in per cent."""
+    return f"{100 * entry['strangers'] / entry['strangers_scored']:.1f}"
 
 
 def left_out(record: Entry) -> Lines:
@@ -188,13 +193,22 @@ def left_out(record: Entry) -> Lines:
 
 
 def blurred(record: Entry) -> Lines:
-    """Return the share of rows that went to their own stage, by how blurred borders were."""
+    """Return where rows went, own ones and those of no task, by how blurred borders were."""
     entries = in_order(record["blurred"])
     blurs = sorted({entry["blur"] for entry in entries})
+    shares = [f"{100 * blur:g} %" for blur in blurs]
     return [
-        ["prompt", "vector", *(f"{100 * blur:g} % of the next task" for blur in blurs)],
+        [
+            *("prompt", "vector"),
+            *(f"{share} of the next task: own stage" for share in shares),
+            *(f"{share}: texts of no task rejected" for share in shares),
+        ],
         *(
-            [*kind, *(percent(one(of_kind, blur=blur)) for blur in blurs)]
+            [
+                *kind,
+                *(percent(one(of_kind, blur=blur)) for blur in blurs),
+                *(strangers(one(of_kind, blur=blur)) for blur in blurs),
+            ]
             for kind, of_kind in by(entries, prompt, vector)
         ),
     ]

@@ -75,11 +75,15 @@ def test_foreign_counts_rows_that_went_to_no_stage(bench):
 
 def test_blurred_stages_have_rows_of_the_next_task(bench):
     statistic, tasks = planted(bench)
-    choice = statistic.Choice("full", 128, 0, 20)
-    sharp = statistic.blurred(choice, 0.0, tasks)
+    choice, strangers = statistic.Choice("full", 128, 0, 20), torch.full((3, 6), 400.0)
+    sharp = statistic.blurred(choice, 0.0, tasks, strangers)
     assert sharp["right"] == {"one": 10, "two": 0, "three": 10}
+    assert sharp["strangers"] == 0  # as nothing may be rejected
     # Wholly the next task's: rows about 0 then belong to the last stage.
-    assert statistic.blurred(choice, 1.0, tasks)["right"]["one"] == 0
+    assert statistic.blurred(choice, 1.0, tasks, strangers)["right"]["one"] == 0
+    wary = statistic.Choice("full", 128, 0, 20, reject=0.001)
+    assert statistic.blurred(wary, 0.0, tasks, strangers)["strangers"] == 3
+    assert statistic.blurred(wary, 0.25, tasks, strangers)["strangers"] < 3  # limits are wide
 
 
 def test_rows_of_a_task_that_comes_again_go_to_either_of_its_stages(bench):
