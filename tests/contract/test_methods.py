@@ -138,8 +138,9 @@ def test_a_stage_gives_a_method_no_way_to_later_tasks(learned):
         assert {row.task for row in stage.rows} == set(own)
         assert [source.name for source in stage.sources] == own
         assert not any(source.dev or source.test for source in stage.sources)
-        fields = {"index", "task", "rows", "steps", "sources", "prefix", "form"}
+        fields = {"index", "task", "rows", "steps", "sources", "prefix", "form", "own"}
         assert set(stage.__dict__) == fields
+        assert stage.own is None  # borders are told: all rows are its own
 
 
 def test_restored_state_gives_the_same_answers(settings, learned):

@@ -27,7 +27,7 @@ class AnchoredLoRASettings(AMLoRASettings, frozen=True, kw_only=True, forbid_unk
     """How stages learn, and how a prompt's stage is told."""
 
     combine: Literal["sum", "attention"] = "sum"
-    """"sum": stages learn as in IncLoRA, which did best in first measurements (docs of the method).
+    """"sum": stages learn as in IncLoRA; attention did not beat it (docs of the method).
     "attention": as in AM-LoRA, with its settings."""
     sparsity: PerTask = 0.0
     """lambda of equation 6, one number or one per task; the paper's AM-LoRA has 1e-5."""
