@@ -74,7 +74,8 @@ class Look:
 class Detector:
     """Reads rows one after another and says when a new stage begins.
 
-    It keeps two means per stage, the squares within all stages together, and the window: no prompt.
+    It keeps two means per stage, the squares within all stages together, the window, and of each
+    row whose it is: no prompt.
     """
 
     def __init__(self, settings: DetectionSettings) -> None:

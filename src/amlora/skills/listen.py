@@ -8,7 +8,7 @@ by all of its input ids.
 import inspect
 import threading
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import torch
@@ -38,7 +38,7 @@ class Listener:
         self.router = router
         self.turn = Turn()
         # Of a forward pass in progress, and the thread that it is in.
-        self.open: tuple[int, AbstractContextManager[None]] | None = None
+        self.open: tuple[int, ExitStack] | None = None
 
     def attach(self) -> None:
         """Listen from here on; methods, and no functions within, so that a copied model works."""
@@ -56,11 +56,12 @@ class Listener:
         model: Any = self.backbone.model
         ids = given.get("input_ids") if inputs is None else inputs
         mask = given.get("attention_mask")
-        with self.turn.lock:
-            if self.backbone.routing.now is not None:
-                return type(model).generate(model, inputs, *rest, **given)
-            with self.routed(ids, self.without_padding(ids) if mask is None else mask):
-                return type(model).generate(model, inputs, *rest, **given)
+        with ExitStack() as stack:
+            stack.enter_context(self.turn.lock)
+            if self.backbone.routing.now is None:
+                own = self.without_padding(ids) if mask is None else mask
+                stack.enter_context(self.routed(ids, own))
+            return type(model).generate(model, inputs, *rest, **given)
 
     def without_padding(self, ids: Tensor | None) -> Tensor | None:
         """Return where prompts (rows, tokens) without a mask hold tokens of their own.
@@ -98,20 +99,16 @@ class Listener:
         Raises:
             InputError: it goes on from a cache, whose prompt is not known, or has no token ids.
         """
-        opened = False
-        self.turn.lock.acquire()
-        try:
+        with ExitStack() as stack:
+            stack.enter_context(self.turn.lock)
             if self.backbone.routing.now is None:
-                self.open = threading.get_ident(), self.entered(module, args, given)
-                opened = True
-        finally:
-            if not opened:
-                self.turn.lock.release()
+                stack.enter_context(self.by_own_ids(module, args, given))
+                self.open = threading.get_ident(), stack.pop_all()
 
-    def entered(
+    def by_own_ids(
         self, module: nn.Module, args: tuple[Any, ...], given: Mapping[str, Any]
     ) -> AbstractContextManager[None]:
-        """Return the context of a forward pass by its own token ids, entered."""
+        """Return the context in which a forward pass is routed by all of its input ids."""
         names = [*inspect.signature(type(module).forward).parameters][1:]  # without self
         named = {**dict(zip(names, args, strict=False)), **given}
         cache = named.get("past_key_values")
@@ -120,14 +117,11 @@ class Listener:
                 "the model: a cache alone does not tell which LoRAs answer; use model.generate."
             )
         ids = named.get("input_ids", args[0] if args else None)
-        context = self.routed(ids, named.get("attention_mask"))
-        context.__enter__()
-        return context
+        return self.routed(ids, named.get("attention_mask"))
 
     def after(self, module: nn.Module, args: Any, out: Any) -> None:
         """End the routes of a forward pass, also of one that failed."""
         if self.open is None or self.open[0] != threading.get_ident():
             return
-        (_, context), self.open = self.open, None
-        context.__exit__(None, None, None)
-        self.turn.lock.release()
+        (_, stack), self.open = self.open, None
+        stack.close()
