@@ -14,6 +14,8 @@ from amlora.engine.batch import collate, task_loss
 from amlora.engine.encode import Row
 from amlora.methods.lora import LoRASettings
 from amlora.methods.migu import MIGU, MIGUSettings, largest, size
+from amlora.methods.parts.trainable import TrainableSettings
+from amlora.methods.seq_ft import SeqFT
 from methods.learning import STAGES, Stopped, answers, learn, stop_after, train
 from trained import load_base
 
@@ -26,16 +28,16 @@ def migu(folder, **options) -> MIGU:
 
 
 def stepped(method: MIGU, rows: Sequence[Row], micro_batch: int) -> dict[str, Tensor]:
-    """Do the first half of a step; return the gradients before the mask."""
+    """Do the first half of a step of the second task; return the gradients before the mask."""
     share = 1 / sum(len(row.answer_ids) for row in rows)
     method.backbone.model.train()
-    method.before_step(STAGES[0], 0)
+    method.before_step(STAGES[1], 0)
     for i in range(0, len(rows), micro_batch):
         batch = collate(rows[i : i + micro_batch], method.backbone, share=share)
         method.loss(batch)["task"].backward()
     weights = method.trainable.weights()
     before = {n: w.grad.clone() for n, w in weights.items() if w.grad is not None}
-    method.before_update(STAGES[0], 0)
+    method.before_update(STAGES[1], 0)
     return before
 
 
@@ -68,7 +70,7 @@ def test_the_size_is_the_sum_of_absolute_values_over_tokens_that_are_no_padding(
 
 def test_exactly_the_stated_share_of_every_layers_outputs_gets_gradients(any_folder):
     method = migu(any_folder, threshold=0.7)
-    method.begin(STAGES[0])
+    method.begin(STAGES[1])
     before = stepped(method, STAGES[0].rows[:4], 4)
     model = method.backbone.model
     head = model.get_output_embeddings()
@@ -104,7 +106,7 @@ def test_a_layers_mask_is_that_of_its_mean_output_over_all_rows_read_one_by_one(
         alone.model.get_submodule(name).register_forward_hook(partial(add, name))
     for row in UNEVEN:
         task_loss(alone, collate([row], alone, share=1.0))
-    method.begin(STAGES[0])
+    method.begin(STAGES[1])
     before = stepped(method, UNEVEN, 3)
     for name, layer in method.layers().items():
         gradient = layer.get_parameter("weight").grad
@@ -144,7 +146,7 @@ def test_biases_and_conv1d_are_masked_along_their_outputs(llama_folder):
     config = GPT2Config(n_embd=16, n_layer=1, n_head=2, n_positions=64, vocab_size=420)
     backbone.model = GPT2LMHeadModel(config)
     method = MIGU(backbone, MIGUSettings(threshold=0.5), seed=0)
-    method.begin(STAGES[0])
+    method.begin(STAGES[1])
     before = stepped(method, STAGES[0].rows[:4], 4)
     attention = backbone.model.get_submodule("transformer.h.0.attn.c_attn")
     weight, bias = attention.get_parameter("weight"), attention.get_parameter("bias")
@@ -157,12 +159,26 @@ def test_biases_and_conv1d_are_masked_along_their_outputs(llama_folder):
 
 
 @FORMS
+def test_the_first_task_learns_without_a_mask(any_folder, trainable):
+    """As in the authors' scripts: round 1 is told that it is the first."""
+    lora = LoRASettings(dropout=0) if trainable == "lora" else None
+    plain = SeqFT(load_base(any_folder), TrainableSettings(trainable=trainable, lora=lora), seed=0)
+    method = migu(any_folder, trainable=trainable, lora=lora)
+    for each in (plain, method):
+        learn(each, STAGES[0])
+    assert torch.equal(answers(method, STAGES[0]), answers(plain, STAGES[0]))
+    for each in (plain, method):
+        learn(each, STAGES[1])
+    assert not torch.equal(answers(method, STAGES[1]), answers(plain, STAGES[1]))
+
+
+@FORMS
 def test_micro_batches_make_the_same_mask(any_folder, trainable):
     left = []
     for micro_batch in (4, 1):
         lora = LoRASettings(dropout=0) if trainable == "lora" else None
         method = migu(any_folder, trainable=trainable, lora=lora)
-        method.begin(STAGES[0])
+        method.begin(STAGES[1])
         stepped(method, UNEVEN, micro_batch)
         weights = method.trainable.weights()
         left.append({n: w.grad for n, w in weights.items() if w.grad is not None})

@@ -1,7 +1,8 @@
 """MIGU: at each step, only the outputs that are large on the step's rows learn (Du et al. 2024).
 
 Tasks differ in which outputs of a linear layer are large, so their updates get out of each other's
-way without being told which task it is (arXiv 2406.17245, section 3.2). Nothing is remembered.
+way without being told which task it is (arXiv 2406.17245, section 3.2). Nothing is remembered. The
+first task learns without a mask, as in the authors' scripts: there is nothing yet to keep.
 """
 
 import math
@@ -39,6 +40,7 @@ class MIGUSettings(TrainableSettings, frozen=True, kw_only=True, forbid_unknown_
 class MIGU(SeqFT):
     """Sequential training whose gradients are masked by the size of each layer's outputs."""
 
+    version = 2  # 1 masked the first task too
     Settings = MIGUSettings
 
     def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
@@ -58,9 +60,10 @@ class MIGU(SeqFT):
         return {name: layer for name, layer in named if linear_sizes(layer) and layer is not head}
 
     def begin(self, stage: Stage) -> None:
-        """Let everything learn, and look at outputs from here on."""
+        """Let everything learn, and from the second task on look at outputs."""
         super().begin(stage)
-        self.watch()
+        if stage.index:
+            self.watch()
 
     def end(self, stage: Stage) -> None:
         """Look at outputs no longer."""
@@ -117,7 +120,9 @@ class MIGU(SeqFT):
                 self.sizes[name] += size(output, mask)
 
     def before_update(self, stage: Stage, step: int) -> None:
-        """Set the gradients of the small outputs to 0."""
+        """Set the gradients of the small outputs to 0, from the second task on."""
+        if not stage.index:
+            return
         totals = over_processes(self.sizes)
         for key, weight, axis in self.masked():
             if weight.grad is not None:
@@ -126,7 +131,8 @@ class MIGU(SeqFT):
 
     def resume(self, state: State, stage: Stage) -> None:
         super().resume(state, stage)
-        self.watch()
+        if stage.index:
+            self.watch()
 
 
 def size(output: Tensor, mask: Tensor) -> Tensor:
