@@ -90,12 +90,15 @@ def test_little_kept_of_earlier_prompts_leaves_a_gate_that_opens_for_them(any_fo
     assert opened[0] < 1e-3 < 0.05 < opened[1]
 
 
-def test_a_gate_keeps_the_leading_directions_of_what_its_layers_are_given(any_folder):
-    method = gain_lora(any_folder, gate_threshold=0.9)
+@pytest.mark.parametrize("of", ["inputs", "moments"])
+def test_a_gate_keeps_the_leading_directions_of_what_its_layers_are_given(any_folder, of):
+    """A share of the inputs' squares, or, as in the authors' code, of their moments' squares."""
+    method = gain_lora(any_folder, gate_threshold=0.9, gate_threshold_of=of)
     learn(method, STAGES[0])
     inputs = method.gates.all[0].features(method.vectors(STAGES[0].rows))
     for basis, given in zip(method.read, inputs, strict=True):
-        _, values, directions = torch.linalg.svd(given.double())
+        x = given.double()
+        _, values, directions = torch.linalg.svd(x if of == "inputs" else x.T @ x)
         shares = values.square().cumsum(0) / values.square().sum()
         count = int((shares < 0.9 - 1e-9).sum()) + 1
         kept = directions[:count]
@@ -103,6 +106,30 @@ def test_a_gate_keeps_the_leading_directions_of_what_its_layers_are_given(any_fo
         torch.testing.assert_close(
             basis.double() @ basis.double().T, kept.T @ kept, atol=1e-3, rtol=0
         )
+
+
+def test_a_share_of_the_moments_leaves_later_gates_more_to_open_for(any_folder):
+    kept, opened = {}, {}
+    for of in ("inputs", "moments"):
+        method = gain_lora(any_folder, gate_threshold_of=of)
+        learn(method, STAGES[0])
+        method.begin(STAGES[1])
+        kept[of] = method.read[2].shape[1]
+        opened[of] = float(gates_of(method, STAGES[1])[:, 1].mean())
+    assert GainLoRASettings().gate_threshold_of == "moments"
+    assert kept["moments"] < kept["inputs"]
+    assert opened["moments"] > opened["inputs"]
+
+
+def test_the_last_layer_starts_as_long_as_the_authors_or_as_steep_as_theirs(any_folder):
+    for score in SCORES:
+        method = gain_lora(any_folder, score=score)
+        method.begin(STAGES[0])
+        gate = method.gates.all[0]
+        p2 = gate.features(method.vectors(STAGES[0].rows))[2].detach()
+        usual = float(p2.square().sum(1).mean().sqrt())
+        length = {"linear": 4 / usual, "cosine": (48 / 3) ** 0.5}[score]
+        assert gate.g3.detach().norm().item() == pytest.approx(length, rel=1e-5)
 
 
 def test_an_old_task_keeps_its_answers_where_inf_lora_alone_loses_them(any_folder):

@@ -7,6 +7,7 @@ learns, each layer moves orthogonally to what it is given for them, so that it s
 (arXiv 2505.15424). Earlier LoRAs and gates are frozen. The LoRAs are InfLoRA's.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
@@ -22,7 +23,7 @@ from amlora.engine.route import vector_of
 from amlora.methods.base import Group, Stage, State, Terms
 from amlora.methods.inf_lora import InfLoRA, InfLoRASettings
 from amlora.methods.parts.per_task import PerTask, number_of, numbers
-from amlora.methods.parts.subspace import extended, leading
+from amlora.methods.parts.subspace import Quantity, extended, leading
 from amlora.mixture.gates import STEEPNESS, Gate, Gates, GateSettings, started
 from amlora.mixture.mixture import generator_of
 
@@ -35,10 +36,11 @@ class GainLoRASettings(InfLoRASettings, frozen=True, kw_only=True, forbid_unknow
     gate: GateSettings = GateSettings()
     """The form of the gates; the width is that of the authors' scripts (`mlp_hidden_dim`)."""
     gate_threshold: PerTask = 0.995
-    """The share of the squares of what a task's prompts give each of a gate's layers that later
-    gates must not react to, one number or one per task. The number is that of the authors' scripts
-    (`transthreshold`); theirs is a share of the squared eigenvalues of second moments, ours of the
-    eigenvalues, so ours keeps more."""
+    """How much of what a task's prompts give each of a gate's layers later gates must not react
+    to, one number or one per task; that of the authors' scripts (`transthreshold`)."""
+    gate_threshold_of: Quantity = "moments"
+    """What `gate_threshold` is a share of, as `threshold_of`: the squares of second moments, as in
+    the authors' code, or those of what the layers are given."""
     gate_lr: float | None = None
     """The gates' learning rate; None for that of the LoRAs, as in the authors' scripts
     (`attn_lr` 0)."""
@@ -56,6 +58,7 @@ class GainLoRASettings(InfLoRASettings, frozen=True, kw_only=True, forbid_unknow
 class GainLoRA(InfLoRA):
     """LoRAs summed at the strength that a prompt's gates say."""
 
+    version = 2  # 1 had gate_threshold_of "inputs", rows of A and, in the cosine, g3 of length 1
     Settings = GainLoRASettings
     per_task = ("threshold", "gate_threshold")
 
@@ -96,9 +99,12 @@ class GainLoRA(InfLoRA):
         p2 = gate.features(vectors)[2]
         directions = leading(moments_of(p2), self.read[2])[0]
         if directions.shape[1]:
-            gate.g3.copy_(directions[:, 0])
-            if gate.score == "linear":  # as steep as the cosine is for prompts of usual length
-                gate.g3.mul_(STEEPNESS / p2.square().sum(1).mean().sqrt())
+            # In the cosine the length decides how fast a gate turns: the root mean square of that
+            # of a vector uniform in -1..1, as in the authors' code. The dot product is made as
+            # steep as the cosine is for prompts of usual length.
+            usual = p2.square().sum(1).mean().sqrt()
+            length = STEEPNESS / usual if gate.score == "linear" else math.sqrt(p2.shape[1] / 3)
+            gate.g3.copy_(directions[:, 0]).mul_(length)
 
     def train_gate(self) -> None:
         """Make the newest gate trainable."""
@@ -159,9 +165,10 @@ class GainLoRA(InfLoRA):
             part.requires_grad_(False)
         super().end(stage)
         share = number_of(self.wanted.gate_threshold, stage.index)
+        of = self.wanted.gate_threshold_of
         features = gate.features(self.vectors(stage.rows))
         self.read = [
-            extended(basis, moments_of(inputs), share).to(basis)
+            extended(basis, moments_of(inputs), share, of).to(basis)
             for basis, inputs in zip(self.read, features, strict=True)
         ]
 

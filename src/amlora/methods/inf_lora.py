@@ -6,6 +6,7 @@ tasks; A then stays as it is and B alone is trained (arXiv 2404.00228). What the
 old task's answers is then small, whatever B becomes.
 """
 
+import math
 from typing import cast
 
 import msgspec
@@ -18,9 +19,11 @@ from amlora.methods.lora import LoRAMethod, LoRASettings
 from amlora.methods.parts.memory import Memory
 from amlora.methods.parts.moments import second_moments
 from amlora.methods.parts.per_task import PerTask, number_of, numbers
-from amlora.methods.parts.subspace import extended, leading, once_an_input
+from amlora.methods.parts.subspace import Quantity, extended, leading, once_an_input
 
 BASIS = "basis/"
+LENGTH = 1 / math.sqrt(3)
+"""Of a row of A, as in the authors' code; a random LoRA's rows are as long on average."""
 
 
 class InfLoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,6 +34,9 @@ class InfLoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """epsilon of gradient projection memory: the share of the squares of a task's inputs that later
     tasks' LoRAs must not read, one number or one per task. Ours, of the size that Saha et al. 2021
     (arXiv 2103.09762) have."""
+    threshold_of: Quantity = "inputs"
+    """What `threshold` is a share of: "inputs", the squares of the inputs; "moments", the squares
+    of their second moments, as in the authors' code, which keeps fewer directions."""
     measured_rows: int = 128
     """Rows of a task, drawn at random, on which its inputs are measured, before it is learned and
     after; at most all, as published. Ours."""
@@ -48,6 +54,7 @@ class InfLoRA(LoRAMethod):
     """Learn each task in directions of its own inputs that earlier tasks leave free."""
 
     combine = "sum"
+    version = 2  # 1 had rows of A of length 1
     Settings = InfLoRASettings
     per_task = ("threshold",)
 
@@ -94,8 +101,11 @@ class InfLoRA(LoRAMethod):
         """Freeze, and keep the directions that the task's inputs use in the model as it is now."""
         super().end(stage)
         share = number_of(self.options.threshold, stage.index)
+        of = self.options.threshold_of
         self.basis = once_an_input(
-            lambda moments, basis: extended(basis, moments, share), self.measure(stage), self.basis
+            lambda moments, basis: extended(basis, moments, share, of),
+            self.measure(stage),
+            self.basis,
         )
 
     def state(self) -> State:
@@ -119,7 +129,7 @@ class InfLoRA(LoRAMethod):
 
 
 def design(moments: Tensor, basis: Tensor, rank: int) -> Tensor:
-    """Return (R, D) orthonormal rows for A: the most used directions outside a subspace.
+    """Return (R, D) orthogonal rows for A: the most used directions outside a subspace.
 
     Where inputs use fewer directions than that, the other rows are 0 and learn nothing.
 
@@ -128,5 +138,5 @@ def design(moments: Tensor, basis: Tensor, rank: int) -> Tensor:
         basis: (D, K) orthonormal columns of the subspace.
         rank: R.
     """
-    rows = leading(moments, basis)[0].T[:rank]
+    rows = LENGTH * leading(moments, basis)[0].T[:rank]
     return torch.cat([rows, rows.new_zeros(rank - len(rows), rows.shape[1])])

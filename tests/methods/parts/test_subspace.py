@@ -87,6 +87,31 @@ def test_a_subspace_grows_by_hand():
     assert torch.equal(wider[:, :2], grown) and wider.shape[1] == 3
 
 
+def test_a_share_of_the_moments_by_hand():
+    """The squares of 50, 30, 15 and 5 are 2500, 900, 225 and 25 of 3650."""
+    moments = torch.diag(torch.tensor([50.0, 30.0, 15.0, 5.0, 0.0, 0.0])).double()
+    sizes = {0.68: 1, 0.69: 2, 0.93: 2, 0.94: 3, 0.993: 3, 0.994: 4, 1.0: 4}
+    found = {share: extended(nothing(), moments, share, "moments").shape[1] for share in sizes}
+    assert found == sizes
+
+
+@pytest.mark.parametrize("share", [0.6, 0.9, 0.99, 0.9999])
+def test_a_share_of_the_moments_grows_a_subspace_as_the_authors_loop_does(share):
+    """Singular values of what is left of the matrix of moments, taken until the share is held."""
+    h, old = inputs(20), torch.linalg.qr(inputs(1, seed=1)).Q
+    moments = h @ h.T / 20
+    total = torch.linalg.svdvals(moments).square().sum()
+    left, values, _ = torch.linalg.svd(moments - old @ old.T @ moments)
+    held, count = 1 - values.square().sum() / total, 0
+    while held < share:
+        held += values[count].square() / total
+        count += 1
+    wanted = torch.cat([old, left[:, :count]], 1)
+    grown = extended(old, moments, share, "moments")
+    assert grown.shape == wanted.shape
+    torch.testing.assert_close(grown @ grown.T, wanted @ wanted.T)
+
+
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
 def test_it_holds_the_share_and_one_direction_less_does_not(share):
     h, old = inputs(20), torch.linalg.qr(inputs(1, seed=1)).Q.float()

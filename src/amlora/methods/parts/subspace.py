@@ -8,10 +8,15 @@ their eigenvalues.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+Quantity = Literal["inputs", "moments"]
+"""What a subspace holds a share of: the sum of squares of inputs, H, as Saha et al. write; or that
+of their second moments, H H^T, as the authors of InfLoRA and GainLoRA compute it. Squared
+eigenvalues are more uneven than eigenvalues, so the same share of moments is fewer directions."""
 UNUSED = 1e-10
 """A direction with at most this share of the sum of all squares is one that is not used at all."""
 
@@ -65,17 +70,21 @@ def once_an_input(
     return found
 
 
-def extended(basis: Tensor, moments: Tensor, share: float) -> Tensor:
+def extended(basis: Tensor, moments: Tensor, share: float, of: Quantity = "inputs") -> Tensor:
     """Add as few directions to a subspace as make it hold a share of the squares of new inputs.
 
     Args:
         basis: (D, K) orthonormal columns.
         moments: (D, D) float64 of the new inputs.
-        share: of the trace, above 0 and at most 1; for 1 every direction that is used at all.
+        share: above 0 and at most 1; for 1 every direction that is used at all.
+        of: whose squares are added up. With "moments" the directions are the left singular vectors
+            of what is left of the moments.
 
     Returns:
         (D, K + M) in the basis's dtype, its first K columns as they were.
     """
+    if of == "moments" and share < 1:
+        moments = moments @ moments
     directions, parts = leading(moments, basis)
     wanted = share * moments.trace()
     held = moments.trace() - parts.sum()  # by the basis, and by what counts as unused
