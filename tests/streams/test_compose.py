@@ -1,7 +1,9 @@
 """Texts put together from columns, and labels exchanged for answers."""
 
 import json
+import math
 from collections.abc import Mapping
+from decimal import Decimal
 
 import pytest
 
@@ -33,6 +35,14 @@ def test_the_first_form_whose_columns_all_hold_text_is_used():
     assert text({"a": None, "b": ""}, *forms) == "nothing of "
 
 
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(3, "3"), (2.5, "2.5"), (True, "true"), (Decimal("1.50"), "1.50"), (math.nan, ""), (None, "")],
+)
+def test_numbers_become_text_as_json_has_them(number, expected):
+    assert text({"a": number, "b": "x"}, "{a}{b}", "{a}|{b}") == (expected or "|") + "x"
+
+
 def test_other_columns_and_the_place_in_the_split_are_kept():
     [made] = compose([Record("p", {"a": "x", "label": 3}, 17)], ("{a}",), "f")
     assert (made.place, made.at, made.values["label"]) == ("p", 17, 3)
@@ -59,7 +69,8 @@ def test_a_form_that_is_none_is_refused(form, expected):
     ("values", "expected"),
     [
         ({"titel": "x"}, "task.forms: column 'title' is not in a.csv: line 2; columns are:"),
-        ({"title": 3}, "a.csv: line 2: title must be text, got 3 (int)."),
+        ({"title": [3]}, "a.csv: line 2: title must be text or a number, got [3] (list)."),
+        ({"title": "\ud83d"}, "a.csv: line 2: title holds '\\ud83d', half of a character"),
     ],
 )
 def test_a_column_that_cannot_serve_is_named(values, expected):
@@ -72,6 +83,23 @@ def test_labels_are_exchanged_and_rows_without_one_stay():
     rows = [Row("t", label, f"train:{i}", "p") for i, label in enumerate(("0", "1", "-", ""))]
     made = to_answers(rows, {"0": "no", "1": "yes"}, "task.answers")
     assert [row.label for row in made] == ["no", "yes", "-", ""]
+
+
+def test_a_label_that_has_an_answer_is_a_label_whatever_it_is():
+    rows = [Row("t", label, f"train:{i}", "p") for i, label in enumerate(("+", "-", ""))]
+    made = to_answers(rows, {"+": "yes", "-": "no", "": "unknown"}, "task.answers")
+    assert [row.label for row in made] == ["yes", "no", "unknown"]
+
+
+def test_rows_labelled_with_a_dash_are_learned_where_the_dash_has_an_answer(tmp_path, write):
+    rows = [{"text": f"t{i}", "label": "+-"[i % 2]} for i in range(20)]
+    write("own/train.json", json.dumps(rows))
+    task = TaskSettings(name="own", source=str(tmp_path / "own"), answers={"+": "good", "-": "bad"})
+    stream, warnings = load_stream(StreamSettings(tasks=(task,)))
+    [loaded] = stream.tasks
+    assert loaded.options == ("bad", "good")
+    assert len(loaded.train) + len(loaded.dev) + len(loaded.test) == 20
+    assert not [warning for warning in warnings if "without a label" in warning]
 
 
 def test_a_label_without_an_answer_is_named():

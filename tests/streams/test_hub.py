@@ -2,8 +2,10 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
@@ -115,6 +117,93 @@ def test_a_data_set_that_is_not_there_is_named(tmp_path):
     assert complaint(hub=str(tmp_path / "none")).startswith("stream.tasks[0].hub: Couldn't find")
 
 
+def hub_folder(tmp_path, name="set", **texts: str) -> str:
+    folder = tmp_path / name
+    folder.mkdir()
+    for file, text in texts.items():
+        (folder / file.replace("_", ".")).write_text(text)
+    return str(folder)
+
+
+def test_a_folder_that_was_rewritten_with_its_old_time_is_read_anew(repository):
+    path = repository / "data" / "train-00000-of-00001.parquet"
+    first = load(hub=str(repository))[0].digest()
+    times = path.stat()
+    values = rows("other", 10)
+    datasets.Dataset.from_dict(values, features=dataset("x", 1).features).to_parquet(path)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    task = load(hub=str(repository))[0]
+    assert task.digest() != first
+    assert all(example.text.startswith("other ") for example in task.tasks[0].train)
+
+
+def test_a_parquet_file_that_was_rewritten_with_its_old_time_is_read_anew(tmp_path):
+    path = tmp_path / "train.parquet"
+    for word in ("first", "later"):
+        datasets.Dataset.from_dict(rows(word, 10)).to_parquet(path)
+        os.utime(path, ns=(1, 1))
+        stream, _ = load(source=str(path))
+        assert all(example.text.startswith(word) for example in stream.tasks[0].train)
+
+
+def test_cells_of_a_csv_repository_stay_as_they_are_written(tmp_path):
+    labels = ("None", "N/A", "NA", "null", "01", "1", "001", "")
+    lines = [f"text {i},{labels[i % 8]}" for i in range(40)]
+    hub = hub_folder(tmp_path, train_csv="\n".join(["sentence,kind", *lines]))
+    answers = {label: f"kind {number}" for number, label in enumerate(labels)}
+    (task,) = load(hub=hub, answers=answers)[0].tasks
+    found = Counter(example.label for example in (*task.train, *task.dev, *task.test))
+    assert found == {f"kind {number}": 5 for number in range(8)}
+
+
+def test_the_settings_in_a_repositorys_readme_count(tmp_path):
+    card = """---
+configs:
+- config_name: default
+  data_files: {split}.csv
+  sep: ';'
+---
+"""
+    lines = "".join(f"text {i};0{i % 2}\n" for i in range(20))
+    card = card.format(split="rows")
+    hub = hub_folder(tmp_path, README_md=card, rows_csv="sentence;kind\n" + lines)
+    assert load(hub=hub, answers={"00": "no", "01": "yes"})[0].tasks[0].options == ("no", "yes")
+
+
+CONFIGS = """---
+configs:
+- config_name: en
+  data_files: a.csv
+- config_name: de
+  data_files: b.csv
+---
+"""
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (
+            {"set_py": "raise SystemExit\n"},
+            ".hub: Dataset scripts are no longer supported, but found set.py; the hub keeps many",
+        ),
+        (
+            {"README_md": CONFIGS, "a_csv": "sentence,kind\na,b\n", "b_csv": "sentence,kind\n"},
+            ".hub: it has several configurations; name one by hub_config: ['en', 'de'].",
+        ),
+        ({"train_csv": "sentence,kind\n"}, ".hub: no rows."),
+        ({"train_jsonl": ""}, ".hub: The split names could not be parsed"),
+        (
+            {"train_jsonl": '{"kind": 1}\n{"kind"'},
+            ".train: An error occurred while generating the dataset: JSON parse error",
+        ),
+    ],
+    ids=["script", "configurations", "header alone", "empty", "broken"],
+)
+def test_a_repository_that_cannot_be_read_says_why_in_one_line(tmp_path, texts, expected):
+    assert complaint(hub=hub_folder(tmp_path, **texts)).startswith(f"stream.tasks[0]{expected}")
+
+
 def test_parquet_files_are_read_whatever_their_folder_is_called(tmp_path):
     folder = tmp_path / "odd [name] *"
     folder.mkdir()
@@ -129,17 +218,25 @@ def test_parquet_files_are_read_whatever_their_folder_is_called(tmp_path):
 def test_a_file_that_is_not_parquet_is_named(tmp_path):
     path = tmp_path / "train.parquet"
     path.write_bytes(b"no parquet")
-    assert complaint(source=str(tmp_path)).startswith(f"{path}: ")
+    assert complaint(source=str(tmp_path)).startswith(f"{path}: not a whole Parquet file: ")
+
+
+def test_numbers_of_parquet_may_be_parts_of_a_text(tmp_path):
+    values = {"stars": [1.0, None, 3.5], "n": [1, 2, 3], "label": ["a", "b", "a"]}
+    datasets.Dataset.from_dict(values).to_parquet(tmp_path / "train.parquet")
+    task = TaskSettings(name="t", train=str(tmp_path / "train.parquet"), forms=("{stars} {n}",))
+    (loaded,) = load_stream(StreamSettings(tasks=(task,)))[0].tasks
+    examples = (*loaded.train, *loaded.dev, *loaded.test)
+    assert {example.text for example in examples} == {"1.0 1", " 2", "3.5 3"}
 
 
 def test_without_the_library_the_extra_is_named(tmp_path):
-    """In a process where `datasets` cannot be imported, as if it were not installed."""
+    """In a process where `pyarrow` cannot be imported, as if it were not installed."""
     code = (
-        "import sys; sys.modules['datasets'] = None\n"
-        "from pathlib import Path\n"
+        "import sys; sys.modules['pyarrow'] = None\n"
         "from amlora.errors import InputError\n"
-        "from amlora.streams.hub import read_parquet\n"
-        "try: read_parquet(Path('a.parquet'))\n"
+        "from amlora.streams.parquet import read_parquet\n"
+        "try: read_parquet(b'', 'a.parquet')\n"
         "except InputError as error: print(error)\n"
     )
     spec = importlib.util.find_spec("amlora")
@@ -151,7 +248,7 @@ def test_without_the_library_the_extra_is_named(tmp_path):
         cwd=f"{spec.submodule_search_locations[0]}/..",
     )
     assert done.stdout.strip() == (
-        "a.parquet: needs the library datasets: pip install 'amlora[data]'."
+        "a.parquet: needs the library pyarrow: pip install 'amlora[data]'."
     )
 
 

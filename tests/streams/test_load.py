@@ -76,6 +76,27 @@ def test_a_file_may_be_named_for_each_split(tmp_path, write_task):
     assert len(load(task)[0].tasks[0].test) == 6
 
 
+@pytest.mark.parametrize("name", ["val.jsonl", "valid.jsonl", "validation.jsonl", "Dev.JSONL"])
+def test_dev_rows_are_found_by_their_usual_names(tmp_path, write_task, name):
+    task = write_task()
+    (tmp_path / "fruit" / "dev.jsonl").rename(tmp_path / "fruit" / name)
+    stream, warnings = load(task)
+    assert (len(stream.tasks[0].dev), warnings) == (4, [])
+
+
+def test_two_names_for_dev_rows_are_refused(write, write_task):
+    task = write_task()
+    write("fruit/val.jsonl", '{"text": "a", "label": "yes"}')
+    assert "has dev.jsonl and val.jsonl; name one by stream.tasks[0].dev." in complaint(task)
+
+
+def test_true_is_one_of_the_answers_whatever_the_file_is(write, tmp_path):
+    rows = [{"text": f"text {i}", "label": i % 2 == 0} for i in range(20)]
+    write("t/train.json", json.dumps(rows))
+    task = TaskSettings(name="t", source=str(tmp_path / "t"), options=("true", "false"))
+    assert {example.label for example in load(task)[0].tasks[0].train} == {"true", "false"}
+
+
 def test_a_source_that_is_one_file_is_the_train_split(tmp_path, write_task):
     write_task("fruit", train=40)
     task = TaskSettings(name="t", source="fruit/train.jsonl", dev="dev.jsonl", test="test.jsonl")
@@ -192,7 +213,7 @@ def test_a_folder_without_train_rows_says_what_it_looked_for(tmp_path):
     (tmp_path / "empty").mkdir()
     assert complaint(TaskSettings(name="t", source=str(tmp_path / "empty"))) == (
         f"stream.tasks[0].source: {tmp_path / 'empty'} has no train file; expected one of"
-        " train.jsonl, train.json, train.csv, train.parquet."
+        " train.jsonl, train.json, train.csv, train.tsv, train.parquet."
     )
 
 

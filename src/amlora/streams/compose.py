@@ -4,12 +4,14 @@ A form is a text with columns in braces, such as "Title: {title}\nText: {content
 belongs to the text is doubled. Values are put in unchanged.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from string import Formatter
 
 from amlora.errors import InputError, nearest
-from amlora.streams.rows import Record, Row, shown
+from amlora.streams.rows import Record, Row, check_characters, shown
 from amlora.streams.task import UNLABELLED
 
 TEXT = "text"  # the column that holds what was put together
@@ -25,7 +27,7 @@ def compose(records: Sequence[Record], forms: Sequence[str], where: str) -> list
         where: dotted path of the forms, for errors.
 
     Raises:
-        InputError: a column that a record lacks, or whose value is not text.
+        InputError: a column that a record lacks, or whose value is neither text nor a number.
     """
     parsed = [parts(form, where) for form in forms]
     made: list[Record] = []
@@ -59,7 +61,10 @@ def parts(form: str, where: str) -> list[tuple[str, str | None]]:
 
 
 def value(record: Record, name: str | None, where: str) -> str | None:
-    """Return a column's text, empty where the record has nothing there; None for no column."""
+    """Return a column's text, empty where the record has nothing there; None for no column.
+
+    Numbers, and true and false, become text as JSON has them.
+    """
     if name is None:
         return None
     if name not in record.values:
@@ -71,26 +76,35 @@ def value(record: Record, name: str | None, where: str) -> str | None:
     text = record.values[name]
     if text is None:
         return ""
-    if not isinstance(text, str):
-        raise InputError(f"{record.place}: {name} must be text, got {shown(text)}.")
-    return text
+    if isinstance(text, str):
+        check_characters(text, record.place, name)
+        return text
+    if isinstance(text, bool):
+        return str(text).lower()
+    if isinstance(text, float) and math.isnan(text):  # how pandas writes that there is nothing
+        return ""
+    if isinstance(text, int | float | Decimal):
+        return str(text)
+    raise InputError(f"{record.place}: {name} must be text or a number, got {shown(text)}.")
 
 
 def to_answers(rows: Sequence[Row], answers: Mapping[str, str], where: str) -> list[Row]:
     """Exchange labels for answers; rows without a label stay as they are.
+
+    A label that has an answer is a label, also UNLABELLED and an empty one.
 
     Raises:
         InputError: a label that has no answer.
     """
     made: list[Row] = []
     for row in rows:
-        if row.label not in ("", UNLABELLED):
-            if row.label not in answers:
-                names = ", ".join(repr(label) for label in answers)
-                raise InputError(
-                    f"{row.place}: label {row.label!r} is not in {where}:"
-                    f" {names}{nearest(row.label, answers) or '.'}"
-                )
+        if row.label in answers:
             row = replace(row, label=answers[row.label])
+        elif row.label not in ("", UNLABELLED):
+            names = ", ".join(repr(label) for label in answers)
+            raise InputError(
+                f"{row.place}: label {row.label!r} is not in {where}:"
+                f" {names}{nearest(row.label, answers) or '.'}"
+            )
         made.append(row)
     return made

@@ -1,16 +1,18 @@
-"""Rows of data sets on the Hugging Face hub, and of Parquet files, by the `datasets` library.
+"""Rows of data sets on the Hugging Face hub, by the `datasets` library.
 
 The library is an extra and slow to import, so it is imported where it is used. Class labels
 (numbers that the data set names) become their names; -1 is the hub's mark for "no label".
 """
 
-import glob
 import importlib
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from amlora import files
 from amlora.errors import InputError, nearest
 from amlora.streams.rows import Record
 from amlora.streams.sample import lowest
@@ -41,23 +43,6 @@ def import_datasets(where: str) -> ModuleType:
         ) from None
 
 
-def read_parquet(path: Path) -> list[Record]:
-    """Read a Parquet file.
-
-    Raises:
-        InputError: no such file, not Parquet, or `datasets` is not installed.
-    """
-    library = import_datasets(str(path))
-    if not path.is_file():
-        raise InputError(f"{path}: no such file.")
-    # The library takes file names for patterns.
-    files = {"train": glob.escape(str(path.absolute()))}
-    dataset = attempt(
-        library, str(path), lambda: library.load_dataset("parquet", data_files=files, split="train")
-    )
-    return to_records(dataset, str(path))
-
-
 def read_hub(task: "TaskSettings", where: str, seed: int) -> dict[str, list[Record]]:
     """Read the splits of a hub data set, or of a local folder in a hub repository's layout.
 
@@ -74,12 +59,36 @@ def read_hub(task: "TaskSettings", where: str, seed: int) -> dict[str, list[Reco
         InputError: no such data set, configuration, revision or split; or no connection.
     """
     library = import_datasets(f"{where}.hub")
-    config, revision = task.hub_config or None, task.revision or None
+    with own_cache(task.hub) as folder:
+        return read_splits(library, task, where, seed, folder)
+
+
+@contextmanager
+def own_cache(hub: str) -> Generator[str | None]:
+    """Give the folder in which the library prepares rows; None for its usual one.
+
+    The library knows what it prepared of the hub by its commit, but of local files by their time,
+    which a copy or an archive may keep. So a local folder is prepared anew, and what was made is
+    removed.
+    """
+    if not Path(hub).is_dir():
+        yield None
+        return
+    with files.temporary_folder(Path(tempfile.gettempdir())) as folder:
+        yield str(folder)
+
+
+def read_splits(
+    library: ModuleType, task: "TaskSettings", where: str, seed: int, folder: str | None
+) -> dict[str, list[Record]]:
+    """Read the splits; the library prepares them in a folder, None for its usual one."""
+    config = task.hub_config or None
+    given: dict[str, Any] = {"revision": task.revision or None}
     names: list[str] = attempt(
-        library,
-        f"{where}.hub",
-        lambda: library.get_dataset_split_names(task.hub, config, revision=revision),
+        f"{where}.hub", lambda: library.get_dataset_split_names(task.hub, config, **given)
     )
+    given["cache_dir"] = folder
+    given |= attempt(f"{where}.hub", lambda: as_text(library, task.hub, config, names, given))
     splits: dict[str, list[Record]] = {}
     asked = {
         "train": (task.train, task.most_train),
@@ -98,11 +107,8 @@ def read_hub(task: "TaskSettings", where: str, seed: int) -> dict[str, list[Reco
                 f" {', '.join(names)}{nearest(chosen or split, names) or '.'}"
             )
         dataset = attempt(
-            library,
             f"{where}.{split}",
-            lambda chosen=chosen: library.load_dataset(
-                task.hub, config, split=chosen, revision=revision
-            ),
+            lambda chosen=chosen: library.load_dataset(task.hub, config, split=chosen, **given),
         )
         place = f"{task.hub} {chosen}"
         if most is None or most >= len(dataset):
@@ -113,14 +119,47 @@ def read_hub(task: "TaskSettings", where: str, seed: int) -> dict[str, list[Reco
     return splits
 
 
-def attempt(library: ModuleType, where: str, load: Callable[[], Loaded]) -> Loaded:
-    """Call the library, and make its errors about the data one line of ours."""
-    errors = (OSError, ValueError, library.exceptions.DatasetsError)
+def as_text(
+    library: ModuleType, hub: str, config: str | None, names: list[str], given: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what has the library read the cells of CSV as they are written.
+
+    By itself it takes "None", "NA" and "" for nothing and makes one number of 01 and 1. Where a
+    data set states the types of its columns, these hold.
+    """
+    builder = library.load_dataset_builder(hub, config, **given)
+    if type(builder.config).__name__ != "CsvConfig" or builder.info.features is not None:
+        return {}
+    # Types are given by column, so the names of the columns are looked up first.
+    first = library.load_dataset(hub, config, split=names[0], nrows=1, **given)
+    text = library.Features({name: library.Value("string") for name in first.column_names})
+    return {"features": text, "keep_default_na": False}
+
+
+def attempt(where: str, load: Callable[[], Loaded]) -> Loaded:
+    """Call the library, and make its complaint, whatever its kind, one line of ours."""
     try:
         return load()
-    except errors as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"{where}: {lines[0].rstrip('.')}.") from error
+    except Exception as error:
+        raise InputError(f"{where}: {reason(error)}.") from error
+
+
+def reason(error: Exception) -> str:
+    """Return why the library could not read a data set, in one line without a full stop."""
+    said = [line.strip() for line in str(error).splitlines() if line.strip()]
+    first = said[0].rstrip(".") if said else type(error).__name__
+    if first.startswith("Config name is missing"):  # the second line lists them
+        return (
+            f"it has several configurations; name one by hub_config: {said[1].partition(': ')[2]}"
+        )
+    if first.startswith("Dataset scripts"):
+        return f"{first}; the hub keeps many of these as files: revision = 'refs/convert/parquet'"
+    if first.endswith("corresponds to no data!"):
+        return "no rows"
+    if "split names could not be parsed" in first:
+        return f"{first}; is one of its files empty?"
+    cause = str(error.__cause__ or "").strip().splitlines()
+    return f"{first}: {cause[0].rstrip('.')}" if cause else first
 
 
 def to_records(dataset: Any, place: str, numbers: Sequence[int] | None = None) -> list[Record]:

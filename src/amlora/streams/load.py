@@ -194,7 +194,8 @@ def read_splits(
     for split, records in source.splits.items():
         if task.forms:
             records = compose(records, task.forms, f"{where}.forms")
-        rows, _ = to_rows(records, split, source.columns, where)
+        known = task.answers or task.options or source.options
+        rows, _ = to_rows(records, split, source.columns, where, known)
         if task.answers:
             rows = to_answers(rows, task.answers, f"{where}.answers")
         splits[split], dropped = drop_unlabelled(

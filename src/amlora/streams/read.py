@@ -1,20 +1,33 @@
-"""Readers of JSON lines, JSON and CSV that can name the line of every row.
+"""Readers of JSON lines, JSON and CSV that can name the line of every row, and of Parquet.
 
-UTF-8, with or without a byte order mark.
+Texts are UTF-8, with or without a byte order mark. How CSV is laid out: `dialect.py`. A file may be
+packed by gzip; its name then ends in ".gz" as well.
 """
 
-import csv
+import gzip
 import io
 import json
+import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from amlora import files
 from amlora.errors import InputError
-from amlora.streams.hub import read_parquet
+from amlora.streams.dialect import COMMA, TAB, table
+from amlora.streams.parquet import read_parquet
 from amlora.streams.rows import Record, shown
 
-SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
+SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+PACKED = ".gz"
+MOST_UNPACKED = 1 << 31  # bytes; a small file may unpack to a thousand times its size
+MARK = b"\xef\xbb\xbf"  # the byte order mark of UTF-8
+
+
+def kind_of(path: Path) -> str:
+    """Return the suffix that says what a file holds, "" for none; letter case and .gz aside."""
+    return Path(path.name.lower().removesuffix(PACKED)).suffix
 
 
 def read_records(path: Path) -> list[Record]:
@@ -23,22 +36,31 @@ def read_records(path: Path) -> list[Record]:
     Raises:
         InputError: no such file, a suffix not in SUFFIXES, or a broken row (with file and line).
     """
-    if path.suffix == ".jsonl":
-        return read_jsonl(path)
-    if path.suffix == ".json":
-        return read_json(path)
-    if path.suffix == ".csv":
-        return read_csv(path)
-    if path.suffix == ".parquet":
-        return read_parquet(path)
-    raise InputError(f"{path}: files of tasks end in one of {', '.join(SUFFIXES)}.")
+    kind = kind_of(path)
+    if kind not in SUFFIXES:
+        raise InputError(
+            f"{path}: files of tasks end in one of {', '.join(SUFFIXES)}, or one of these and .gz."
+        )
+    return parse_records(read_data(path), kind, str(path))
 
 
-def read_text(path: Path) -> str:
-    """Read a UTF-8 file, line ends unchanged.
+def parse_records(data: bytes, kind: str, place: str) -> list[Record]:
+    """Return the rows of a file's bytes; `kind` is one of SUFFIXES."""
+    if kind == ".parquet":
+        return read_parquet(data, place)
+    text = to_text(data, place)
+    if kind == ".jsonl":
+        return parse_lines(text, place)
+    if kind == ".json":
+        return parse_json(text, place)
+    return parse_table(text, place, TAB if kind == ".tsv" else COMMA)
+
+
+def read_data(path: Path) -> bytes:
+    """Read a file, unpacked.
 
     Raises:
-        InputError: no such file, or bytes that are not UTF-8, with their line.
+        InputError: no such file, one that cannot be read, or a packed one that is not whole.
     """
     try:
         data = files.read_bytes(path)
@@ -46,93 +68,118 @@ def read_text(path: Path) -> str:
         raise InputError(f"{path}: no such file.") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}.") from None
+    if not path.name.lower().endswith(PACKED):
+        return data
     try:
-        return data.decode("utf-8-sig")
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
+            unpacked = packed.read(MOST_UNPACKED + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: not a whole gzip file: {error}.") from None
+    if len(unpacked) > MOST_UNPACKED:
+        raise InputError(f"{path}: unpacks to more than {MOST_UNPACKED >> 30} GiB.")
+    return unpacked
+
+
+def to_text(data: bytes, place: str) -> str:
+    """Return the text of UTF-8 bytes, line ends unchanged, without a byte order mark.
+
+    Raises:
+        InputError: bytes that are not UTF-8, with their line.
+    """
+    try:
+        return data.removeprefix(MARK).decode()
     except UnicodeDecodeError as error:
-        # The offsets of this codec start after the byte order mark, so the rest is decoded anew.
-        start = error.start + (3 if data.startswith(b"\xef\xbb\xbf") else 0)
+        start = error.start + (len(MARK) if data.startswith(MARK) else 0)
         line = data.count(b"\n", 0, start) + 1
         raise InputError(
-            f"{path}: line {line}: not UTF-8: byte 0x{data[start]:02x}; save the file as UTF-8."
+            f"{place}: line {line}: not UTF-8: byte 0x{data[start]:02x}; save the file as UTF-8."
         ) from None
 
 
-def read_jsonl(path: Path) -> list[Record]:
+def parse_lines(text: str, place: str) -> list[Record]:
     """Read one object a line; blank lines are passed over."""
     records: list[Record] = []
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            place = f"{path}: line {number}"
-            try:
+            with faults(place, number, number):
                 value = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise InputError(
-                    f"{place}: not JSON: {error.msg} at column {error.colno}."
-                ) from None
-            records.append(to_record(value, place))
+            records.append(to_record(value, f"{place}: line {number}"))
     return records
 
 
-def read_json(path: Path) -> list[Record]:
-    """Read a list of objects, one after the other, so that each one's line is known."""
-    text = read_text(path)
+def parse_json(text: str, place: str) -> list[Record]:
+    """Read a list of objects, one after the other, so that each one's line is known.
+
+    Some write JSON lines into files that end in .json: a file whose first line is a whole object is
+    read as such.
+    """
     decoder = json.JSONDecoder()
     records: list[Record] = []
     at = skip_space(text, 0)
+    if text[at : at + 1] == "{" and is_object(text[at:].partition("\n")[0]):
+        return parse_lines(text, place)
     if text[at : at + 1] != "[":
-        raise InputError(f"{path}: line {line_of(text, at)}: must be a list of objects: [...].")
+        raise InputError(
+            f"{place}: line {line_of(text, at)}: must be a list of objects, [...], or one object a"
+            " line."
+        )
     at = skip_space(text, at + 1)
     line, counted = 1, 0
     while text[at : at + 1] != "]":
         line, counted = line + text.count("\n", counted, at), at
-        try:
+        with faults(place, line, 1):
             value, at = decoder.raw_decode(text, at)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}: line {error.lineno}: not JSON: {error.msg}.") from None
-        records.append(to_record(value, f"{path}: line {line}, item {len(records) + 1}"))
+        records.append(to_record(value, f"{place}: line {line}, item {len(records) + 1}"))
         at = skip_space(text, at)
         if text[at : at + 1] == ",":
             at = skip_space(text, at + 1)
             if text[at : at + 1] == "]":
-                raise InputError(f"{path}: line {line_of(text, at)}: not JSON: ',' before ']'.")
+                raise InputError(f"{place}: line {line_of(text, at)}: not JSON: ',' before ']'.")
         elif text[at : at + 1] != "]":
-            raise InputError(f"{path}: line {line_of(text, at)}: not JSON: ',' or ']' is missing.")
+            raise InputError(f"{place}: line {line_of(text, at)}: not JSON: ',' or ']' is missing.")
     if (end := skip_space(text, at + 1)) != len(text):
-        raise InputError(f"{path}: line {line_of(text, end)}: not JSON: more after the list's end.")
+        raise InputError(
+            f"{place}: line {line_of(text, end)}: not JSON: more after the list's end."
+        )
     return records
 
 
-def read_csv(path: Path) -> list[Record]:
-    """Read comma-separated rows under a header line; a quoted cell may span lines."""
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
-    records: list[Record] = []
-    header: list[str] = []
-    start = 1
+def parse_table(text: str, place: str, delimiter: str) -> list[Record]:
+    """Read rows under a header line; a quoted cell may span lines."""
+    return [
+        Record(f"{place}: line {line}", dict(values))
+        for line, values in table(text, place, delimiter)
+    ]
+
+
+@contextmanager
+def faults(place: str, line: int, first: int) -> Generator[None]:
+    """Make one line of all that the parser finds wrong.
+
+    Args:
+        place: the file.
+        line: where the value starts.
+        first: the line of the parsed text's first line.
+    """
     try:
-        for cells in reader:
-            place, start = f"{path}: line {start}", reader.line_num + 1
-            if not cells:
-                continue
-            if not header:
-                header = check_header(cells, place)
-            elif len(cells) != len(header):
-                raise InputError(
-                    f"{place}: {len(cells)} cells under a header of {len(header)} columns."
-                )
-            else:
-                records.append(Record(place, dict(zip(header, cells, strict=True))))
-    except csv.Error as error:
-        raise InputError(f"{path}: line {start}: not CSV: {error}.") from None
-    return records
+        yield
+    except json.JSONDecodeError as error:
+        line, why = first + error.lineno - 1, f"{error.msg} at column {error.colno}"
+        raise InputError(f"{place}: line {line}: not JSON: {why}.") from None
+    except RecursionError:
+        raise InputError(f"{place}: line {line}: nested too deep.") from None
+    except ValueError:  # the one other complaint: a whole number of thousands of digits
+        raise InputError(f"{place}: line {line}: a number with too many digits.") from None
 
 
-def check_header(cells: list[str], place: str) -> list[str]:
-    """Return the header's names; refuse a name that is there twice."""
-    names = [cell.strip() for cell in cells]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"{place}: column {name!r} is there twice.")
-    return names
+def is_object(line: str) -> bool:
+    """Tell whether a line is a whole JSON object, or too odd a one to tell."""
+    try:
+        return isinstance(json.loads(line), dict)
+    except json.JSONDecodeError:
+        return False
+    except (RecursionError, ValueError):
+        return True
 
 
 def to_record(value: object, place: str) -> Record:

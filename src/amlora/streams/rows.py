@@ -1,6 +1,6 @@
 """Rows on their way from a file to a task: they still know the file and line they came from."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from amlora.errors import InputError, nearest
@@ -48,7 +48,11 @@ def pick_columns(record: Record, columns: tuple[str, str]) -> tuple[str, str]:
 
 
 def to_rows(
-    records: Iterable[Record], split: str, columns: tuple[str, str], where: str
+    records: Iterable[Record],
+    split: str,
+    columns: tuple[str, str],
+    where: str,
+    known: Collection[str] = (),
 ) -> tuple[list[Row], tuple[str, str]]:
     """Take text and label out of each record.
 
@@ -57,6 +61,7 @@ def to_rows(
         split: "train", "dev" or "test"; the start of each row's id.
         columns: the names of the text and label columns.
         where: dotted path of the task's settings.
+        known: labels that the settings or the source name; true and false are written as there.
 
     Returns:
         The rows, and the columns that were used.
@@ -80,19 +85,38 @@ def to_rows(
             raise InputError(f"{record.place}: {used[0]} must be text, got {shown(text)}.")
         if not text.strip():
             raise InputError(f"{record.place}: {used[0]} is empty.")
-        label = to_label(record.values[used[1]], record.place, used[1])
+        check_characters(text, record.place, used[0])
+        label = to_label(record.values[used[1]], record.place, used[1], known)
         number = index if record.at is None else record.at
         rows.append(Row(text, label, f"{split}:{number}", record.place))
     return rows, used or columns
 
 
-def to_label(value: object, place: str, column: str) -> str:
-    """Return a label as text: text, a whole number or true/false; empty for nothing."""
+def to_label(value: object, place: str, column: str, known: Collection[str] = ()) -> str:
+    """Return a label as text: text, a whole number or true/false; empty for nothing.
+
+    JSON's and Parquet's true is "True", or "true" where that is a known label and "True" is none.
+    """
     if value is None:
         return ""
     if not isinstance(value, str | int):
         raise InputError(f"{place}: {column} must be text or a whole number, got {shown(value)}.")
-    return str(value).strip()
+    label = str(value).strip()
+    if isinstance(value, bool) and label not in known and label.lower() in known:
+        return label.lower()
+    check_characters(label, place, column)
+    return label
+
+
+def check_characters(text: str, place: str, column: str) -> None:
+    """Refuse halves of characters, as JSON can spell them; nothing can write or tokenise them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{place}: {column} holds {text[error.start]!r}, half of a character (a surrogate), as"
+            f" its character {error.start + 1}."
+        ) from None
 
 
 def shown(value: object) -> str:

@@ -27,9 +27,9 @@ class TaskSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     name: str
     """Short name, unique in the stream: letters, digits and . _ + - (at most 64), not "none"."""
     source: str = ""
-    """A folder with train, dev and test files (.jsonl, .json, .csv, .parquet), one such file (then
-    it is the train split), or a folder in the reference layout (with a labels.json). Relative to
-    `data_root` if that is set."""
+    """A folder with train, dev and test files (.jsonl, .json, .csv, .tsv, .parquet), one such file
+    (then it is the train split), or a folder in the reference layout (with a labels.json). Relative
+    to `data_root` if that is set."""
     hub: str = ""
     """Id of a data set on the Hugging Face hub, or a local folder in a hub repository's layout."""
     hub_config: str = ""
@@ -54,7 +54,8 @@ class TaskSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The text put together from columns, as in "Title: {title}\\nText: {body}"; takes the place of
     `text`. Of several, the first whose columns all hold text is used for a row, else the last."""
     answers: dict[str, str] = {}
-    """The answer for each label, as in {0 = "no", 1 = "yes"}; empty: labels are the answers."""
+    """The answer for each label, as in {0 = "no", 1 = "yes"}; empty: labels are the answers. A label
+    with an answer is one, also "-" and "", which mean that a row has none otherwise."""
     most_train: int | None = None
     """Read at most so many of the hub's train rows (None: all), drawn by `sample_seed`."""
     most_dev: int | None = None

@@ -9,11 +9,15 @@ import msgspec
 from amlora import files
 from amlora.errors import InputError, nearest
 from amlora.streams.hub import read_hub
-from amlora.streams.read import SUFFIXES, read_records
+from amlora.streams.read import PACKED, SUFFIXES, read_records
 from amlora.streams.rows import Record
 from amlora.streams.settings import TaskSettings
 
-FILE_NAMES = {"train": ("train",), "dev": ("dev", "validation"), "test": ("test",)}
+FILE_NAMES = {
+    "train": ("train",),
+    "dev": ("dev", "validation", "valid", "val"),
+    "test": ("test",),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,12 +131,14 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
 
 def find_file(folder: Path, names: tuple[str, ...], where: str) -> Path | None:
-    """Return the one file of a split in a folder, or None."""
+    """Return the one file of a split in a folder, or None; letter case and .gz aside."""
+    there = sorted(path for path in folder.iterdir() if path.is_file())
     found = [
         path
         for name in names
         for suffix in SUFFIXES
-        if (path := folder / f"{name}{suffix}").is_file()
+        for path in there
+        if path.name.lower().removesuffix(PACKED) == f"{name}{suffix}"
     ]
     if len(found) > 1:
         listed = " and ".join(path.name for path in found)

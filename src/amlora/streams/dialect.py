@@ -1,0 +1,121 @@
+"""How a CSV file is laid out: what parts its cells, how they are quoted, which columns have names.
+
+Spreadsheets and libraries write CSV in several ways. What is read alike, whoever wrote it:
+
+- commas, semicolons or tabs between cells, told by the header; a first line "sep=;" says it too;
+- a cell in quotes, also behind a blank, may hold what parts cells, lines, and quotes (doubled);
+- a first column without a name, which pandas writes, numbers the rows and is left out;
+- later columns without names, which spreadsheets leave behind, are left out as they are empty.
+"""
+
+import csv
+import io
+import re
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+
+from amlora.errors import InputError
+
+COMMA, TAB = ",", "\t"
+DELIMITERS = (COMMA, ";", TAB)
+SAYS_DELIMITER = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
+QUOTED = re.compile(r'"[^"]*"')
+
+
+def table(text: str, place: str, usual: str = COMMA) -> Iterator[tuple[int, dict[str, str]]]:
+    """Give each row under the header with the line that it starts on; empty lines are passed over.
+
+    Args:
+        text: the whole file.
+        place: the file, for errors.
+        usual: TAB where the file's name says so; COMMA lets the header tell.
+
+    Raises:
+        InputError: naming the line of a broken row.
+    """
+    before = 0
+    if said := SAYS_DELIMITER.match(text):
+        usual, before, text = said.group(1), 1, text[said.end() :]
+    elif usual == COMMA:
+        usual = delimiter_of(text)
+    names: list[str] = []
+    for line, cells in rows(text, place, usual, before):
+        if not names:
+            names = header(cells, f"{place}: line {line}")
+        elif len(cells) != len(names):
+            raise InputError(
+                f"{place}: line {line}: {len(cells)} cells under a header of {len(names)} columns."
+            )
+        else:
+            yield line, named(names, cells, f"{place}: line {line}")
+
+
+def delimiter_of(text: str) -> str:
+    """Return what parts the names of the header, which is the first line that holds anything."""
+    first = next((line for line in io.StringIO(text) if line.strip()), "")
+    bare = QUOTED.sub("", first)
+    return next((mark for mark in DELIMITERS if mark in bare), COMMA)
+
+
+def rows(text: str, place: str, delimiter: str, before: int) -> Iterator[tuple[int, list[str]]]:
+    """Give each row's cells and its line; `before` lines of the file stand before the text."""
+    # Only a blank before a quote is dropped: one before other text is a part of it.
+    blanks = re.search(re.escape(delimiter) + ' +"', text) is not None
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=delimiter,
+        skipinitialspace=blanks,
+        strict=True,
+    )
+    start = 1
+    try:
+        with cells_of_any_length():
+            for cells in reader:
+                if cells:
+                    yield before + start, cells
+                start = reader.line_num + 1
+    except csv.Error as error:
+        why = str(error).replace(TAB, "\\t")
+        raise InputError(f"{place}: line {before + start}: not CSV: {why}.") from None
+
+
+@contextmanager
+def cells_of_any_length() -> Generator[None]:
+    """Lift the limit of the library, which is for the whole process, as long as a file is read."""
+    limit = csv.field_size_limit(sys.maxsize)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
+
+
+def header(cells: Sequence[str], place: str) -> list[str]:
+    """Return the names of the columns, "" for one without.
+
+    Raises:
+        InputError: a name that is there twice, or no name at all.
+    """
+    names = [cell.strip() for cell in cells]
+    for name in filter(None, names):
+        if names.count(name) > 1:
+            raise InputError(f"{place}: column {name!r} is there twice.")
+    if not any(names):
+        raise InputError(f"{place}: a header without names; the first line names the columns.")
+    return names
+
+
+def named(names: Sequence[str], cells: Sequence[str], place: str) -> dict[str, str]:
+    """Return a row's cells by column.
+
+    Raises:
+        InputError: a cell under no name, which a text with a comma but without quotes pushed there.
+    """
+    for number, (name, cell) in enumerate(zip(names, cells, strict=True), start=1):
+        if not name and number > 1 and cell.strip():
+            shown = cell if len(cell) <= 40 else cell[:37] + "..."
+            raise InputError(
+                f"{place}: {shown!r} stands in column {number}, which has no name; put a text that"
+                " holds a comma in quotes."
+            )
+    return {name: cell for name, cell in zip(names, cells, strict=True) if name}
