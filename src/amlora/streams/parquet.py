@@ -5,13 +5,34 @@ is used. Class labels (numbers that `datasets` names in the file) become their n
 """
 
 import importlib
-import json
 from collections.abc import Mapping
+from contextlib import suppress
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, Literal
+
+import msgspec
 
 from amlora.errors import InputError
 from amlora.streams.rows import Record
+
+
+class ClassLabel(msgspec.Struct, frozen=True):
+    """A column of numbers that have names."""
+
+    names: list[str | int | bool]
+    kind: Literal["ClassLabel"] = msgspec.field(name="_type")
+
+
+class Info(msgspec.Struct, frozen=True):
+    """What is known of the columns."""
+
+    features: dict[str, Any] = {}
+
+
+class Noted(msgspec.Struct, frozen=True):
+    """What `datasets` notes in a file."""
+
+    info: Info = Info()
 
 
 def read_parquet(data: bytes, place: str) -> list[Record]:
@@ -54,17 +75,13 @@ def import_arrow(place: str) -> tuple[ModuleType, ModuleType]:
 
 def class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
     """Return the names of class labels by column, as `datasets` notes them in a file's metadata."""
-    try:
-        columns: Any = json.loads(metadata.get(b"huggingface", b"{}"))
-        for key in ("info", "features"):
-            columns = columns.get(key, {})
-        return {
-            column: list(map(str, feature["names"]))
-            for column, feature in cast("dict[str, Any]", columns).items()
-            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
-        }
-    except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
-        return {}  # somebody else's note of that name
+    found: dict[str, list[str]] = {}
+    with suppress(msgspec.MsgspecError, RecursionError):  # somebody else's note of that name
+        noted = msgspec.json.decode(metadata.get(b"huggingface", b"{}"), type=Noted)
+        for column, feature in noted.info.features.items():
+            with suppress(msgspec.ValidationError):
+                found[column] = list(map(str, msgspec.convert(feature, ClassLabel).names))
+    return found
 
 
 def by_name(values: dict[str, Any], names: Mapping[str, list[str]]) -> dict[str, Any]:

@@ -54,8 +54,8 @@ class TaskSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The text put together from columns, as in "Title: {title}\\nText: {body}"; takes the place of
     `text`. Of several, the first whose columns all hold text is used for a row, else the last."""
     answers: dict[str, str] = {}
-    """The answer for each label, as in {0 = "no", 1 = "yes"}; empty: labels are the answers. A label
-    with an answer is one, also "-" and "", which mean that a row has none otherwise."""
+    """The answer for each label, as in {0 = "no", 1 = "yes"}; empty: labels are the answers. What
+    has an answer is a label, also "-" and "", which mean that a row has none otherwise."""
     most_train: int | None = None
     """Read at most so many of the hub's train rows (None: all), drawn by `sample_seed`."""
     most_dev: int | None = None
