@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from amlora.errors import InputError
 from amlora.methods.lora import LoRASettings
-from amlora.methods.n_lora import NLoRA, NLoRASettings, size
+from amlora.methods.n_lora import NLoRA, NLoRASettings, inner_size, size
 from methods.learning import STAGES, answers, learn, make, train
 from trained import load_base
 
@@ -50,6 +51,29 @@ def test_the_term_is_a_literal_sum_over_the_weights_that_the_newest_lora_changes
     found = method.penalty()
     assert list(found) == ["sparsity"]
     assert found["sparsity"].item() == pytest.approx(0.25 * expected, rel=1e-5)
+
+
+def test_the_authors_term_of_a_small_product_by_hand():
+    a = torch.tensor([[1.0, -2.0], [0.0, 1.0]])
+    b = torch.tensor([[1.0, 0.0], [3.0, -1.0]])
+    # A B = [[1, 5], [0, -1]]; B A = [[1, 1], [0, -1]]
+    assert inner_size(a, b).item() == 7
+    assert size(a, b).item() == 3
+
+
+def test_the_authors_term_is_a_literal_sum_over_pairs_of_a_row_and_a_column(any_folder):
+    square = LoRASettings(targets=("*.o*",))
+    method = grown(any_folder, strength=0.25, term="inner", lora=square)
+    expected = sum(
+        float((row @ column).abs()) for a, b in newest(method) for row in a for column in b
+    )
+    assert method.penalty()["sparsity"].item() == pytest.approx(0.25 * expected, rel=1e-5)
+
+
+def test_the_authors_term_is_refused_where_it_is_not_defined(llama_folder):
+    wanted = r'method.term: "inner" needs .*down_proj reads 96 numbers and writes 48; choose'
+    with pytest.raises(InputError, match=wanted):
+        n_lora(llama_folder, term="inner", lora=LoRASettings(targets=("down_proj",)))
 
 
 def test_the_gradients_are_those_of_the_plain_formula():

@@ -26,7 +26,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 SEEDS = 2**32  # seeds are 0 .. SEEDS - 1, what every generator here admits
 LATER = {
     "evaluate": {"general": ""},
-    "method": {"feature_layers": 0},
+    "method": {"feature_layers": 0, "term": "update"},
     "stream": {"boundaries": "told"},
 }
 """Settings that came after the first records, with the defaults that mean what was done before."""

@@ -1,10 +1,11 @@
 """N-LoRA: a new LoRA per task, kept sparse so that it collides less with the others (Yang 2024).
 
 All LoRAs are summed as in IncLoRA. While one is learned, the L1 norm of its update of the weights,
-B A, is added to the loss (arXiv 2410.10179): two sparse updates seldom change the same weight.
+B A, is added to the loss (arXiv 2410.10179): two sparse updates seldom change the same weight. The
+authors' code multiplies the two the other way round, which is another term: A B, rank x rank.
 """
 
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import msgspec
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from amlora.engine.backbone import Backbone
+from amlora.errors import InputError
 from amlora.methods.base import Stage, Terms
 from amlora.methods.lora import LoRAMethod, LoRASettings
 from amlora.methods.parts.per_task import PerTask, check_values, number_of
@@ -21,9 +23,12 @@ class NLoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """The LoRAs and the weight of the term."""
 
     lora: LoRASettings = LoRASettings()
-    strength: PerTask = 1e-5
-    """lambda: times the L1 norm of the new LoRA's updates, one number or one per task. Ours: the
-    authors' values, 0.4 to 1.8 by task order, were tuned with other learning rates and clipping."""
+    strength: PerTask = 1e-4
+    """lambda: times the term, summed over layers; one number or one per task. Ours: the authors'
+    values, 0.4 to 1.8 by task order, are for the "inner" term."""
+    term: Literal["update", "inner"] = "update"
+    """Of what the L1 norm is taken: "update", B A, of the size of the weights, as the paper writes;
+    "inner", A B, rank x rank, as the authors' code has it, for layers that are as wide as long."""
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -41,6 +46,9 @@ class NLoRA(LoRAMethod):
         self.options = cast(NLoRASettings, settings)
         self.strength = 0.0  # of the current stage
         super().__init__(backbone, settings, seed=seed, lora=self.options.lora)
+        if self.options.term == "inner":
+            for name, layer in self.mixture.layers.items():
+                check_square(name, layer.bank.a.shape[1], layer.bank.b.shape[1])
 
     def before_step(self, stage: Stage, step: int) -> None:
         """Set this stage's lambda."""
@@ -51,7 +59,8 @@ class NLoRA(LoRAMethod):
         if not self.strength:
             return {}
         tails = [layer.bank.tails() for layer in self.mixture.layers.values()]
-        norms = torch.stack([size(a, b) for a, b, _ in tails])
+        norm = size if self.options.term == "update" else inner_size
+        norms = torch.stack([norm(a, b) for a, b, _ in tails])
         return {"sparsity": self.strength * norms.sum()}
 
 
@@ -84,3 +93,26 @@ def size(a: Tensor, b: Tensor) -> Tensor:
         b: (R, D_out), B's columns as rows.
     """
     return cast(Tensor, Size.apply(a, b))
+
+
+def inner_size(a: Tensor, b: Tensor) -> Tensor:
+    """Return the L1 norm of A B, (R, R).
+
+    Args:
+        a: (R, D).
+        b: (R, D), B's columns as rows.
+    """
+    return (a @ b.T).abs().sum()
+
+
+def check_square(layer: str, read: int, written: int) -> None:
+    """Refuse a layer for which A B is not defined.
+
+    Raises:
+        InputError: it reads and writes vectors of different width.
+    """
+    if read != written:
+        raise InputError(
+            f'method.term: "inner" needs layers as wide as long, but {layer} reads {read} numbers'
+            f' and writes {written}; choose other method.lora.targets, or "update".'
+        )
