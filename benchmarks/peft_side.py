@@ -95,6 +95,7 @@ def x_lora(backbone: Backbone, mixture: Mixture) -> XLoRA:
         family=backbone.family,
         model_type=model.config.model_type,
         fingerprint="",
+        tokenizer="",
     )
     model.config.use_cache = False  # X-LoRA refuses a model that would use one
     model.requires_grad_(False)

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, GenerationConfig
 
 from amlora import files
 from amlora.engine import builtin
-from amlora.engine.backbone import ModelSettings, load_backbone, weights_fingerprint
+from amlora.engine.backbone import ModelSettings, load_backbone
 from amlora.engine.batch import collate, task_loss
 from amlora.engine.builtin import GGUFInWheel
 from amlora.engine.device import cpu_multiplies_bfloat16
@@ -129,17 +129,6 @@ def test_frozen_weights_take_the_precision_and_trained_ones_stay_float32(any_fol
     assert {weight.dtype for weight in trained.model.parameters()} == {torch.float32}
     assert (frozen.autocast, trained.autocast) == (False, True)
     assert not load(any_folder).autocast
-
-
-def test_a_fingerprint_names_weights_and_not_their_precision(any_folder):
-    full, half = load(any_folder), load(any_folder, precision="bfloat16")
-    names = list(full.model.state_dict())
-    before = weights_fingerprint(full.model, names)
-    assert weights_fingerprint(half.model, reversed(names)) == before
-    assert weights_fingerprint(full.model, names[1:]) != before
-    with torch.no_grad():
-        full.model.get_parameter(names[0]).view(-1)[0] += 1
-    assert weights_fingerprint(full.model, names) != before
 
 
 def test_checkpointing_recomputes_to_the_same_gradients(any_folder):

@@ -21,7 +21,7 @@ def saving(llama_folder, tmp_path_factory):
     """A folder with one version, and a function that saves a second one of other weights there."""
     folder = tmp_path_factory.mktemp("skills") / "skills"
     backbone, mixture = trained(llama_folder, loras=2)
-    base = base_of(backbone, mixture)
+    base = base_of(backbone)
     save_skills(folder, mixture, base=base, tasks=cards(2), scores={})
     for layer in mixture.layers.values():
         layer.bank.w += 1

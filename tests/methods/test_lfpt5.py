@@ -9,9 +9,10 @@ import torch
 from accelerate import Accelerator
 
 from amlora import files
-from amlora.engine.backbone import Backbone, ModelSettings, load_backbone, weights_fingerprint
+from amlora.engine.backbone import Backbone, ModelSettings, load_backbone
 from amlora.engine.batch import collate, micro_batches, task_loss
 from amlora.engine.encode import decode, encode_rows
+from amlora.engine.fingerprint import weights_fingerprint
 from amlora.engine.train import Progress, TrainSettings, train_stage
 from amlora.errors import InputError
 from amlora.experiment.run import run as run_all

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from amlora.engine.backbone import base_of, weights_fingerprint
+from amlora.engine.backbone import base_of
 from amlora.mixture import arrow
 from amlora.mixture.arrow import Arrow, prototypes, scores
 from amlora.mixture.bank import Bank
@@ -148,11 +148,11 @@ def test_skills_are_loaded_with_the_way_they_are_combined(any_folder, tmp_path):
     backbone, mixture = trained(any_folder, combine="sum")
     summed = logits(backbone)
     mixture.control.arrow = Arrow(top_k=2, temperature=0.5)
-    save_skills(tmp_path, mixture, base=base_of(backbone, mixture), tasks=cards(), scores={})
+    save_skills(tmp_path, mixture, base=base_of(backbone), tasks=cards(), scores={})
     manifest = verify(tmp_path)
     assert manifest.arrow == mixture.control.arrow
     other = load_base(any_folder)
-    load_skills(tmp_path, other.model, manifest, fingerprint=weights_fingerprint)
+    load_skills(tmp_path, other.model, manifest, base=base_of(other))
     assert torch.equal(logits(other), logits(backbone))
     assert not torch.equal(logits(other), summed)
     readme = (tmp_path / "versions" / manifest.version / "README.md").read_text()
@@ -161,7 +161,7 @@ def test_skills_are_loaded_with_the_way_they_are_combined(any_folder, tmp_path):
 
 def test_other_skills_do_not_mention_it(llama_folder, tmp_path):
     backbone, mixture = trained(llama_folder)
-    save_skills(tmp_path, mixture, base=base_of(backbone, mixture), tasks=cards(), scores={})
+    save_skills(tmp_path, mixture, base=base_of(backbone), tasks=cards(), scores={})
     manifest = verify(tmp_path)
     assert manifest.arrow is None
     written = (tmp_path / "versions" / manifest.version / "manifest.json").read_text()

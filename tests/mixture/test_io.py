@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from amlora import files
-from amlora.engine.backbone import base_of, weights_fingerprint
+from amlora.engine.backbone import base_of
 from amlora.errors import InputError
-from amlora.mixture.arrow import Arrow
 from amlora.mixture.io import load_skills, read_cards, read_scores, save_skills
 from amlora.mixture.layer import MixtureLinear
 from amlora.mixture.manifest import TaskCard, verify
@@ -19,7 +18,7 @@ SCORES = {"R": [[0.0, 0.1, 0.2], [0.9, None, None], [0.8, 0.7, None], [0.5, 0.6,
 
 
 def save(folder, backbone, mixture, tasks=None, scores=SCORES):
-    base = base_of(backbone, mixture)
+    base = base_of(backbone)
     return save_skills(
         folder, mixture, base=base, tasks=cards() if tasks is None else tasks, scores=scores
     )
@@ -28,7 +27,7 @@ def save(folder, backbone, mixture, tasks=None, scores=SCORES):
 def load(folder, base_folder, version=None):
     backbone = load_base(base_folder)
     manifest = verify(folder, version)
-    mixture = load_skills(folder, backbone.model, manifest, fingerprint=weights_fingerprint)
+    mixture = load_skills(folder, backbone.model, manifest, base=base_of(backbone))
     return backbone, mixture
 
 
@@ -127,20 +126,6 @@ def test_one_lora_may_serve_all_tasks(any_folder, tmp_path):
     assert list(read_cards(tmp_path, manifest)) == cards()
 
 
-def test_prototypes_have_format_2_and_are_read_from_format_1_too(llama_folder, tmp_path):
-    backbone, mixture = trained(llama_folder, combine="sum")
-    mixture.control.arrow = Arrow(top_k=2)
-    assert save(tmp_path, backbone, mixture) == "0001"
-    assert verify(tmp_path).format == 2
-    path = tmp_path / "versions" / "0001" / "manifest.json"
-    files.write_json(path, files.read_json(path) | {"format": 1})
-    files.write_text(tmp_path / "CURRENT", f"0001 {files.sha256_file(path)}\n")
-    assert verify(tmp_path).format == 1
-    loaded, again = load(tmp_path, llama_folder)
-    assert again.control.arrow == Arrow(top_k=2)
-    assert torch.equal(logits(loaded), logits(backbone))
-
-
 def test_a_lora_may_come_without_a_task(llama_folder, tmp_path):
     backbone, mixture = trained(llama_folder)
     save(tmp_path, backbone, mixture, cards(1), {})
@@ -225,7 +210,7 @@ def test_another_model_of_the_same_shape_is_refused_and_left_alone(
     other = tiny_llama(tmp_path_factory.mktemp("other"), seed=1)
     foreign = load_base(other)
     with pytest.raises(InputError, match="not the one that these skills were trained on"):
-        load_skills(tmp_path, foreign.model, verify(tmp_path), fingerprint=weights_fingerprint)
+        load_skills(tmp_path, foreign.model, verify(tmp_path), base=base_of(foreign))
     assert not [m for m in foreign.model.modules() if isinstance(m, MixtureLinear)]
 
 
@@ -240,7 +225,7 @@ def test_a_model_that_holds_a_mixture_already_is_refused(llama_folder, tmp_path)
     backbone, mixture = trained(llama_folder)
     save(tmp_path, backbone, mixture)
     with pytest.raises(InputError, match="no plain linear layer"):
-        load_skills(tmp_path, backbone.model, verify(tmp_path), fingerprint=weights_fingerprint)
+        load_skills(tmp_path, backbone.model, verify(tmp_path), base=base_of(backbone))
 
 
 def test_a_reader_sees_the_old_version_or_the_new_one(llama_folder, tmp_path):

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from amlora import files
-from amlora.engine.backbone import base_of, weights_fingerprint
+from amlora.engine.backbone import base_of
 from amlora.errors import InputError
 from amlora.mixture.io import load_skills, save_skills
 from amlora.mixture.layer import MixtureLinear
-from amlora.mixture.manifest import verify
+from amlora.mixture.manifest import FORMAT, verify
 from trained import cards, load_base, trained
 
 CUTS, FLIPS = 64, 16  # of each file
@@ -25,7 +25,7 @@ def pristine(llama_folder, tmp_path_factory) -> Path:
     """A folder with one version of two LoRAs."""
     folder = tmp_path_factory.mktemp("pristine") / "skills"
     backbone, mixture = trained(llama_folder, loras=2)
-    base = base_of(backbone, mixture)
+    base = base_of(backbone)
     save_skills(folder, mixture, base=base, tasks=cards(2), scores={"metrics": {"average": 0.5}})
     return folder
 
@@ -178,9 +178,12 @@ def test_a_manifest_must_speak_of_every_file(skills):
         verify(skills)
 
 
-def test_a_newer_format_is_refused_in_one_line(skills):
-    sign(skills, format=3, news="of the future")
-    with pytest.raises(InputError, match="format 3, but this amlora reads up to 2") as caught:
+@pytest.mark.parametrize(
+    ("stated", "way"), [(FORMAT + 1, "install a newer one"), (FORMAT - 1, "learn them again")]
+)
+def test_another_format_is_refused_in_one_line(skills, stated, way):
+    sign(skills, format=stated, news="of another time")
+    with pytest.raises(InputError, match=f"but this amlora reads {FORMAT}; {way}") as caught:
         verify(skills)
     assert "\n" not in str(caught.value)
 
@@ -214,7 +217,7 @@ def test_a_lora_of_another_rank_than_stated_is_refused_and_the_model_left_alone(
     sign(skills, loras=[loras[0] | {"rank": 5}, *loras[1:]])
     backbone = load_base(llama_folder)
     with pytest.raises(InputError, match="but the rank is 5"):
-        load_skills(skills, backbone.model, verify(skills), fingerprint=weights_fingerprint)
+        load_skills(skills, backbone.model, verify(skills), base=base_of(backbone))
     assert not [m for m in backbone.model.modules() if isinstance(m, MixtureLinear)]
 
 
@@ -228,7 +231,7 @@ def test_a_selector_of_the_wrong_shape_leaves_the_model_alone(skills, llama_fold
     sign(skills, files=entries | {"versions/0001/selector.safetensors": entry})
     backbone = load_base(llama_folder)
     with pytest.raises(InputError, match=r"shape \(2, 2\)"):
-        load_skills(skills, backbone.model, verify(skills), fingerprint=weights_fingerprint)
+        load_skills(skills, backbone.model, verify(skills), base=base_of(backbone))
     assert not [m for m in backbone.model.modules() if isinstance(m, MixtureLinear)]
 
 
@@ -240,7 +243,7 @@ def test_a_save_that_dies_at_any_flush_leaves_the_old_version_or_the_new(
     skills, llama_folder, tmp_path, monkeypatch
 ):
     backbone, mixture = trained(llama_folder, loras=1)  # the second one's folder is not used
-    base = base_of(backbone, mixture)
+    base = base_of(backbone)
     for layer in mixture.layers.values():
         layer.bank.a += 1
     flush, calls = os.fsync, []
@@ -274,7 +277,7 @@ def test_what_a_killed_writer_left_is_swept_up(skills, llama_folder):
     (skills / "versions" / "0002").mkdir()
     (skills / "versions" / "0002" / "scores.json").write_text("{")
     backbone, mixture = trained(llama_folder, loras=2)
-    base = base_of(backbone, mixture)
+    base = base_of(backbone)
     stray = next(skills.glob("tasks/01-*")) / f"{files.TEMPORARY}x"
     stray.write_text("")
     done = save_skills(skills, mixture, base=base, tasks=cards(2), scores={})
@@ -286,7 +289,7 @@ def test_an_altered_task_folder_is_not_written_over(skills, llama_folder):
     path = next(skills.glob("tasks/01-*")) / "task.json"
     path.write_text("{}")
     backbone, mixture = trained(llama_folder, loras=2)
-    base = base_of(backbone, mixture)
+    base = base_of(backbone)
     with pytest.raises(InputError, match=r"task.json: altered since it was written"):
         save_skills(skills, mixture, base=base, tasks=cards(2), scores={})
     assert path.read_text() == "{}"
@@ -300,7 +303,7 @@ def test_nothing_is_written_through_a_link(skills, llama_folder, tmp_path):
     backbone, mixture = trained(llama_folder, loras=2)
     for layer in mixture.layers.values():
         layer.bank.a += 1
-    base = base_of(backbone, mixture)
+    base = base_of(backbone)
     with pytest.raises(InputError, match="refuses a link"):
         save_skills(skills, mixture, base=base, tasks=cards(2), scores={})
     assert sorted(outside.rglob("*")) == before

@@ -5,8 +5,7 @@ import torch
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from amlora.engine.backbone import base_of, weights_fingerprint
-from amlora.mixture.base import plain_weights
+from amlora.engine.backbone import base_of
 from amlora.mixture.inject import find_targets, inject
 from amlora.mixture.io import save_skills
 from amlora.mixture.layer import Control
@@ -33,7 +32,7 @@ def alone(model: nn.Module, mixture: Mixture, index: int) -> Mixture:
 
 def test_peft_gives_each_loras_output_at_full_weight(any_folder, tmp_path):
     backbone, mixture = trained(any_folder)
-    save_skills(tmp_path, mixture, base=base_of(backbone, mixture), tasks=cards(), scores={})
+    save_skills(tmp_path, mixture, base=base_of(backbone), tasks=cards(), scores={})
     plain = logits(load_base(any_folder))
     for index, lora in enumerate(verify(tmp_path).loras):
         ours, theirs = load_base(any_folder), load_base(any_folder)
@@ -54,7 +53,7 @@ def test_peft_gives_each_loras_output_at_full_weight(any_folder, tmp_path):
 
 def test_peft_reads_rank_alpha_and_base(llama_folder, tmp_path):
     backbone, mixture = trained(llama_folder)
-    save_skills(tmp_path, mixture, base=base_of(backbone, mixture), tasks=cards(), scores={})
+    save_skills(tmp_path, mixture, base=base_of(backbone), tasks=cards(), scores={})
     for lora, name, shape in zip(verify(tmp_path).loras, NAMES, SHAPES, strict=True):
         config = peft.PeftConfig.from_pretrained(tmp_path / lora.folder)
         assert (lora.name, config.r, config.lora_alpha) == (name, *shape)
@@ -91,7 +90,8 @@ def test_peft_reads_a_lora_of_gpt2s_transposed_layers(tmp_path):
         revision="",
         family="decoder-only",
         model_type="gpt2",
-        fingerprint=weights_fingerprint(*plain_weights(mixture)),
+        fingerprint="",
+        tokenizer="",
     )
     save_skills(tmp_path, mixture, base=base, tasks=[], scores={})
     theirs = peft.PeftModel.from_pretrained(copy(), tmp_path / verify(tmp_path).loras[0].folder)
@@ -99,10 +99,3 @@ def test_peft_reads_a_lora_of_gpt2s_transposed_layers(tmp_path):
         ours = source(tokens).logits
         torch.testing.assert_close(theirs(tokens).logits, ours, rtol=1e-4, atol=1e-4)
         assert (ours - plain(tokens).logits).abs().max() > 0.1
-
-
-def test_the_fingerprint_is_the_same_with_and_without_a_mixture(any_folder):
-    _, mixture = trained(any_folder)
-    names = [f"{name}.weight" for name in mixture.layers]
-    plain = weights_fingerprint(load_base(any_folder).model, names)
-    assert weights_fingerprint(*plain_weights(mixture)) == plain

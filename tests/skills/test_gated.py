@@ -33,7 +33,7 @@ def gated(any_folder, tmp_path_factory) -> tuple[GainLoRA, Path]:
     for stage in STAGES[:2]:
         learn(method, stage, lr=5e-2)
     method.backbone.model.eval()
-    base = base_of(method.backbone, method.mixture)
+    base = base_of(method.backbone)
     attach(method.backbone.model, Skills(method.mixture, base, CARDS, {}))
     assert amlora.save(method.backbone.model, folder) == "0001"
     return method, folder
@@ -101,10 +101,10 @@ def test_a_copied_model_has_gates_of_its_own_and_saving_it_writes_nothing(gated)
     assert amlora.save(twin, folder) == "0001"
 
 
-def test_skills_with_gates_have_format_2_and_a_file_that_is_checked(gated, tmp_path):
+def test_skills_with_gates_have_a_file_of_them_that_is_checked(gated, tmp_path):
     method, folder = gated
     manifest = verify(folder)
-    assert manifest.format == 2 and manifest.gates == method.gates.settings
+    assert manifest.gates == method.gates.settings
     path = folder / "versions" / "0001" / "gates.safetensors"
     data = path.read_bytes()
     try:

@@ -1,6 +1,7 @@
 """`amlora.load` and `amlora.save`: the whole way from a folder to answers and back."""
 
 import copy
+import json
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import torch
 from transformers import pipeline
 
 import amlora
+from amlora import files
 from amlora.engine.backbone import Backbone, base_of
 from amlora.errors import InputError
 from amlora.mixture.manifest import TaskCard
@@ -40,7 +42,7 @@ def learned(any_folder, tmp_path_factory):
     """A trained model of each family, and the folder its skills were saved in."""
     folder = tmp_path_factory.mktemp("learned") / "skills"
     backbone, mixture = trained(any_folder)
-    base = base_of(backbone, mixture)
+    base = base_of(backbone)
     attach(backbone.model, Skills(mixture, base, tuple(cards()), {"metrics": {"average": 0.25}}))
     assert amlora.save(backbone.model, folder) == "0001"
     return backbone, folder
@@ -51,7 +53,7 @@ def llama_skills(llama_folder, tmp_path_factory):
     """Skills on the decoder-only model."""
     folder = tmp_path_factory.mktemp("llama-skills") / "run" / "skills"
     backbone, mixture = trained(llama_folder)
-    attach(backbone.model, Skills(mixture, base_of(backbone, mixture), tuple(cards()), {}))
+    attach(backbone.model, Skills(mixture, base_of(backbone), tuple(cards()), {}))
     amlora.save(backbone.model, folder)
     return folder
 
@@ -111,7 +113,7 @@ def test_a_base_model_that_moved_is_found_where_it_is_said_to_be(tmp_path, llama
     old, new, skills = tmp_path / "old", tmp_path / "new", tmp_path / "skills"
     shutil.copytree(llama_folder, old)
     backbone, mixture = trained(old)
-    attach(backbone.model, Skills(mixture, base_of(backbone, mixture), tuple(cards()), {}))
+    attach(backbone.model, Skills(mixture, base_of(backbone), tuple(cards()), {}))
     amlora.save(backbone.model, skills)
     old.rename(new)
     with pytest.raises(InputError, match=r"its base model: .*Another place: base="):
@@ -124,6 +126,42 @@ def test_a_base_model_that_moved_is_found_where_it_is_said_to_be(tmp_path, llama
 def test_another_base_model_is_refused(llama_skills, tmp_path):
     other = tiny_llama(tmp_path, seed=3)
     with pytest.raises(InputError, match="not the one that these skills were trained on"):
+        load(llama_skills, base=other)
+
+
+def another_weight(folder: Path, part: str) -> None:
+    path = folder / "model.safetensors"
+    tensors = files.read_tensors(path)
+    name = min(name for name in tensors if part in name)
+    tensors[name] = tensors[name].flip(0)
+    path.write_bytes(files.tensor_bytes(tensors, {"format": "pt"}))
+
+
+def another_tokenizer(folder: Path, part: str) -> None:
+    path = folder / "tokenizer.json"
+    stored = json.loads(path.read_text())
+    words = stored["model"][part]
+    plain = sorted(words, key=lambda word: words[word])[4:]
+    words.update(zip(plain, [words[word] for word in reversed(plain)], strict=True))
+    path.write_text(json.dumps(stored))
+
+
+@pytest.mark.parametrize(
+    ("change", "part", "what"),
+    [
+        (another_weight, "embed_tokens", "weights have"),
+        (another_weight, "mlp.up_proj", "weights have"),
+        (another_weight, "k_proj", "weights have"),
+        (another_tokenizer, "vocab", "tokenizer has"),
+    ],
+)
+def test_a_base_that_differs_where_nothing_is_adapted_is_refused(
+    llama_skills, llama_folder, tmp_path, change, part, what
+):
+    other = shutil.copytree(llama_folder, tmp_path / "other")
+    load(llama_skills, base=other)
+    change(other, part)
+    with pytest.raises(InputError, match=f"its {what} the fingerprint"):
         load(llama_skills, base=other)
 
 

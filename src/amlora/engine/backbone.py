@@ -1,7 +1,6 @@
 """Load a base model of either family: built in, from a folder, a GGUF file or the hub."""
 
-import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,11 +23,10 @@ from transformers import (
 
 from amlora.engine.builtin import BUILT_IN, built_in_folder, require_gguf, without_bars
 from amlora.engine.device import resolve_device, resolve_precision
+from amlora.engine.fingerprint import tokenizer_fingerprint, weights_fingerprint
 from amlora.engine.settings import ModelSettings
 from amlora.errors import InputError, nearest
-from amlora.mixture.base import plain_weights
 from amlora.mixture.manifest import Base
-from amlora.mixture.mixture import Mixture
 from amlora.mixture.route import Routing
 
 __all__ = [
@@ -38,7 +36,6 @@ __all__ = [
     "base_of",
     "load_backbone",
     "positions",
-    "weights_fingerprint",
 ]
 
 Family = Literal["encoder-decoder", "decoder-only"]
@@ -66,6 +63,10 @@ class Backbone:
     pad_id: int
     start_id: int | None
     """First token of the decoder; None for decoder-only models."""
+    fingerprint: str
+    """sha256 over all weights as they were loaded."""
+    tokenizer_fingerprint: str
+    """sha256 over what decides a text's ids and where an answer ends."""
     routing: Routing = field(default_factory=Routing)
     """What tells the model's adapted layers which stages answer."""
 
@@ -138,12 +139,14 @@ def load_backbone(settings: ModelSettings, *, frozen: bool = True) -> Backbone:
         set_dropout(model, settings.dropout)
     if settings.checkpointing:
         enable_checkpointing(model)
+    fingerprint = weights_fingerprint(model, model.state_dict())
     model.to(device)  # pyright: ignore[reportArgumentType]  # its own wrapper has no type
     if (head := model.get_output_embeddings()) is not None:
         head.register_forward_pre_hook(contiguous)
     model.eval()
     end_ids = end_tokens(model, tokenizer, settings.name)
     end_id = min(end_ids) if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+    pad_id = end_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     return Backbone(
         model=model,
         tokenizer=tokenizer,
@@ -154,8 +157,10 @@ def load_backbone(settings: ModelSettings, *, frozen: bool = True) -> Backbone:
         precision=precision,
         end_ids=end_ids,
         end_id=end_id,
-        pad_id=end_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id,
+        pad_id=pad_id,
         start_id=start_token(model, settings.name) if config.is_encoder_decoder else None,
+        fingerprint=fingerprint,
+        tokenizer_fingerprint=tokenizer_fingerprint(tokenizer, [*sorted(end_ids), pad_id]),
     )
 
 
@@ -301,33 +306,15 @@ def set_rates(owner: nn.Module | PreTrainedConfig, rate: float) -> None:
             setattr(owner, name, rate)
 
 
-def weights_fingerprint(model: nn.Module, names: Iterable[str]) -> str:
-    """Return the sha256 of named weights: names, shapes and values.
-
-    Values are rounded to bfloat16 first, so a model has one fingerprint whether it was loaded in
-    float32 or in bfloat16.
-
-    Args:
-        model: holds the weights.
-        names: keys of its `state_dict`; their order does not matter.
-    """
-    state = model.state_dict()
-    digest = hashlib.sha256()
-    for name in sorted(names):
-        weight = state[name].detach().to("cpu", torch.bfloat16).contiguous()
-        digest.update(f"{name} {tuple(weight.shape)}\n".encode())
-        digest.update(weight.view(torch.int16).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def base_of(backbone: Backbone, mixture: Mixture) -> Base:
-    """Describe the model under a mixture."""
+def base_of(backbone: Backbone) -> Base:
+    """Describe the model, as it was before anything was put into it."""
     return Base(
         name=backbone.name,
         revision=backbone.revision,
         family=backbone.family,
         model_type=backbone.model.config.model_type,
-        fingerprint=weights_fingerprint(*plain_weights(mixture)),
+        fingerprint=backbone.fingerprint,
+        tokenizer=backbone.tokenizer_fingerprint,
         gguf_file=backbone.settings.gguf_file,
         max_tokens=backbone.settings.max_tokens,
     )

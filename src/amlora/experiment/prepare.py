@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from amlora.engine.backbone import Backbone, load_backbone, positions, weights_fingerprint
+from amlora.engine.backbone import Backbone, load_backbone, positions
 from amlora.engine.batch import steps_of
 from amlora.engine.encode import Row
 from amlora.engine.tokens import cached_rows
@@ -75,7 +75,7 @@ def prepare(settings: RunSettings) -> Prepared:
         "family": backbone.family,
         "type": backbone.model.config.model_type,
         "revision": backbone.revision,
-        "fingerprint": weights_fingerprint(backbone.model, backbone.model.state_dict()),
+        "fingerprint": backbone.fingerprint,
         "parameters": sum(weight.numel() for weight in backbone.model.parameters()),
     }
     plain = recorded(settings)

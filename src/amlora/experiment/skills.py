@@ -21,7 +21,7 @@ def keep_skills(folder: Path, made: Prepared, mixture: Mixture, record: Mapping[
         mixture: what it learned.
         record: its matrix and metrics go into the model card.
     """
-    base = base_of(made.backbone, mixture)
+    base = base_of(made.backbone)
     wanted = ("R", "entered", "metrics", "boundaries")
     scores = {key: record[key] for key in wanted if key in record}
     cards = [card(task, made) for task in made.stream.tasks]

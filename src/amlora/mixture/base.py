@@ -1,26 +1,25 @@
-"""Which pretrained model a mixture belongs to: told by the weights of its adapted layers."""
+"""Which pretrained model a mixture belongs to: told by hashes of its weights and tokenizer."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torch import nn
 
 from amlora.errors import InputError
 from amlora.mixture.inject import linear_sizes
-from amlora.mixture.manifest import Manifest
-from amlora.mixture.mixture import Mixture
-
-Fingerprint = Callable[[nn.Module, Sequence[str]], str]
-"""The hash of a model's named weights; the names are keys of its `state_dict`."""
+from amlora.mixture.manifest import Base, Manifest
 
 
-def check_base(
-    folder: Path, model: nn.Module, manifest: Manifest, fingerprint: Fingerprint
-) -> None:
+def check_base(folder: Path, model: nn.Module, manifest: Manifest, found: Base) -> None:
     """Compare a model with the one that stored skills were trained on.
 
+    Args:
+        folder: the skills folder.
+        model: the model, without a mixture.
+        manifest: says what the model must be.
+        found: what the model is.
+
     Raises:
-        InputError: it lacks an adapted layer, or its weights there are others.
+        InputError: it lacks an adapted layer, or its weights or its tokenizer are others.
     """
     base = manifest.base
     for name in manifest.targets:
@@ -29,12 +28,15 @@ def check_base(
                 f"{folder}: the model has no plain linear layer {name!r}; these skills belong to"
                 f" {base.name!r} ({base.model_type})."
             )
-    found = fingerprint(model, weight_names(manifest.targets))
-    if found != base.fingerprint:
-        raise InputError(
-            f"{folder}: the model is not the one that these skills were trained on, {base.name!r}:"
-            f" its weights have the fingerprint {found[:12]}, not {base.fingerprint[:12]}."
-        )
+    for what, ours, theirs in (
+        ("weights have", found.fingerprint, base.fingerprint),
+        ("tokenizer has", found.tokenizer, base.tokenizer),
+    ):
+        if ours != theirs:
+            raise InputError(
+                f"{folder}: the model is not the one that these skills were trained on,"
+                f" {base.name!r}: its {what} the fingerprint {ours[:12]}, not {theirs[:12]}."
+            )
 
 
 def find(model: nn.Module, name: str) -> nn.Module:
@@ -43,29 +45,3 @@ def find(model: nn.Module, name: str) -> nn.Module:
         return model.get_submodule(name)
     except AttributeError:
         return nn.Module()
-
-
-def weight_names(targets: Sequence[str]) -> list[str]:
-    """Return the keys of the adapted layers' weights in the plain model's `state_dict`."""
-    return [f"{name}.weight" for name in targets]
-
-
-def plain_weights(mixture: Mixture) -> tuple[nn.Module, list[str]]:
-    """Return the arguments of a fingerprint for a model whose layers are wrapped already.
-
-    They are a module that holds the frozen layers under the names of the plain model, and the keys
-    of their weights.
-    """
-    root = nn.Module()
-    made: dict[str, nn.Module] = {}
-    for name, layer in mixture.layers.items():
-        parent, path = root, ""
-        *above, leaf = name.split(".")
-        for part in above:
-            path += f".{part}"
-            if path not in made:
-                made[path] = nn.Module()
-                parent.add_module(part, made[path])
-            parent = made[path]
-        parent.add_module(leaf, layer.base)
-    return root, weight_names(list(mixture.layers))

@@ -14,7 +14,7 @@ from torch import nn
 
 from amlora import files
 from amlora.errors import InputError
-from amlora.mixture.base import Fingerprint, check_base
+from amlora.mixture.base import check_base
 from amlora.mixture.cards import By, version_readme
 from amlora.mixture.folders import (
     check_mixture,
@@ -100,16 +100,15 @@ def save_skills(
         if mixture.gates is not None:
             ours[GATES] = files.tensor_bytes(mixture.gates.tensors(), PYTORCH)
             gates = mixture.gates.settings
-        arrow = mixture.control.arrow
         draft = Manifest(
-            format=1 if stages is None and gates is None and arrow is None else FORMAT,
+            format=FORMAT,
             version=next_version(folder),
             previous=current,
             content="",
             base=base,
             combine=mixture.control.combine,
             gain=mixture.control.gain,
-            arrow=arrow,
+            arrow=mixture.control.arrow,
             dtype=str(next(iter(mixture.tensors().values())).dtype).removeprefix("torch."),
             targets=tuple(mixture.layers),
             loras=loras,
@@ -189,16 +188,14 @@ def write_folder(path: Path, contents: Contents) -> None:
             raise InputError(f"{path / name}: altered since it was written; remove {path}.")
 
 
-def load_skills(
-    folder: Path, model: nn.Module, manifest: Manifest, *, fingerprint: Fingerprint
-) -> Mixture:
+def load_skills(folder: Path, model: nn.Module, manifest: Manifest, *, base: Base) -> Mixture:
     """Put a stored mixture into its base model, in place and frozen.
 
     Args:
         folder: the skills folder.
         model: the base model, without a mixture.
         manifest: what `verify(folder)` returned.
-        fingerprint: the function that made `manifest.base.fingerprint`.
+        base: what that model is; its hashes must be those of `manifest.base`.
 
     Returns:
         The mixture. On the CPU in float32 the model's answers are those of the trained one, bit for
@@ -209,7 +206,7 @@ def load_skills(
         InputError: the model is not the base of these skills, or a tensor is missing or has the
             wrong shape. The model is then left without a mixture.
     """
-    check_base(folder, model, manifest, fingerprint)
+    check_base(folder, model, manifest, base)
     tensors = read_adapters(folder, manifest.loras, manifest.targets)
     tensors |= files.read_tensors(folder / "versions" / manifest.version / SELECTOR)
     if manifest.stages is not None:

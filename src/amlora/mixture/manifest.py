@@ -26,9 +26,9 @@ from amlora.mixture.gates import GateSettings
 from amlora.mixture.reference import Combine
 from amlora.mixture.stages import StageSettings
 
-FORMAT = 2
-"""The newest: with prototypes (arrow), stages or gates. Without any, format 1 is written, which
-older versions read. Format 1 with `arrow`, as it once was written, is read as well."""
+FORMAT = 3
+"""Raised when something is read otherwise. Formats 1 and 2, which did not vouch for the whole base
+model and its tokenizer, were never part of a release."""
 CURRENT = "CURRENT"
 MANIFEST, SELECTOR, SCORES = "manifest.json", "selector.safetensors", "scores.json"
 CONFIG, WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "task.json"
@@ -58,7 +58,9 @@ class Base(Stored, frozen=True, kw_only=True):
     model_type: str
     """`config.model_type`."""
     fingerprint: str
-    """sha256 over the adapted layers' frozen weights."""
+    """sha256 over all its weights."""
+    tokenizer: str
+    """sha256 over what decides a text's ids and where an answer ends."""
     gguf_file: str = ""
     """A GGUF file inside `name`."""
     max_tokens: Annotated[int, Meta(ge=1)] = 512
@@ -178,7 +180,7 @@ def read_manifest(folder: Path, entry: Previous) -> Manifest:
     """Read one version's manifest after checking its hash.
 
     Raises:
-        InputError: it is missing, altered, of a newer format, or names what it must not.
+        InputError: it is missing, altered, of another format, or names what it must not.
     """
     where = f"versions/{entry.version}"
     check_folder(folder, where)
@@ -189,10 +191,9 @@ def read_manifest(folder: Path, entry: Previous) -> Manifest:
         raise InputError(f"{path}: altered: its sha256 is not the one that was written down.")
     try:
         stated = msgspec.json.decode(data, type=Head).format
-        if stated > FORMAT:
-            raise InputError(
-                f"{path}: format {stated}, but this amlora reads up to {FORMAT}; install a newer."
-            )
+        if stated != FORMAT:
+            way = "install a newer one" if stated > FORMAT else "learn them again"
+            raise InputError(f"{path}: format {stated}, but this amlora reads {FORMAT}; {way}.")
         manifest = msgspec.json.decode(data, type=Manifest)
     except msgspec.DecodeError as error:
         raise InputError(f"{path}: no manifest of ours: {error}.") from None

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from amlora.engine.backbone import Backbone, load_backbone, weights_fingerprint
+from amlora.engine.backbone import Backbone, base_of, load_backbone
 from amlora.engine.device import resolve_device
 from amlora.engine.route import Router
 from amlora.engine.settings import Device, ModelSettings, Precision
@@ -48,10 +48,10 @@ def load(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a base model with its skills in place.
 
-    Every file is checked against its hash before it is used, and the base model against its
-    fingerprint. The model answers without a task id; `model.generate` and pipelines work as usual.
-    Where each stage's model was kept, the prompt's ids tell which one answers; where LoRAs have
-    gates, how far these are open.
+    Every file is checked against its hash before it is used, and the base model, all weights and
+    the tokenizer, against its fingerprints. The model answers without a task id; `model.generate`
+    and pipelines work as usual. Where each stage's model was kept, the prompt's ids tell which one
+    answers; where LoRAs have gates, how far these are open.
     `model.amlora` holds the mixture, the tasks' cards and the scores.
 
     `model.save_pretrained` and `model.push_to_hub` are refused on the loaded model: the adapted
@@ -142,7 +142,7 @@ def open_skills(
         backbone = load_backbone(settings)
     except InputError as error:
         raise InputError(f"{path}: its base model: {error} Another place: base=...") from error
-    mixture = load_skills(path, backbone.model, manifest, fingerprint=weights_fingerprint)
+    mixture = load_skills(path, backbone.model, manifest, base=base_of(backbone))
     backbone.routing, router = mixture.control.routing, None
     told = mixture.gates if mixture.stages is None else mixture.stages
     if told is not None:
@@ -160,7 +160,7 @@ def attach(model: nn.Module, skills: Skills) -> None:
 
     Args:
         model: the mixture is in it, trained or loaded.
-        skills: for a trained one `Skills(mixture, base_of(backbone, mixture), tasks, scores)`.
+        skills: for a trained one `Skills(mixture, base_of(backbone), tasks, scores)`.
     """
     vars(model)[ATTRIBUTE] = skills
     vars(model)["save_pretrained"] = refuse_save_pretrained
