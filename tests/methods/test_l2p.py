@@ -213,7 +213,7 @@ def test_chosen_keys_come_nearer_and_prompts_that_are_never_chosen_stay(any_fold
     keys, prompts = method.keys.detach().clone(), method.prompts.detach().clone()
     queries = [query_by_hand(method, row.prompt_ids) for row in STAGES[0].rows]
     mean = torch.stack(queries).mean(0)
-    plant(method, torch.stack([mean + keys[0] / 9, mean + keys[1] / 9, -mean, -mean]))
+    plant(method, torch.stack([mean + 11 * keys[0], mean + 11 * keys[1], -mean, -mean]))
     planted = method.keys.detach().clone()
     last = train(method, STAGES[0])
     assert list(last) == ["task", "pull"]
@@ -226,6 +226,13 @@ def test_chosen_keys_come_nearer_and_prompts_that_are_never_chosen_stay(any_fold
     for prompt in (2, 3):
         assert torch.equal(method.keys[prompt], planted[prompt])
         assert torch.equal(method.prompts[prompt], prompts[prompt])
+
+
+def test_keys_start_as_short_as_in_the_official_code(any_folder):
+    """Uniform between 0 and 0.01, the default of the initialiser that it names."""
+    keys = begun(any_folder, pool=10).keys.detach()
+    assert 0 <= keys.min() < 2e-4 and 9.8e-3 < keys.max() < 0.01
+    assert keys.mean() == pytest.approx(0.005, rel=0.1)
 
 
 def test_without_a_pull_the_keys_stay_and_are_no_parameters(any_folder):
@@ -292,7 +299,7 @@ def test_the_pool_is_made_once_of_tokens_and_counted(any_folder):
     assert method.prompts.shape == (POOL, LENGTH, width)
     table = method.embedding.weight
     assert all((table == vector).all(1).any() for vector in method.prompts.flatten(0, 1))
-    assert method.keys.min() >= 0 and method.keys.max() <= 1 and method.keys.std() > 0.2
+    assert method.keys.shape == (POOL, width)
     assert method.stored_parameters() == POOL * LENGTH * width + POOL * width
     made = method.prompts
     method.begin(STAGES[1])

@@ -22,9 +22,12 @@ from amlora.methods.base import Group, Method, Stage, State, Terms
 from amlora.methods.parts.prompts import add_prompts, from_vocabulary, in_front
 from amlora.methods.parts.queries import Queries, Query
 
+LONGEST_KEY = 0.01
+"""Keys start uniform between 0 and this, as in the official code: short ones soon turn."""
+
 
 class L2PSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The pool and its use; sizes and weight as in the official configuration for CIFAR-100."""
+    """The pool and its use; sizes as in the paper, the weight as in the port to PyTorch."""
 
     pool: int = 10
     """Prompts in the pool (M)."""
@@ -60,6 +63,7 @@ class L2PSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class L2P(Method):
     """Similar texts share prompts, so that other texts' prompts are left alone."""
 
+    version = 2  # 1 had keys a hundred times as long, which hardly turned
     Settings = L2PSettings
 
     def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
@@ -82,13 +86,13 @@ class L2P(Method):
         return self.prompts.flatten(0, 1)
 
     def begin(self, stage: Stage) -> None:
-        """Make the pool at the first task: prompts of random tokens, keys uniform in 0..1."""
+        """Make the pool at the first task: prompts of random tokens, keys uniform and short."""
         if self.prompts is None:
             options = self.options
             generator = torch.Generator().manual_seed(seed_of(self.seed, stage.index, "pool"))
             start = from_vocabulary(self.embedding, options.pool * options.length, generator)
             self.prompts = nn.Parameter(start.unflatten(0, (options.pool, options.length)))
-            keys = torch.rand(options.pool, start.shape[1], generator=generator)
+            keys = LONGEST_KEY * torch.rand(options.pool, start.shape[1], generator=generator)
             self.keys = nn.Parameter(keys.to(start.device))
 
     def parameters(self) -> list[Group]:
