@@ -188,13 +188,30 @@ def test_predict_runs_the_base_models_own_code_only_if_it_is_trusted(
     assert "its own code was run" in err
 
 
-def test_predict_reads_lines_from_a_file(place, tmp_path):
-    texts = tmp_path / "texts.txt"
-    texts.write_text("the team won\n\nthe market fell\n")
-    words = ("--file", texts, "--task", "topic", "--choose")
-    status, out, _ = amlora("predict", place.run, *words)
-    assert status == 0
-    assert len(out.splitlines()) == 2
+def test_predict_answers_each_line_or_row_of_a_file_in_its_place(place, tmp_path):
+    lines, table = tmp_path / "texts.txt", tmp_path / "texts.csv"
+    lines.write_text("the team won\n\nthe market fell\n")
+    table.write_text('id,text\n1,the team won\n2,""\n3,the market fell\n')
+    for file in (lines, table):
+        words = ("--file", file, "--task", "topic", "--choose")
+        status, out, _ = amlora("predict", place.run, *words)
+        first, second, third = out.splitlines()
+        assert (status, second) == (0, "")
+        assert {first, third} <= {"Business", "Sports"}
+        made = json.loads(amlora("predict", place.run, *words, "--json")[1])
+        assert [each["answer"] for each in made] == [first, None, third]
+        assert made[1] == {"task": "topic", "text": None, "answer": None}
+
+
+def test_predict_puts_texts_together_as_the_run_did(place, tmp_path):
+    form = 'stream.tasks[0].forms=["{text} of {label}"]'
+    status, out, err = amlora("run", place.config, "--runs", tmp_path, "-q", "--set", form)
+    assert status == 0, err
+    table = tmp_path / "texts.csv"
+    table.write_text("label,text\nit,a good film\n")
+    words = ("--file", table, "--task", "feel", "--choose", "--json")
+    status, said, err = amlora("predict", out.strip(), *words)
+    assert (status, json.loads(said)[0]["text"]) == (0, "a good film of it"), err
 
 
 @pytest.mark.parametrize(
@@ -207,7 +224,8 @@ def test_predict_reads_lines_from_a_file(place, tmp_path):
         ("--task feel", "give either TEXT or --file."),
         ("text --file x --task feel", "give either TEXT or --file."),
         ("--file absent.txt --task feel", "absent.txt: no such file"),
-        ("--file bad.jsonl --task feel", "bad.jsonl: line 2: expected an object with a string"),
+        ("--file bad.jsonl --task feel", "bad.jsonl: line 2: no column 'text'; columns are: 'txt'"),
+        ("--file texts.doc --task feel", "--file: texts.doc must end in one of .txt, .jsonl,"),
         ("--file empty.txt --task feel", "empty.txt: no texts."),
         ("text --task feel --batch 0", "Invalid value for '--batch':"),
         ("text --task feel --device gpu", "Invalid value for '--device':"),

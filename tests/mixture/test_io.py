@@ -1,13 +1,16 @@
 """Skills folders: what is saved comes back bit for bit, and versions share what they can."""
 
+import json
 import threading
 
+import msgspec
 import pytest
 import torch
 
 from amlora import files
 from amlora.engine.backbone import base_of
 from amlora.errors import InputError
+from amlora.mixture.folders import card_bytes
 from amlora.mixture.io import load_skills, read_cards, read_scores, save_skills
 from amlora.mixture.layer import MixtureLinear
 from amlora.mixture.manifest import TaskCard, verify
@@ -135,6 +138,13 @@ def test_a_lora_may_come_without_a_task(llama_folder, tmp_path):
     assert list(read_cards(tmp_path, verify(tmp_path))) == cards(1)
 
 
+def test_a_card_without_columns_of_its_own_is_written_as_before_there_were_any():
+    card = TaskCard(name="topic", instruction="Which?", options=("a",))
+    written = json.loads(card_bytes(card))
+    assert "forms" not in written and "text_column" not in written
+    assert msgspec.json.decode(card_bytes(card), type=TaskCard) == card
+
+
 def test_a_card_comes_back_with_every_field(llama_folder, tmp_path):
     card = TaskCard(
         name="Topic",
@@ -146,6 +156,8 @@ def test_a_card_comes_back_with_every_field(llama_folder, tmp_path):
         dataset="copa",
         prefix="task+dataset",
         form="blind",
+        text_column="body",
+        forms=("{title}: {body}",),
     )
     assert all(
         value != getattr(TaskCard(name="", instruction="x", options=("x",)), field)

@@ -172,6 +172,15 @@ def test_many_different_answers_are_free_text_and_told(tmp_path, write):
     )
 
 
+def test_a_task_knows_the_columns_that_its_texts_come_from(tmp_path, write):
+    rows = [{"prompt": f"say {i}", "completion": "ab"[i % 2]} for i in range(30)]
+    source = str(write("t/train.json", json.dumps(rows)).parent)
+    assert load(TaskSettings(name="t", source=source))[0].tasks[0].text_column == "prompt"
+    forms = ("{prompt}!",)
+    task = load(TaskSettings(name="t", source=source, forms=forms, label="completion"))[0].tasks[0]
+    assert (task.text_column, task.forms) == ("text", forms)
+
+
 @pytest.mark.parametrize(("count", "options"), [(50, 50), (51, 0)])
 def test_up_to_fifty_labels_are_options(tmp_path, write, count, options):
     rows = [{"text": f"text {i}", "label": f"l{i % count:02}"} for i in range(4 * count)]

@@ -1,6 +1,5 @@
 """`amlora predict`: answer texts with what a run, or a skills folder, has learned."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from amlora.skills.load import Skills
     from amlora.streams.prompt import Prompt
 
-STANDARD_INPUT = "-"
-
 
 def predict(
     skills: Annotated[
@@ -26,9 +23,7 @@ def predict(
     text: Annotated[str | None, typer.Argument(help="The text to answer.")] = None,
     file: Annotated[
         str | None,
-        typer.Option(
-            "--file", help="Texts, one a line (.jsonl: objects with `text`); - reads stdin."
-        ),
+        typer.Option("--file", help="A table as `run` reads it, or .txt, a text a line; -: stdin."),
     ] = None,
     task: Annotated[
         str | None, typer.Option("--task", help="Whose instruction and options go round the text.")
@@ -62,7 +57,8 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Answer texts. The mixture needs no task id; --task only chooses the words round the text."""
-    texts = read_texts(text, file)
+    if (text is None) == (file is None):
+        raise InputError("give either TEXT or --file.")
     if raw and task is not None:
         raise InputError("--raw and --task exclude each other.")
     if raw and choose:
@@ -79,6 +75,11 @@ def predict(
     if choose and card is not None and not card.options:
         raise InputError(f"--choose: task {card.name!r} has no options; its answers are free text.")
 
+    from amlora.cli.read_texts import in_places, one_text, read_texts
+
+    texts = one_text(text) if text is not None else read_texts(str(file), card)
+    known = [each for each in texts if each is not None]
+
     from amlora.skills.load import open_skills
 
     backbone, learned = open_skills(
@@ -89,12 +90,14 @@ def predict(
         trust_remote_code=trust_remote_code,
     )
     answers = answer(
-        backbone, learned, texts, card, choose=choose, batch=batch, max_new_tokens=max_new_tokens
+        backbone, learned, known, card, choose=choose, batch=batch, max_new_tokens=max_new_tokens
     )
+    answers = in_places(answers, texts)
     if as_json:
         return print_json(answers)
     for each in answers:
-        print(each["answer"])
+        said = each["answer"] or ""
+        print(said if file is None else " ".join(said.splitlines()))  # one line a row
 
 
 def locate(name: str, runs: Path) -> str | Path:
@@ -104,51 +107,6 @@ def locate(name: str, runs: Path) -> str | Path:
     from amlora.experiment.store import find_run
 
     return find_run(name, runs)
-
-
-def read_texts(text: str | None, file: str | None) -> list[str]:
-    """Return the texts that were given, one way or the other.
-
-    Raises:
-        InputError: none, both, or a line that is not what its file should hold.
-    """
-    if (text is None) == (file is None):
-        raise InputError("give either TEXT or --file.")
-    if text is not None:
-        return [text]
-    assert file is not None
-    try:
-        data = sys.stdin.buffer.read() if file == STANDARD_INPUT else Path(file).read_bytes()
-        lines = data.decode().splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file}: not UTF-8 at byte {error.start}.") from None
-    except OSError as error:
-        raise InputError(f"{file}: {(error.strerror or str(error)).lower()}.") from None
-    texts = [
-        text_of(line, f"{file}: line {number}") if file.endswith(".jsonl") else line
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
-    ]
-    if not texts:
-        raise InputError(f"{file}: no texts.")
-    return texts
-
-
-def text_of(line: str, where: str) -> str:
-    """Return the text of one line of a JSONL file.
-
-    Raises:
-        InputError: not an object with a string `text`.
-    """
-    import json
-
-    try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: not JSON: {error.msg}.") from None
-    if not isinstance(value, dict) or not isinstance(value.get("text"), str):
-        raise InputError(f'{where}: expected an object with a string "text".')
-    return value["text"]
 
 
 def pick_task(cards: Sequence["TaskCard"], task: str | None, skills: str) -> "TaskCard":

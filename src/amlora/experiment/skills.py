@@ -40,4 +40,6 @@ def card(task: Task, made: Prepared) -> TaskCard:
         dataset=task.dataset,
         prefix=made.settings.stream.prefix,
         form=made.settings.stream.form,
+        text_column=task.text_column,
+        forms=task.forms,
     )

@@ -72,13 +72,23 @@ def task_folders(mixture: Mixture, base: Base, tasks: Sequence[TaskCard]) -> Fol
             rank, alpha = ranks[index], alphas[index]
             contents |= adapter_files(mixture, index, base)
         if name in cards:
-            contents[CARD] = files.json_bytes(msgspec.to_builtins(cards[name]))
+            contents[CARD] = card_bytes(cards[name])
         readme = folder_readme(name, base, mixture.control.way, rank, alpha)
         contents[README] = readme.encode()
         content = {file: files.sha256_bytes(data) for file, data in contents.items()}
         path = f"tasks/{number:02}-{slug(name)}-{files.digest(content)[:8]}"
         folders[name] = path, contents
     return folders
+
+
+def card_bytes(card: TaskCard) -> bytes:
+    """Return a card's file; columns are in it where they are not the usual one."""
+    plain: dict[str, object] = msgspec.to_builtins(card)
+    if card.text_column == "text":
+        del plain["text_column"]
+    if not card.forms:
+        del plain["forms"]
+    return files.json_bytes(plain)
 
 
 def entries(

@@ -68,7 +68,10 @@ class Base(Stored, frozen=True, kw_only=True):
 
 
 class TaskCard(Stored, frozen=True, kw_only=True):
-    """The words around a task's texts: all that `streams/prompt.py` needs to ask for it."""
+    """The words around a task's texts: all that `streams/prompt.py` needs to ask for it.
+
+    And which columns of a table become its texts.
+    """
 
     name: str
     instruction: str
@@ -81,6 +84,10 @@ class TaskCard(Stored, frozen=True, kw_only=True):
     """What the `Dataset:` prefix names; empty means the task's name."""
     prefix: Literal["off", "task", "task+dataset"] = "off"
     form: Literal["full", "blind"] = "full"
+    text_column: str = "text"
+    """The column of the task's tables that holds the text."""
+    forms: tuple[str, ...] = ()
+    """How the text is put together from several columns; see `streams/compose.py`."""
 
 
 class StoredLoRA(Stored, frozen=True, kw_only=True):

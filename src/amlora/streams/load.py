@@ -140,7 +140,7 @@ def load_task(
     source = read_source(task, stream.data_root, where, seed=stream.sample_seed)
     if stream.dev_from == "train":
         source.splits.pop("dev", None)
-    splits, warnings = read_splits(task, source, stream, where)
+    splits, text_column, warnings = read_splits(task, source, stream, where)
     category = task.category or source.category
     if stream.prefix != "off" and not category:
         raise InputError(
@@ -175,6 +175,8 @@ def load_task(
         category=category,
         dataset=task.dataset or source.dataset,
         show_options=task.show_options,
+        text_column=text_column,
+        forms=task.forms,
         source=source.title,
     )
     return loaded, warnings
@@ -187,15 +189,19 @@ def taken(split: str, stream: StreamSettings) -> str:
 
 def read_splits(
     task: TaskSettings, source: Source, stream: StreamSettings, where: str
-) -> tuple[dict[str, list[Row]], list[str]]:
-    """Return the rows of each split; those without a label are dropped and counted."""
+) -> tuple[dict[str, list[Row]], str, list[str]]:
+    """Return the rows of each split, the column of train texts, and warnings.
+
+    Rows without a label are dropped and counted.
+    """
+    columns: dict[str, str] = {}
     splits: dict[str, list[Row]] = {}
     warnings: list[str] = []
     for split, records in source.splits.items():
         if task.forms:
             records = compose(records, task.forms, f"{where}.forms")
         known = task.answers or task.options or source.options
-        rows, _ = to_rows(records, split, source.columns, where, known)
+        rows, (columns[split], _) = to_rows(records, split, source.columns, where, known)
         if task.answers:
             rows = to_answers(rows, task.answers, f"{where}.answers")
         splits[split], dropped = drop_unlabelled(
@@ -203,7 +209,7 @@ def read_splits(
         )
         if dropped:
             warnings.append(f"{task.name}: {dropped} {split} rows without a label were dropped.")
-    return splits, warnings
+    return splits, columns["train"], warnings
 
 
 def choose_options(

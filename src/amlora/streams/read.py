@@ -60,8 +60,11 @@ def read_data(path: Path) -> bytes:
     """Read a file, unpacked.
 
     Raises:
-        InputError: no such file, one that cannot be read, or a packed one that is not whole.
+        InputError: no such file, none that is regular (a link to one is), one that cannot be read,
+            or a packed one that is not whole.
     """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: not a regular file.")
     try:
         data = files.read_bytes(path)
     except FileNotFoundError:

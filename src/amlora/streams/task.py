@@ -35,6 +35,10 @@ class Task:
     """What the `Dataset:` prefix names; empty means the task's name."""
     cue: str = "Answer:"
     show_options: bool = True
+    text_column: str = "text"
+    """The column of its tables that holds the text; not part of the digest."""
+    forms: tuple[str, ...] = ()
+    """How the text is put together from several columns; not part of the digest."""
     source: str = ""
     """Where the examples come from, for a reader; not part of the digest."""
 

@@ -1,0 +1,107 @@
+"""The texts that `amlora predict` answers, and the place of each in its file.
+
+Tables are read by the reader of tasks (`streams/read.py`), so what `run` learned from is what
+`predict` reads. A text file, or the standard input, holds one text a line. A blank line, or a row
+without a text, keeps its place and gets no answer, so that answers stand beside their rows.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from amlora.errors import InputError, nearest
+from amlora.streams.compose import TEXT, compose
+from amlora.streams.read import PACKED, SUFFIXES, kind_of, parse_records, read_data, to_text
+from amlora.streams.rows import PAIR_COLUMNS, Record, check_characters, shown
+
+if TYPE_CHECKING:
+    from amlora.mixture.manifest import TaskCard
+
+STANDARD_INPUT = "-"
+LINES = ".txt"
+
+
+def read_texts(file: str, card: "TaskCard | None") -> list[str | None]:
+    """Return the texts of a file, None where there is none.
+
+    Args:
+        file: its path, or STANDARD_INPUT.
+        card: says how a table's columns become a text; None for the column `text`.
+
+    Raises:
+        InputError: no such file, another ending, a broken row, or no text at all.
+    """
+    if file == STANDARD_INPUT:
+        texts = lines_of(sys.stdin.buffer.read(), file)
+    else:
+        kind = kind_of(path := Path(file))
+        if kind != LINES and kind not in SUFFIXES:
+            raise InputError(
+                f"--file: {file} must end in one of {', '.join((LINES, *SUFFIXES))}, or one of"
+                f" these and {PACKED}; {STANDARD_INPUT} reads the standard input."
+            )
+        data = read_data(path)
+        if kind == LINES:
+            texts = lines_of(data, file)
+        else:
+            texts = texts_of(parse_records(data, kind, file), card)
+    if not any(texts):
+        raise InputError(f"{file}: no texts.")
+    return texts
+
+
+def one_text(text: str) -> list[str | None]:
+    """Return a text that was given as an argument, where bytes that are no text are half ones."""
+    check_characters(text, "TEXT", "it")
+    return [text]
+
+
+def lines_of(data: bytes, place: str) -> list[str | None]:
+    """Return one text a line. Lines end at a line feed, with or without a carriage return before.
+
+    Other characters that some programs end lines at, as U+2028, are part of a text.
+    """
+    lines = to_text(data, place).split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return [line.removesuffix("\r") if line.strip() else None for line in lines]
+
+
+def texts_of(records: Sequence[Record], card: "TaskCard | None") -> list[str | None]:
+    """Return the text of each row of a table.
+
+    Raises:
+        InputError: a row without the column, or with something else than text in it.
+    """
+    if card is not None and card.forms:
+        records, column = compose(records, card.forms, f"--task {card.name}"), TEXT
+    else:
+        wanted = [TEXT, PAIR_COLUMNS[0]] if card is None else [card.text_column, TEXT]
+        names = records[0].values if records else {}
+        column = next((name for name in wanted if name in names), wanted[0])
+    return [text_of(record, column) for record in records]
+
+
+def text_of(record: Record, column: str) -> str | None:
+    """Return the text in a row's column, None where it is empty."""
+    if column not in record.values:
+        names = ", ".join(map(repr, record.values)) or "none"
+        close = nearest(column, record.values) or "."
+        raise InputError(f"{record.place}: no column {column!r}; columns are: {names}{close}")
+    text = record.values[column]
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise InputError(f"{record.place}: {column} must be text, got {shown(text)}.")
+    check_characters(text, record.place, column)
+    return text if text.strip() else None
+
+
+def in_places(
+    answers: Sequence[dict[str, Any]], texts: Sequence[str | None]
+) -> list[dict[str, Any]]:
+    """Return the answers, and an empty one in the place of each text that is None."""
+    given = iter(answers)
+    gap = {"task": answers[0]["task"], "text": None, "answer": None}
+    return [dict(gap) if text is None else next(given) for text in texts]
