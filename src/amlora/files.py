@@ -357,18 +357,27 @@ def read_tensors(path: Path, *, sha256: str = "") -> dict[str, "Tensor"]:
     Raises:
         InputError: no such file, another hash, or not a whole safetensors file.
     """
+    try:
+        data = read_bytes(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file.") from None
+    if sha256 and sha256_bytes(data) != sha256:
+        raise InputError(f"{path}: altered since it was written: its sha256 is another.")
+    return parse_tensors(path, data)
+
+
+def parse_tensors(path: Path, data: bytes) -> dict[str, "Tensor"]:
+    """Return the tensors of a safetensors file's bytes; its faults name the path."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
-        data = read_bytes(path)
-        if sha256 and sha256_bytes(data) != sha256:
-            raise InputError(f"{path}: altered since it was written: its sha256 is another.")
         return load(data)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file.") from None
     except SafetensorError as error:
         raise InputError(f"{path}: not a whole safetensors file: {error}.") from None
+    # What the format knows and torch does not: some dtypes, and sizes of 64 bits.
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: holds a tensor that torch cannot: {error}.") from None
 
 
 def inside(folder: Path, relative: str) -> Path:

@@ -15,6 +15,7 @@ from amlora.mixture.inject import inject, remove
 from amlora.mixture.io import load_skills, save_skills
 from amlora.mixture.layer import Control
 from amlora.mixture.manifest import verify
+from amlora.mixture.stored import read_skills
 from mixture.cases import random_inputs
 from trained import cards, load_base, logits, trained
 
@@ -152,7 +153,7 @@ def test_skills_are_loaded_with_the_way_they_are_combined(any_folder, tmp_path):
     manifest = verify(tmp_path)
     assert manifest.arrow == mixture.control.arrow
     other = load_base(any_folder)
-    load_skills(tmp_path, other.model, manifest, base=base_of(other))
+    load_skills(tmp_path, other.model, read_skills(tmp_path), base=base_of(other))
     assert torch.equal(logits(other), logits(backbone))
     assert not torch.equal(logits(other), summed)
     readme = (tmp_path / "versions" / manifest.version / "README.md").read_text()

@@ -11,9 +11,10 @@ from amlora import files
 from amlora.engine.backbone import base_of
 from amlora.errors import InputError
 from amlora.mixture.folders import card_bytes
-from amlora.mixture.io import load_skills, read_cards, read_scores, save_skills
+from amlora.mixture.io import load_skills, save_skills
 from amlora.mixture.layer import MixtureLinear
 from amlora.mixture.manifest import TaskCard, verify
+from amlora.mixture.stored import read_cards, read_scores, read_skills
 from tiny import tiny_llama
 from trained import add_lora, cards, load_base, logits, trained
 
@@ -29,8 +30,8 @@ def save(folder, backbone, mixture, tasks=None, scores=SCORES):
 
 def load(folder, base_folder, version=None):
     backbone = load_base(base_folder)
-    manifest = verify(folder, version)
-    mixture = load_skills(folder, backbone.model, manifest, base=base_of(backbone))
+    skills = read_skills(folder, version)
+    mixture = load_skills(folder, backbone.model, skills, base=base_of(backbone))
     return backbone, mixture
 
 
@@ -222,7 +223,7 @@ def test_another_model_of_the_same_shape_is_refused_and_left_alone(
     other = tiny_llama(tmp_path_factory.mktemp("other"), seed=1)
     foreign = load_base(other)
     with pytest.raises(InputError, match="not the one that these skills were trained on"):
-        load_skills(tmp_path, foreign.model, verify(tmp_path), base=base_of(foreign))
+        load_skills(tmp_path, foreign.model, read_skills(tmp_path), base=base_of(foreign))
     assert not [m for m in foreign.model.modules() if isinstance(m, MixtureLinear)]
 
 
@@ -237,7 +238,7 @@ def test_a_model_that_holds_a_mixture_already_is_refused(llama_folder, tmp_path)
     backbone, mixture = trained(llama_folder)
     save(tmp_path, backbone, mixture)
     with pytest.raises(InputError, match="no plain linear layer"):
-        load_skills(tmp_path, backbone.model, verify(tmp_path), base=base_of(backbone))
+        load_skills(tmp_path, backbone.model, read_skills(tmp_path), base=base_of(backbone))
 
 
 def test_a_reader_sees_the_old_version_or_the_new_one(llama_folder, tmp_path):

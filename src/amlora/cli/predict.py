@@ -65,13 +65,14 @@ def predict(
         raise InputError("--choose: --raw has no options to choose from.")
     folder = locate(skills, runs)
 
-    from amlora.mixture.io import read_cards
-    from amlora.mixture.manifest import verify
+    from amlora.mixture.manifest import read_version
+    from amlora.mixture.stored import read_cards
     from amlora.skills.find import find_skills
 
     found = find_skills(folder)
+    manifest = read_version(found)
     # Looked up before the model is loaded, so that a wrong name costs no time.
-    card = None if raw else pick_task(read_cards(found, verify(found)), task, skills)
+    card = None if raw else pick_task(read_cards(found, manifest), task, skills)
     if choose and card is not None and not card.options:
         raise InputError(f"--choose: task {card.name!r} has no options; its answers are free text.")
 
@@ -85,6 +86,7 @@ def predict(
     backbone, learned = open_skills(
         found,
         base=base,
+        version=manifest.version,
         device=device,
         precision=precision,
         trust_remote_code=trust_remote_code,

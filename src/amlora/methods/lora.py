@@ -6,7 +6,7 @@ import msgspec
 
 from amlora.engine.backbone import Backbone
 from amlora.methods.base import Group, Method, Stage, State
-from amlora.mixture.bank import Start, Trained
+from amlora.mixture.bank import Start, Trained, check_scale
 from amlora.mixture.inject import find_targets, inject
 from amlora.mixture.layer import Control
 from amlora.mixture.mixture import Mixture
@@ -31,6 +31,7 @@ class LoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise ValueError(f"rank must be at least 1, got {self.rank}.")
         if not (self.alpha > 0 and math.isfinite(self.alpha)):
             raise ValueError(f"alpha must be above 0, got {self.alpha}.")
+        check_scale(self.alpha, self.rank)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}.")
 

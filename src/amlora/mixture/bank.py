@@ -25,6 +25,23 @@ Stacks = tuple[Tensor, Tensor, Tensor]
 """a (K, D_in), b (K, D_out) and w (N, D_out), or their trained tails."""
 
 
+LEAST_SCALE, LARGEST_SCALE = 1e-6, 1e6
+"""Of alpha / rank: beyond them a LoRA does nothing, or its answers are no numbers."""
+
+
+def check_scale(alpha: float, rank: int) -> None:
+    """Refuse an alpha that no LoRA of this rank can be used at.
+
+    Raises:
+        ValueError: alpha / rank is out of range, or no number.
+    """
+    if not LEAST_SCALE <= alpha / rank <= LARGEST_SCALE:
+        raise ValueError(
+            f"alpha / rank must be between {LEAST_SCALE:g} and {LARGEST_SCALE:g}, got alpha {alpha}"
+            f" and rank {rank}."
+        )
+
+
 class Bank(nn.Module):
     """Shapes: a (K, D_in), b (K, D_out), w (N, D_out), spread (N, K): scale_i at LoRA i's rows.
 

@@ -1,8 +1,12 @@
 """The README of a LoRA's folder and of a version: what a reader on the hub sees first."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
+from amlora import files
 from amlora.errors import InputError
 from amlora.mixture.arrow import Way
 from amlora.mixture.manifest import Base, StoredLoRA, TaskCard
@@ -67,12 +71,9 @@ def version_readme(
         version: as in "0002".
         base, combine, loras: of the mixture.
         tasks: in the order learned; the columns of the matrix.
-        scores: "R" and "metrics" as in a run's record, fractions 0..1; both may be absent. With
-            "boundaries", stages were found and are not tasks.
+        scores: that `check_scores` accepts: "R" and "metrics" as in a run's record, fractions
+            0..1; both may be absent. With "boundaries", stages were found and are not tasks.
         by: what chooses among LoRAs by the prompt; None where nothing does.
-
-    Raises:
-        InputError: a row of "R" has not one number per task.
     """
     parts = [
         f"# Skills for {base.name}, version {version}",
@@ -99,19 +100,37 @@ def version_readme(
     return header(base, "amlora") + "\n\n".join(parts) + "\n"
 
 
+class Scores(msgspec.Struct):
+    """The scores that a model card shows; others may stand beside them."""
+
+    R: list[list[float | None]] = []
+    metrics: dict[str, float | None] = {}
+
+
+def check_scores(where: Path | str, scores: object, tasks: int) -> None:
+    """Refuse scores that no model card could show, or no JSON file hold.
+
+    Raises:
+        InputError: they are no object of plain values, a row of "R" has not one number per task, or
+            a metric is no number.
+    """
+    try:
+        files.json_bytes(scores)
+        found = msgspec.convert(scores, Scores)
+    except (msgspec.ValidationError, TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"{where}: no scores: {error}.") from None
+    for index, row in enumerate(found.R):
+        if len(row) != tasks:
+            raise InputError(f"{where}: row {index} of R: {len(row)} values, {tasks} tasks.")
+
+
 def matrix(
     rows: Sequence[Sequence[float | None]], names: Sequence[str], *, found: bool = False
 ) -> str:
-    """Return the accuracy matrix as a table; where stages were found they are numbered.
-
-    Raises:
-        InputError: a row has not one number per task.
-    """
+    """Return the accuracy matrix as a table; where stages were found they are numbered."""
     per_task = len(rows) == len(names) + 1 and not found
     lines: list[list[str]] = []
     for index, row in enumerate(rows):
-        if len(row) != len(names):
-            raise InputError(f"scores: row {index} of R: {len(row)} values, {len(names)} tasks.")
         after = names[index - 1] if per_task else f"stage {index}"
         label = f"after {after}" if index else "before learning"
         lines.append([label, *map(percent, row)])

@@ -9,9 +9,11 @@ from torch import Tensor
 
 from amlora import files
 from amlora.errors import InputError
+from amlora.mixture.bank import check_scale
 from amlora.mixture.cards import folder_readme
 from amlora.mixture.manifest import (
     CARD,
+    LONGEST_SLUG,
     README,
     Base,
     Contents,
@@ -26,15 +28,14 @@ from amlora.mixture.stages import Stages
 
 Folders = dict[str, tuple[str, Contents]]
 """By the name of a LoRA or task: the folder's path in the skills folder, and its files."""
-LONGEST_SLUG = 40
 
 
 def check_mixture(mixture: Mixture, tasks: Sequence[TaskCard]) -> None:
     """Refuse what could not be told apart or read back.
 
     Raises:
-        InputError: there is no LoRA, one is not fully in or its stage has not ended, or two LoRAs
-            or tasks have one name.
+        InputError: there is no LoRA, one is not fully in or its stage has not ended, one's alpha is
+            out of range, or two LoRAs or tasks have one name.
     """
     if not len(mixture):
         raise InputError("skills: the mixture has no LoRA yet; learn a task first.")
@@ -43,6 +44,11 @@ def check_mixture(mixture: Mixture, tasks: Sequence[TaskCard]) -> None:
     if mixture.stages is not None:
         check_stages(mixture.stages, len(mixture))
     assert mixture.gates is None or len(mixture.gates) == len(mixture)
+    for name, rank, alpha in zip(mixture.names, *mixture.shapes(), strict=True):
+        try:
+            check_scale(alpha, rank)
+        except ValueError as error:
+            raise InputError(f"skills: the LoRA {name!r}: {error}") from None
     for kind, names in (("LoRAs", mixture.names), ("tasks", [task.name for task in tasks])):
         twice = {name for name in names if names.count(name) > 1}
         if twice:

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from amlora.errors import InputError
 from amlora.mixture.route import Gating
+from amlora.mixture.tensors import check_tensor
 
 PARTS = ("g1", "g2", "g3")
 STEEPNESS = 4.0
@@ -96,6 +97,11 @@ class Gates:
             values = self.values(vector.to(self.all[0].g3)[None])[0]
         return Gating(tuple(float(value) for value in values))
 
+    @property
+    def width(self) -> int:
+        """D, once there is a gate."""
+        return len(self.all[0].g3)
+
     def size(self, width: int) -> int:
         """Return how many numbers a gate is, D being `width`."""
         return (2 * self.settings.width + 1) * width
@@ -116,22 +122,19 @@ class Gates:
             count: N.
 
         Raises:
-            InputError: one is missing or does not fit the others.
+            InputError: one is missing, does not fit the others, or is not finite.
         """
         found: list[list[Tensor]] = []
-        width = None
+        width, inner = None, self.settings.width
         for index in range(count):
             names = [f"gates.{index}.{name}" for name in PARTS]
             if missing := [name for name in names if name not in tensors]:
                 raise InputError(f"{missing[0]}: missing from the stored gates.")
             parts = [tensors[name] for name in names]
             width = parts[2].shape[-1] if width is None and parts[2].ndim else width
-            inner = self.settings.width
-            for name, part, shape in zip(
-                names, parts, ((inner, width), (width, inner), (width,)), strict=True
-            ):
-                if tuple(part.shape) != shape:
-                    raise InputError(f"{name}: shape {tuple(part.shape)}, expected {shape}.")
+            shapes = (inner, width), (width, inner), (width,)
+            for name, part, shape in zip(names, parts, shapes, strict=True):
+                check_tensor(name, part, shape, "float32")
             found.append(parts)
         self.all = []
         for g1, g2, g3 in found:

@@ -7,29 +7,26 @@ them, and a reader sees the old version or the new one, never a part.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from torch import nn
 
 from amlora import files
 from amlora.errors import InputError
-from amlora.mixture.base import check_base
-from amlora.mixture.cards import By, version_readme
+from amlora.mixture.base import check_base, find
+from amlora.mixture.cards import By, check_scores, version_readme
 from amlora.mixture.folders import (
     check_mixture,
-    check_stages,
     entries,
     listed,
     selectors,
     stage_tensors,
     task_folders,
 )
-from amlora.mixture.gates import Gates
-from amlora.mixture.inject import inject, remove
+from amlora.mixture.inject import inject, linear_sizes
 from amlora.mixture.layer import Control
 from amlora.mixture.manifest import (
-    CARD,
     CURRENT,
     FORMAT,
     GATES,
@@ -39,6 +36,7 @@ from amlora.mixture.manifest import (
     SELECTOR,
     STAGES,
     VERSION,
+    WEIGHTS,
     Base,
     Contents,
     Manifest,
@@ -48,9 +46,10 @@ from amlora.mixture.manifest import (
     refuse_links,
     verify,
 )
-from amlora.mixture.mixture import Mixture
-from amlora.mixture.peft_files import PYTORCH, read_adapters
-from amlora.mixture.stages import Stages
+from amlora.mixture.mixture import KEPT, Mixture
+from amlora.mixture.peft_files import PYTORCH
+from amlora.mixture.stored import StoredSkills
+from amlora.mixture.tensors import Dtype
 
 
 def save_skills(
@@ -82,6 +81,7 @@ def save_skills(
             tasks.
     """
     check_mixture(mixture, tasks)
+    check_scores("scores", scores, len(tasks))
     with files.lock(folder):
         files.sweep(folder)
         current = read_current(folder) if files.exists(folder / CURRENT) else None
@@ -109,7 +109,7 @@ def save_skills(
             combine=mixture.control.combine,
             gain=mixture.control.gain,
             arrow=mixture.control.arrow,
-            dtype=str(next(iter(mixture.tensors().values())).dtype).removeprefix("torch."),
+            dtype=dtype_of(mixture),
             targets=tuple(mixture.layers),
             loras=loras,
             tasks=cards,
@@ -130,6 +130,11 @@ def save_skills(
         manifest = msgspec.structs.replace(draft, content=content, files=named_files)
         publish(folder, manifest, shared, ours)
         return manifest.version
+
+
+def dtype_of(mixture: Mixture) -> Dtype:
+    """Return the name of the dtype of the LoRAs and selectors."""
+    return cast(Dtype, str(next(iter(mixture.tensors().values())).dtype).removeprefix("torch."))
 
 
 def content_digest(draft: Manifest, ours: Contents) -> str:
@@ -188,13 +193,13 @@ def write_folder(path: Path, contents: Contents) -> None:
             raise InputError(f"{path / name}: altered since it was written; remove {path}.")
 
 
-def load_skills(folder: Path, model: nn.Module, manifest: Manifest, *, base: Base) -> Mixture:
+def load_skills(folder: Path, model: nn.Module, skills: StoredSkills, *, base: Base) -> Mixture:
     """Put a stored mixture into its base model, in place and frozen.
 
     Args:
-        folder: the skills folder.
+        folder: the skills folder, for the errors.
         model: the base model, without a mixture.
-        manifest: what `verify(folder)` returned.
+        skills: what `read_skills(folder)` returned.
         base: what that model is; its hashes must be those of `manifest.base`.
 
     Returns:
@@ -203,57 +208,47 @@ def load_skills(folder: Path, model: nn.Module, manifest: Manifest, *, base: Bas
         `mixture.gates` makes them).
 
     Raises:
-        InputError: the model is not the base of these skills, or a tensor is missing or has the
-            wrong shape. The model is then left without a mixture.
+        InputError: the model is not the base of these skills, or a tensor is of another width than
+            its layer. The model is then left without a mixture.
     """
+    manifest = skills.manifest
     check_base(folder, model, manifest, base)
-    tensors = read_adapters(folder, manifest.loras, manifest.targets)
-    tensors |= files.read_tensors(folder / "versions" / manifest.version / SELECTOR)
-    if manifest.stages is not None:
-        tensors |= files.read_tensors(folder / "versions" / manifest.version / STAGES)
-    if manifest.gates is not None:
-        tensors |= files.read_tensors(folder / "versions" / manifest.version / GATES)
+    check_widths(folder, model, skills)
     control = Control(combine=manifest.combine, gain=manifest.gain, arrow=manifest.arrow)
     mixture = inject(model, manifest.targets, control)
+    mixture.stages, mixture.gates = skills.stages, skills.gates
     loras = manifest.loras
-    try:
-        if manifest.stages is not None:
-            mixture.stages = Stages(manifest.stages)
-            mixture.stages.restore(tensors)
-            check_stages(mixture.stages, len(loras))
-        if manifest.gates is not None:
-            mixture.gates = Gates(manifest.gates)
-            mixture.gates.restore(tensors, len(loras))
-        attends = manifest.stages is not None and manifest.combine == "attention"
-        mixture.restore(
-            [lora.name for lora in loras],
-            [lora.rank for lora in loras],
-            [lora.alpha for lora in loras],
-            tensors,
-            stages=len(loras) if attends else 0,
-        )
-    except InputError:
-        remove(model, mixture)
-        raise
+    attends = skills.stages is not None and manifest.combine == "attention"
+    mixture.restore(
+        [lora.name for lora in loras],
+        [lora.rank for lora in loras],
+        [lora.alpha for lora in loras],
+        skills.tensors,
+        stages=len(loras) if attends else 0,
+    )
     return mixture
 
 
-def read_cards(folder: Path, manifest: Manifest) -> tuple[TaskCard, ...]:
-    """Read the tasks' cards, in the order learned.
+def check_widths(folder: Path, model: nn.Module, skills: StoredSkills) -> None:
+    """Compare stored tensors with the layers that they are for.
 
     Raises:
-        InputError: names a card that is none.
+        InputError: names the file and the layer.
     """
-    cards: list[TaskCard] = []
-    for task in manifest.tasks:
-        path = folder / task.folder / CARD
-        try:
-            cards.append(msgspec.json.decode(files.read_bytes(path), type=TaskCard))
-        except msgspec.DecodeError as error:
-            raise InputError(f"{path}: no task card: {error}.") from None
-    return tuple(cards)
-
-
-def read_scores(folder: Path, manifest: Manifest) -> dict[str, Any]:
-    """Read the scores that the version was saved with."""
-    return files.read_json(folder / "versions" / manifest.version / SCORES)
+    manifest = skills.manifest
+    here = f"versions/{manifest.version}"
+    weights = f"{manifest.loras[0].folder}/{WEIGHTS}"  # of one width with those of the others
+    for name in manifest.targets:
+        d_in, d_out = linear_sizes(find(model, name)) or (0, 0)
+        for kind, file, width in (
+            ("a", weights, d_in),
+            ("b", weights, d_out),
+            ("w", f"{here}/{SELECTOR}", d_out),
+            (KEPT, f"{here}/{STAGES}", d_out),
+        ):
+            stored = skills.tensors.get(f"{name}.{kind}")
+            if stored is not None and stored.shape[1] != width:
+                raise InputError(
+                    f"{folder / file}: {name}: width {stored.shape[1]} ({kind}), but the layer's is"
+                    f" {width}."
+                )

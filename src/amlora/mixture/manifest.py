@@ -13,6 +13,7 @@ manifest before it. So one line vouches for every byte of every version in use.
 import os
 import re
 import stat
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,9 +23,11 @@ from msgspec import Meta
 from amlora import files
 from amlora.errors import InputError
 from amlora.mixture.arrow import Arrow
+from amlora.mixture.bank import check_scale
 from amlora.mixture.gates import GateSettings
 from amlora.mixture.reference import Combine
 from amlora.mixture.stages import StageSettings
+from amlora.mixture.tensors import Dtype
 
 FORMAT = 3
 """Raised when something is read otherwise. Formats 1 and 2, which did not vouch for the whole base
@@ -38,9 +41,10 @@ README = "README.md"
 Contents = dict[str, bytes]
 """Files of one folder by name."""
 
-VERSION = re.compile(r"[0-9]{4,}")
-CURRENT_LINE = re.compile(r"([0-9]{4,}) ([0-9a-f]{64})\n")
-TASK_FOLDER = re.compile(r"tasks/[0-9]{2,}-[a-z0-9-]+-[0-9a-f]{8}")
+VERSION = re.compile(r"[0-9]{4,9}")
+CURRENT_LINE = re.compile(r"([0-9]{4,9}) ([0-9a-f]{64})\n")
+LONGEST_SLUG = 40
+TASK_FOLDER = re.compile(rf"tasks/[0-9]{{2,9}}-[a-z0-9-]{{1,{LONGEST_SLUG}}}-[0-9a-f]{{8}}")
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,7 +67,7 @@ class Base(Stored, frozen=True, kw_only=True):
     """sha256 over what decides a text's ids and where an answer ends."""
     gguf_file: str = ""
     """A GGUF file inside `name`."""
-    max_tokens: Annotated[int, Meta(ge=1)] = 512
+    max_tokens: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 512
     """The longest prompt of the training, in tokens."""
 
 
@@ -99,6 +103,10 @@ class StoredLoRA(Stored, frozen=True, kw_only=True):
     folder: str
     """tasks/NN-name-hash8."""
 
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_scale(self.alpha, self.rank)
+
 
 class StoredTask(Stored, frozen=True, kw_only=True):
     """One task that was learned; its card is in its folder, alone or beside its own LoRA."""
@@ -126,7 +134,7 @@ class Previous(Stored, frozen=True, kw_only=True):
 class Head(msgspec.Struct):
     """The part of a manifest that every format has."""
 
-    format: int
+    format: Annotated[int, Meta(ge=1)]
 
 
 class Manifest(Stored, frozen=True, kw_only=True, omit_defaults=True):
@@ -140,7 +148,7 @@ class Manifest(Stored, frozen=True, kw_only=True, omit_defaults=True):
     base: Base
     combine: Combine
     gain: bool
-    dtype: str
+    dtype: Dtype
     """Of the LoRAs and selectors."""
     targets: tuple[str, ...]
     """The adapted layers, in the model's order."""
@@ -156,6 +164,20 @@ class Manifest(Stored, frozen=True, kw_only=True, omit_defaults=True):
     """How a prompt's stage is told, one stage per LoRA; None where all LoRAs answer everything."""
     gates: GateSettings | None = None
     """The form of the gates, one per LoRA; None where LoRAs have none."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be put into a model."""
+        if not (self.loras and self.targets):
+            raise ValueError("there must be at least one LoRA, and one layer in targets.")
+        for kind, names in (
+            ("loras", [lora.name for lora in self.loras]),
+            ("tasks", [task.name for task in self.tasks]),
+            ("targets", list(self.targets)),
+        ):
+            if twice := [name for name, count in Counter(names).items() if count > 1]:
+                raise ValueError(f"{kind}: {twice[0]!r} is there twice.")
+        if sum(way is not None for way in (self.arrow, self.stages, self.gates)) > 1:
+            raise ValueError("at most one of arrow, stages and gates may be set.")
 
     def folders(self) -> dict[str, set[str]]:
         """Return the names of the files, without the manifest, that each folder must hold."""
@@ -196,13 +218,14 @@ def read_manifest(folder: Path, entry: Previous) -> Manifest:
     data = files.read_bytes(path)
     if files.sha256_bytes(data) != entry.sha256:
         raise InputError(f"{path}: altered: its sha256 is not the one that was written down.")
+    value = files.parse_json(path, data)
     try:
-        stated = msgspec.json.decode(data, type=Head).format
+        stated = msgspec.convert(value, Head).format
         if stated != FORMAT:
             way = "install a newer one" if stated > FORMAT else "learn them again"
             raise InputError(f"{path}: format {stated}, but this amlora reads {FORMAT}; {way}.")
-        manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.DecodeError as error:
+        manifest = msgspec.convert(value, Manifest)
+    except msgspec.ValidationError as error:
         raise InputError(f"{path}: no manifest of ours: {error}.") from None
     if manifest.version != entry.version:
         raise InputError(f"{path}: says that it is version {manifest.version!r}.")
@@ -229,15 +252,17 @@ def find_version(folder: Path, version: str | None) -> Previous:
     return entry
 
 
-def verify(folder: Path, version: str | None = None) -> Manifest:
-    """Check every file of a version and return its manifest; nothing of the files is used before.
+def read_version(folder: Path, version: str | None = None) -> Manifest:
+    """Return a version's manifest; its folders hold what it names and nothing else.
+
+    The files themselves are checked as they are read, by `read_file`.
 
     Args:
         folder: holds CURRENT.
         version: as in "0002"; None for the one in use.
 
     Raises:
-        InputError: names the file that is missing, truncated, altered, foreign or a link.
+        InputError: names what is missing, altered, foreign or a link.
     """
     manifest = read_manifest(folder, find_version(folder, version))
     for name, wanted in manifest.folders().items():
@@ -247,8 +272,46 @@ def verify(folder: Path, version: str | None = None) -> Manifest:
         if foreign:
             path = folder / name / min(foreign)
             raise InputError(f"{path}: foreign: it is no part of version {manifest.version}.")
-    for name, file in manifest.files.items():
-        check_file(folder / name, file)
+    return manifest
+
+
+def read_file(folder: Path, manifest: Manifest, name: str) -> bytes:
+    """Read a file that a manifest names, once; what is returned is what was hashed.
+
+    Args:
+        folder: holds CURRENT.
+        manifest: of a version of it.
+        name: a key of `manifest.files`.
+
+    Raises:
+        InputError: it is missing, truncated, altered, a link or no file.
+    """
+    path, stated = folder / name, manifest.files[name]
+    size = check_regular(path)
+    if size != stated.size:
+        kind = "truncated" if size < stated.size else "altered"
+        raise InputError(f"{path}: {kind}: {size} bytes where the manifest says {stated.size}.")
+    data = files.read_bytes(path)
+    if files.sha256_bytes(data) != stated.sha256:
+        raise InputError(f"{path}: altered: its sha256 is not the manifest's.")
+    return data
+
+
+def verify(folder: Path, version: str | None = None) -> Manifest:
+    """Check every file of a version and return its manifest.
+
+    To use the files read them with `read_skills`: they may be others when read once more.
+
+    Args:
+        folder: holds CURRENT.
+        version: as in "0002"; None for the one in use.
+
+    Raises:
+        InputError: names the file that is missing, truncated, altered, foreign or a link.
+    """
+    manifest = read_version(folder, version)
+    for name in manifest.files:
+        read_file(folder, manifest, name)
     return manifest
 
 
@@ -305,17 +368,3 @@ def check_regular(path: Path) -> int:
     if not stat.S_ISREG(found.st_mode):
         raise InputError(f"{path}: refuses a link or special file; skills are plain files.")
     return found.st_size
-
-
-def check_file(path: Path, file: StoredFile) -> None:
-    """Compare a file with what the manifest says of it.
-
-    Raises:
-        InputError: names it.
-    """
-    size = check_regular(path)
-    if size != file.size:
-        kind = "truncated" if size < file.size else "altered"
-        raise InputError(f"{path}: {kind}: {size} bytes where the manifest says {file.size}.")
-    if files.sha256_file(path) != file.sha256:
-        raise InputError(f"{path}: altered: its sha256 is not the manifest's.")

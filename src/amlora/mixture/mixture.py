@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from amlora.mixture.layer import Control, MixtureLinear
 from amlora.mixture.reference import sparsity
 from amlora.mixture.scores import Recorder
 from amlora.mixture.stages import Stages
+from amlora.mixture.tensors import Dtype, check_tensor
 
 STACKS = ("a", "b", "w")
 KEPT = "kept"
@@ -119,7 +121,7 @@ class Mixture:
             stages: how many stages' selectors were kept, 0 where no attention decides.
 
         Raises:
-            InputError: a layer's tensor is missing or has the wrong shape; all is kept then.
+            InputError: a layer's tensor is missing, or not what it should be; all is kept then.
         """
         rows, loras, chosen = sum(ranks), len(ranks), stages * (stages + 1) // 2
         found: dict[str, list[Tensor]] = {}
@@ -160,13 +162,14 @@ def take(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Te
     """Return a tensor of a shape.
 
     Raises:
-        InputError: it is missing or has another shape.
+        InputError: it is missing, has another shape, or is not of finite floating numbers.
     """
     if name not in tensors:
         raise InputError(f"{name}: missing from the stored mixture.")
-    if tuple(tensors[name].shape) != shape:
-        raise InputError(f"{name}: shape {tuple(tensors[name].shape)}, expected {shape}.")
-    return tensors[name]
+    tensor = tensors[name]
+    kind = str(tensor.dtype).removeprefix("torch.")
+    check_tensor(name, tensor, shape, kind if kind in get_args(Dtype) else "float32")
+    return tensor
 
 
 def generator_of(seed: int, name: str, index: int) -> torch.Generator:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from amlora import files
-from amlora.errors import InputError
-from amlora.mixture.manifest import CONFIG, WEIGHTS, Base, StoredLoRA
+from amlora.mixture.manifest import CONFIG, WEIGHTS, Base, Manifest, read_file
 from amlora.mixture.mixture import Mixture
+from amlora.mixture.tensors import Shape, check_tensors
 
 TASK_TYPES = {"decoder-only": "CAUSAL_LM", "encoder-decoder": "SEQ_2_SEQ_LM"}
 PYTORCH = {"format": "pt"}
@@ -47,36 +47,34 @@ def adapter_files(mixture: Mixture, index: int, base: Base) -> dict[str, bytes]:
     return {CONFIG: files.json_bytes(config), WEIGHTS: files.tensor_bytes(tensors, PYTORCH)}
 
 
-def read_adapters(
-    folder: Path, loras: tuple[StoredLoRA, ...], targets: tuple[str, ...]
-) -> dict[str, Tensor]:
+def read_adapters(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
     """Read LoRAs back as the stacks of a mixture.
 
     Args:
-        folder: the skills folder; its files have been verified.
-        loras: oldest first.
-        targets: the adapted layers.
+        folder: the skills folder.
+        manifest: of one of its versions.
 
     Returns:
         "<layer>.a" (K, D_in) and "<layer>.b" (K, D_out), rows of all LoRAs one after another.
 
     Raises:
-        InputError: a tensor is missing, unknown, or not of the LoRA's rank.
+        InputError: a file is altered; a tensor is missing, unknown, not of the LoRA's rank, of
+            another width than that of the LoRA before, of another dtype, or not finite.
     """
-    blocks: dict[str, list[Tensor]] = {f"{name}.{side}": [] for name in targets for side in "ab"}
-    for lora in loras:
-        path = folder / lora.folder / WEIGHTS
-        tensors = files.read_tensors(path)
-        wanted = {key(name, side) for name in targets for side in "AB"}
-        if wrong := wanted ^ tensors.keys():
-            raise InputError(f"{path}: the tensor {min(wrong)!r} is missing or unknown.")
-        for name in targets:
-            a, b = tensors[key(name, "A")], tensors[key(name, "B")]
-            if a.ndim != 2 or b.ndim != 2 or not len(a) == b.shape[1] == lora.rank:
-                shapes = f"{tuple(a.shape)} and {tuple(b.shape)}"
-                raise InputError(f"{path}: {name}: shapes {shapes}, but the rank is {lora.rank}.")
-            blocks[f"{name}.a"].append(a)
-            blocks[f"{name}.b"].append(b.T)
+    blocks: dict[str, list[Tensor]] = {f"{n}.{side}": [] for n in manifest.targets for side in "ab"}
+    widths: dict[str, Shape] = dict.fromkeys(manifest.targets, (None, None))
+    for lora in manifest.loras:
+        name = f"{lora.folder}/{WEIGHTS}"
+        tensors = files.parse_tensors(folder / name, read_file(folder, manifest, name))
+        shapes: dict[str, Shape] = {}
+        for target, (d_in, d_out) in widths.items():
+            shapes |= {key(target, "A"): (lora.rank, d_in), key(target, "B"): (d_out, lora.rank)}
+        check_tensors(folder / name, tensors, shapes, manifest.dtype)
+        for target in manifest.targets:
+            a, b = tensors[key(target, "A")], tensors[key(target, "B")]
+            widths[target] = a.shape[1], b.shape[0]
+            blocks[f"{target}.a"].append(a)
+            blocks[f"{target}.b"].append(b.T)
     # One memory layout, as in training: products over other strides round differently.
     return {name: torch.cat(rows).contiguous() for name, rows in blocks.items()}
 

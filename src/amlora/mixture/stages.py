@@ -19,6 +19,7 @@ from torch import Tensor
 
 from amlora.errors import InputError
 from amlora.mixture.route import Belief, Weights
+from amlora.mixture.tensors import check_form
 
 Mixing = Literal["hard", "soft"]
 """hard: the likeliest stage answers alone. soft: stages answer in the shares of their posterior."""
@@ -32,6 +33,10 @@ LEAST_VARIANCE = 1e-12
 """Stands for the variance of prompts that are all the same."""
 LEAST_REJECT = 1e-9
 """A smaller chance would say nothing that any number of prompts could show."""
+MOST_PROMPTS = 2**40
+"""Of a stage: more can be no count."""
+UNEVEN = 1e-3
+"""How far a scatter may be from symmetric by rounding, in units of both deviations."""
 LEAST_PROMPTS = 8
 """Of a stage, for their distances to say how far away a prompt may be."""
 
@@ -199,6 +204,11 @@ class Stages:
         belief = self.belief(vector)
         return None if belief is None else self.weights(belief)
 
+    @property
+    def width(self) -> int:
+        """D, once a stage has ended."""
+        return self.means.shape[1]
+
     def size(self, stages: int, width: int) -> int:
         """Return how many numbers the statistic of so many stages is, D being `width`."""
         shared = width**2 if self.settings.covariance == "full" else width
@@ -222,22 +232,53 @@ class Stages:
             tensors: as `tensors()` returned them; others may be among them.
 
         Raises:
-            InputError: one is missing or does not fit the others.
+            InputError: one is missing, does not fit the others, or cannot be a statistic.
         """
         names = self.tensors()
         if missing := [name for name in names if name not in tensors]:
             raise InputError(f"{missing[0]}: missing from the stored stages.")
         counts, means, variances, limits, scatter, fourth = (tensors[name] for name in names)
-        stages, width = len(counts), means.shape[-1]
+        stages, width = len(counts) if counts.ndim else 0, means.shape[-1] if means.ndim else 0
         full = self.settings.covariance == "full"
         empty = (0,) if not stages else (width, width) if full else (width,)
         wanted = ((stages,), (stages, width), (stages, width), (stages,), empty, (1,))
-        for name, shape in zip(names, wanted, strict=True):
-            if tuple(tensors[name].shape) != shape:
-                raise InputError(f"{name}: shape {tuple(tensors[name].shape)}, expected {shape}.")
+        kinds = ("int64", "float32", "float32", "float64", "float32", "float64")
+        for name, shape, kind in zip(names, wanted, kinds, strict=True):
+            check_form(name, tensors[name], shape, kind)
         self.counts, self.means, self.variances = counts.cpu(), means.cpu(), variances.cpu()
         self.limits, self.scatter, self.fourth = limits.cpu(), scatter.cpu(), fourth.cpu()
         self.linear = None
+        self.check_values()
+
+    def check_values(self) -> None:
+        """Refuse values that no prompts could have led to.
+
+        Raises:
+            InputError: names the tensor.
+        """
+        scatter = self.scatter.double()
+        full = scatter.ndim == 2
+        sizes = (scatter.diagonal() if full else scatter).sqrt()
+        uneven = (scatter - scatter.T).abs() > UNEVEN * sizes.outer(sizes) if full else sizes < 0
+        for name, right, told in (
+            ("counts", (self.counts >= 1) & (self.counts <= MOST_PROMPTS), "numbers of prompts"),
+            ("means", self.means.isfinite(), "finite"),
+            ("variances", self.variances.isfinite() & (self.variances > 0), "finite and above 0"),
+            ("limits", self.limits >= LEAST_VARIANCE / 2, "distances"),  # infinite where none is
+            ("scatter", scatter.isfinite(), "finite"),
+            ("scatter", sizes >= 0, "at least 0 on its diagonal"),
+            ("scatter", ~uneven, "symmetric"),
+            ("fourth", self.fourth.isfinite() & (self.fourth >= 0), "finite and at least 0"),
+        ):
+            if not right.all():
+                raise InputError(f"stages.{name}: must be {told}.")
+        if len(self):
+            try:
+                scores = self.scores(self.means[0])
+            except RuntimeError:  # the decomposition failed
+                raise InputError("stages.scatter: leads to no positive covariance.") from None
+            if not scores.isfinite().all():
+                raise InputError("stages.means: lead to scores that are not finite.")
 
 
 def shrunk(

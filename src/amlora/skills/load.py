@@ -10,12 +10,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from amlora.engine.backbone import Backbone, base_of, load_backbone
 from amlora.engine.device import resolve_device
-from amlora.engine.route import Router
+from amlora.engine.route import Router, vector_of
 from amlora.engine.settings import Device, ModelSettings, Precision
 from amlora.errors import InputError
-from amlora.mixture.io import load_skills, read_cards, read_scores, save_skills
-from amlora.mixture.manifest import Base, TaskCard, verify
+from amlora.mixture.gates import Gates
+from amlora.mixture.io import load_skills, save_skills
+from amlora.mixture.manifest import Base, TaskCard
 from amlora.mixture.mixture import Mixture
+from amlora.mixture.stored import read_skills
 from amlora.skills.find import find_skills
 from amlora.skills.listen import Listener
 
@@ -127,8 +129,8 @@ def open_skills(
     """
     resolve_device(device or "auto")  # so that its fault is not told as one of the base
     path = find_skills(folder)
-    manifest = verify(path, version)
-    known = manifest.base
+    stored = read_skills(path, version)
+    known = stored.manifest.base
     settings = ModelSettings(
         name=known.name if base is None else str(base),
         gguf_file=known.gguf_file if base is None else "",
@@ -142,17 +144,31 @@ def open_skills(
         backbone = load_backbone(settings)
     except InputError as error:
         raise InputError(f"{path}: its base model: {error} Another place: base=...") from error
-    mixture = load_skills(path, backbone.model, manifest, base=base_of(backbone))
+    mixture = load_skills(path, backbone.model, stored, base=base_of(backbone))
     backbone.routing, router = mixture.control.routing, None
     told = mixture.gates if mixture.stages is None else mixture.stages
     if told is not None:
         router = Router(backbone, told)
+        check_width(path, router)
         Listener(backbone, router).attach()
     # The base as the folder names it, also where this machine has it elsewhere.
-    cards, scores = read_cards(path, manifest), read_scores(path, manifest)
-    skills = Skills(mixture, known, cards, scores, router)
+    skills = Skills(mixture, known, stored.cards, stored.scores, router)
     attach(backbone.model, skills)
     return backbone, skills
+
+
+def check_width(folder: Path, router: Router) -> None:
+    """Compare what prompts are told by with the base model's vectors.
+
+    Raises:
+        InputError: they have another width, or the model has fewer layers than they ask for.
+    """
+    found, stored = len(vector_of(router.backbone, [0], router.layers)), router.stages.width
+    if found != stored:
+        kind = "gates" if isinstance(router.stages, Gates) else "stages"
+        raise InputError(
+            f"{folder}: {kind} of width {stored}, but the model's prompts have vectors of {found}."
+        )
 
 
 def attach(model: nn.Module, skills: Skills) -> None:

@@ -1,0 +1,72 @@
+"""What stored tensors must be: names, dtype, shape and finite values.
+
+A right hash says that a file is what somebody wrote, not that it can be used.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+
+from amlora.errors import InputError
+
+Shape = tuple[int | None, ...]
+"""None: of any size."""
+Dtype = Literal["float16", "bfloat16", "float32", "float64"]
+"""Of LoRAs and selectors as they are stored."""
+
+
+def check_tensors(
+    where: Path | str, tensors: Mapping[str, Tensor], wanted: Mapping[str, Shape], dtype: str
+) -> None:
+    """Compare all tensors of a file with what they should be.
+
+    Args:
+        where: the file, for the error.
+        tensors: what it holds.
+        wanted: their names and shapes.
+        dtype: of all of them.
+
+    Raises:
+        InputError: names the tensor.
+    """
+    if wrong := wanted.keys() ^ tensors.keys():
+        raise InputError(f"{where}: the tensor {min(wrong)!r} is missing or unknown.")
+    for name, shape in wanted.items():
+        check_tensor(f"{where}: {name}", tensors[name], shape, dtype)
+
+
+def check_tensor(where: str, tensor: Tensor, shape: Shape, dtype: str) -> None:
+    """Compare a tensor with what it should be; of floating types every value must be finite.
+
+    Raises:
+        InputError: `where` names it.
+    """
+    check_form(where, tensor, shape, dtype)
+    check_finite(where, tensor)
+
+
+def check_form(where: str, tensor: Tensor, shape: Shape, dtype: str) -> None:
+    """Compare a tensor's shape and dtype with what they should be.
+
+    Raises:
+        InputError: `where` names it.
+    """
+    found, kind = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
+    pairs = zip(found, shape, strict=False)
+    if len(found) != len(shape) or any(wanted not in (None, size) for size, wanted in pairs):
+        sizes = ", ".join("any" if size is None else f"{size}" for size in shape)
+        raise InputError(f"{where}: shape {found}, expected ({sizes}{',' * (len(shape) == 1)}).")
+    if kind != dtype:
+        raise InputError(f"{where}: dtype {kind}, expected {dtype}.")
+
+
+def check_finite(where: str, tensor: Tensor) -> None:
+    """Refuse values that are no numbers, or infinite, or so in float32.
+
+    Raises:
+        InputError: `where` names the tensor.
+    """
+    if not tensor.float().isfinite().all():
+        raise InputError(f"{where}: holds values that are not finite.")
