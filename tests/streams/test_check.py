@@ -1,7 +1,13 @@
 import pytest
 
 from amlora.errors import InputError
-from amlora.streams.check import check_labels, check_options, drop_unlabelled, find_overlap
+from amlora.streams.check import (
+    check_labels,
+    check_options,
+    drop_unlabelled,
+    find_contradictions,
+    find_overlap,
+)
 from amlora.streams.rows import Record, Row, to_rows
 from amlora.streams.text import answer_key, text_key
 
@@ -24,6 +30,17 @@ def record(index: int = 0, **values: object) -> Record:
         (("a", "?!"), "option '?!' is empty or only punctuation."),
         ((" a", "b"), "option ' a' has white space around it or a line break."),
         (("a\nb", "b"), "option 'a\\nb' has white space around it or a line break."),
+        (
+            ("caf\u00e9", "cafe\u0301"),
+            "option 'cafe\u0301' looks like 'caf\u00e9': U+0065 U+0301 against U+00E9.",
+        ),
+        (("spam", "Spa\u200bm"), "option 'Spa\\u200bm' looks like 'spam': U+0053 U+200B against"),
+        (
+            ("\u2764", "\u2764\ufe0f"),
+            "option '\u2764\ufe0f' looks like '\u2764': U+FE0F against nothing.",
+        ),
+        (("so good", "so\u00a0good"), "option 'so\\xa0good' equals 'so good' without case,"),
+        (("a", "b\udc80"), "an option holds '\\udc80', half of a character"),
     ],
 )
 def test_options_that_exact_match_cannot_tell_apart_are_refused(options, expected):
@@ -40,6 +57,33 @@ def test_a_label_that_is_no_option_is_named_with_its_line_and_the_nearest_option
         "a.jsonl: line 2: label 'postive' is not among the options of labels.json:"
         " 'negative', 'positive'; did you mean 'positive'?"
     )
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ("spam\u200b", "; it looks like 'spam': U+200B against nothing."),
+        ("not\u00a0spam", "; it looks like 'not spam': U+00A0 against U+0020."),
+        ("Spam", "; did you mean 'spam'?"),
+        ("caf\u00e9", "."),
+    ],
+)
+def test_a_label_that_only_looks_like_an_option_is_told_from_it_by_code_points(label, expected):
+    with pytest.raises(InputError) as caught:
+        check_labels([row("a", label)], ("spam", "not spam"), "labels.json")
+    assert str(caught.value).endswith(f"labels.json: 'spam', 'not spam'{expected}")
+
+
+def test_equal_texts_with_different_labels_are_counted():
+    splits = {
+        "train": [row("a", "yes"), row("a", "yes", 1), row("b", "yes", 2), row("c", "-", 3)],
+        "test": [row("a", "no", 4), row("B", "no", 5), row("c", "no", 6)],
+    }
+    assert find_contradictions(splits, "fruit") == [
+        "fruit: 3 rows have a text that another row has with another label, as train:0 ('yes') and"
+        " train:4 ('no')."
+    ]
+    assert find_contradictions({"train": splits["train"]}, "fruit") == []
 
 
 def test_any_label_is_right_for_free_text():

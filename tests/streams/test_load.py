@@ -32,7 +32,7 @@ def reference(write):
     for folder, labels in (("SC/amazon", ["negative", "very negative"]), ("NLI/MNLI", ["a", "b"])):
         for split in SPLITS:
             rows = [
-                {"sentence": f"{split} {i}", "label": label}
+                {"sentence": f"{split} {i} {label}", "label": label}
                 for i in range(3)
                 for label in (*labels, "-")
             ]

@@ -1,24 +1,27 @@
 """Checks of options, labels and splits; each names the file and line, or the setting, at fault."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from amlora.errors import InputError, nearest
-from amlora.streams.rows import Row
+from amlora.streams.rows import Row, check_characters
 from amlora.streams.task import UNLABELLED
-from amlora.streams.text import answer_key, text_key
+from amlora.streams.text import answer_key, look_key, text_key
 
 SHOWN_OPTIONS = 15  # more are cut from an error's line
 
 
 def check_options(options: Sequence[str], where: str) -> None:
-    """Refuse options that exact match could not tell apart.
+    """Refuse options that exact match, or a reader, could not tell apart.
 
     Raises:
         InputError: an empty option, white space around one, a repeated one, or two that are equal
-            without case, punctuation and white space.
+            without case, punctuation, white space, and characters that nobody sees.
     """
     seen: dict[str, str] = {}
+    looks: dict[str, str] = {}
     for option in options:
+        check_characters(option, where, "an option")
         if option != option.strip() or "\n" in option:
             raise InputError(
                 f"{where}: option {option!r} has white space around it or a line break."
@@ -33,7 +36,12 @@ def check_options(options: Sequence[str], where: str) -> None:
                 else f"equals {seen[key]!r} without case, punctuation and white space"
             )
             raise InputError(f"{where}: option {option!r} {why}.")
-        seen[key] = option
+        if (look := look_key(option)) in looks:
+            raise InputError(
+                f"{where}: option {option!r} looks like {looks[look]!r}:"
+                f" {difference(option, looks[look])}."
+            )
+        seen[key] = looks[look] = option
 
 
 def check_labels(rows: Sequence[Row], options: Sequence[str], origin: str) -> None:
@@ -53,8 +61,28 @@ def check_labels(rows: Sequence[Row], options: Sequence[str], origin: str) -> No
             more = ", ..." if len(options) > SHOWN_OPTIONS else ""
             raise InputError(
                 f"{row.place}: label {row.label!r} is not among the options of {origin}:"
-                f" {names}{more}{nearest(row.label, options) or '.'}"
+                f" {names}{more}{alike(row.label, options) or nearest(row.label, options) or '.'}"
             )
+
+
+def alike(label: str, options: Sequence[str]) -> str:
+    """Return "; it looks like 'spam': U+200B against nothing.", or "" where it looks like none."""
+    looks = {look_key(option): option for option in options}
+    option = looks.get(look_key(label), label)
+    if (label + option).isascii() or not (points := difference(label.lower(), option.lower())):
+        return ""
+    return f"; it looks like {option!r}: {points}."
+
+
+def difference(text: str, other: str) -> str:
+    """Return the code points that one of two texts has and the other has not; "" for none."""
+
+    def points(characters: str, without: str) -> str:
+        own = dict.fromkeys(each for each in characters if each not in without)
+        return " ".join(f"U+{ord(each):04X}" for each in own) or "nothing"
+
+    one, two = points(text, other), points(other, text)
+    return "" if one == two else f"{one} against {two}"
 
 
 def drop_unlabelled(rows: Sequence[Row], *, keep_marked: bool, where: str) -> tuple[list[Row], int]:
@@ -82,6 +110,23 @@ def drop_unlabelled(rows: Sequence[Row], *, keep_marked: bool, where: str) -> tu
     if not kept:
         raise InputError(f"{where}: none of its {len(rows)} rows has a label.")
     return kept, len(rows) - len(kept)
+
+
+def find_contradictions(splits: Mapping[str, Sequence[Row]], name: str) -> list[str]:
+    """Return a warning with the count of rows whose text another row has with another label."""
+    labels: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    rows = [row for split in splits.values() for row in split if row.label != UNLABELLED]
+    for row in rows:
+        labels[row.text].setdefault(row.label, row.row)
+    torn = [text for text, found in labels.items() if len(found) > 1]
+    if not torn:
+        return []
+    count = sum(len(labels[row.text]) > 1 for row in rows)
+    (label, row), (other, second) = list(labels[torn[0]].items())[:2]
+    return [
+        f"{name}: {count} rows have a text that another row has with another label, as"
+        f" {row} ({label!r}) and {second} ({other!r})."
+    ]
 
 
 def find_overlap(splits: Mapping[str, Sequence[Row]], name: str) -> list[str]:

@@ -9,7 +9,13 @@ from msgspec.structs import replace as replace_task
 from amlora.errors import InputError
 from amlora.streams import catalogue
 from amlora.streams.catalogue import Entry
-from amlora.streams.check import check_labels, check_options, drop_unlabelled, find_overlap
+from amlora.streams.check import (
+    check_labels,
+    check_options,
+    drop_unlabelled,
+    find_contradictions,
+    find_overlap,
+)
 from amlora.streams.compose import compose, to_answers
 from amlora.streams.quickstart import quickstart_tasks
 from amlora.streams.rows import Row, to_rows
@@ -164,7 +170,7 @@ def load_task(
                 f"{task.name}: no {split} rows {taken(split, stream)}; {len(splits[split])} of the"
                 f" train rows were set aside for {split} (sample_seed {stream.sample_seed})."
             )
-    warnings += find_overlap(splits, task.name)
+    warnings += find_contradictions(splits, task.name) + find_overlap(splits, task.name)
     loaded = Task(
         name=task.name,
         instruction=task.instruction,

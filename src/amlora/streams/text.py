@@ -1,6 +1,7 @@
 """When two answers, or two texts, count as the same."""
 
 import string
+import unicodedata
 
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -16,3 +17,14 @@ def answer_key(answer: str) -> str:
 def text_key(text: str) -> str:
     """Return a text without case, punctuation and extra white space, to find it again elsewhere."""
     return " ".join(text.casefold().translate(PUNCTUATION).split()) or text
+
+
+def look_key(answer: str) -> str:
+    """Return an answer's key without what nobody sees; answers with equal keys look alike.
+
+    Accents are joined to their letters (NFC); zero width characters, marks of direction, soft
+    hyphens (category Cf) and variation selectors are left out.
+    """
+    joined = unicodedata.normalize("NFC", answer)
+    seen = (each for each in joined if unicodedata.category(each) != "Cf")
+    return answer_key("".join(each for each in seen if not "\ufe00" <= each <= "\ufe0f"))
