@@ -4,7 +4,9 @@ import errno
 import multiprocessing
 import os
 import shutil
+import socket
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -88,41 +90,41 @@ def test_tensors_of_another_hash_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    ("old", "new", "message"),
     [
-        ("1e-05", "2e-05"),
-        ("1e-05", "1E-05"),  # the same number
-        ('{\n "a"', '{"a"'),  # the same value
-        ("1e-05", "NaN"),
-        ("1e-05", "1e999"),
-        ("1e-05", '"\\ud800"'),
-        ("digest", "digset"),
+        ("1e-05", "2e-05", "altered"),
+        ("1e-05", "1E-05", "altered"),  # the same number
+        ('{\n "a"', '{"a"', "altered"),  # the same value
+        ("1e-05", "NaN", "NaN is not a finite number"),
+        ("1e-05", "1e999", "1e999 is not a finite number"),
+        ("1e-05", '"\\ud800"', "half a character"),
+        ("digest", "digset", "altered"),
     ],
 )
-def test_a_sealed_file_is_refused_unless_it_is_what_was_written(tmp_path, old, new):
+def test_a_sealed_file_is_refused_unless_it_is_what_was_written(tmp_path, old, new, message):
     path = tmp_path / "a.json"
     files.write_sealed(path, {"a": 1e-5, "b": ["é", None]})
     assert files.read_sealed(path)["a"] == 1e-5
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-    with pytest.raises(InputError, match=r"a\.json: altered") as caught:
+    with pytest.raises(InputError, match=rf"a\.json: .*{message}") as caught:
         files.read_sealed(path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_full_disk_names_the_file_that_did_not_fit(tmp_path):
-    writes = Fails(2, errno.ENOSPC, for_ever=True)  # the first operation opens the file
-    for write in (files.write_text, files.append_line):
+    for write, at in ((files.write_text, 2), (files.append_line, 3)):
+        writes = Fails(at, errno.ENOSPC, for_ever=True)
         with disk(writes) as counted, pytest.raises(OSError, match="No space left") as caught:
             write(tmp_path / "a", "text")
-        assert counted.done[:2] == ["open", "write"]
+        assert counted.done[at - 2 : at] == ["open", "write"]
         assert caught.value.filename == str(tmp_path / "a")
 
 
 def test_a_line_that_did_not_fit_is_not_left_half_written(tmp_path):
     files.append_line(tmp_path / "log", "one")
-    with disk(Fails(2, errno.ENOSPC, for_ever=False)), pytest.raises(OSError):
+    with disk(Fails(3, errno.ENOSPC, for_ever=False)), pytest.raises(OSError):
         files.append_line(tmp_path / "log", "two")
     files.append_line(tmp_path / "log", "three")
     assert (tmp_path / "log").read_text() == "one\nthree\n"
@@ -201,6 +203,78 @@ def test_what_a_killed_writer_left_is_swept(tmp_path):
     (tmp_path / "kept").write_text("whole")
     files.sweep(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["kept"]
+
+
+@pytest.fixture(params=["link", "dangling link", "pipe", "device", "folder", "socket"])
+def special(request, tmp_path, monkeypatch):
+    """A path at which something other than a regular file is, and nobody's at the other end."""
+    path, elsewhere = tmp_path / "special", tmp_path / "elsewhere"
+    elsewhere.write_text("{}")
+    if request.param == "link":
+        path.symlink_to(elsewhere)
+    elif request.param == "dangling link":
+        path.symlink_to(tmp_path / "nowhere")
+    elif request.param == "pipe":
+        os.mkfifo(path)
+    elif request.param == "device":
+        path = Path("/dev/zero")
+    elif request.param == "folder":
+        path.mkdir()
+    else:
+        monkeypatch.chdir(tmp_path)  # the name of a socket may have a hundred letters
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind("special")
+    yield path
+    assert elsewhere.read_text() == "{}" and not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        files.read_bytes,
+        files.read_json,
+        files.read_sealed,
+        files.sha256_file,
+        files.read_tensors,
+        lambda path: files.write_text(path, "text"),
+        lambda path: files.append_line(path, "text"),
+    ],
+    ids=["read", "json", "sealed", "hash", "tensors", "write", "append"],
+)
+def test_only_regular_files_are_read_and_replaced(special, use):
+    before = os.lstat(special)
+    with pytest.raises(InputError, match="only regular files are read and written here") as caught:
+        use(special)
+    assert str(special) in str(caught.value)
+    assert os.lstat(special).st_ino == before.st_ino
+    assert not list(special.parent.glob(f"{files.TEMPORARY}*"))
+
+
+def test_what_the_user_names_may_be_a_link_to_a_regular_file_alone(tmp_path):
+    (tmp_path / "a").write_text("{}")
+    (tmp_path / "link").symlink_to("a")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    assert files.read_bytes(tmp_path / "link", follow=True) == b"{}"
+    assert files.sha256_file(tmp_path / "link", follow=True) == files.sha256_file(tmp_path / "a")
+    with pytest.raises(InputError, match="zero: a device"):
+        files.read_bytes(tmp_path / "zero", follow=True)
+
+
+def test_a_file_of_any_stated_size_is_refused_unread(tmp_path):
+    path = tmp_path / "a.json"
+    path.touch()
+    os.truncate(path, 20 << 30)  # it takes no room on the disk
+    for read in (files.read_json, files.read_sealed):
+        with pytest.raises(InputError, match=r"a\.json: more than 268,435,456 bytes"):
+            read(path)
+    with pytest.raises(InputError, match="more than 10 bytes"):  # it states no size
+        files.read_bytes(Path("/proc/self/maps"), most=10)
+
+
+def test_a_place_where_no_file_can_be_made_is_named(tmp_path):
+    for path in (Path("/proc/x.html"), tmp_path / "none" / "x.html"):
+        with pytest.raises(InputError, match=f"^{path}: no file can be made there"):
+            files.write_text(path, "text")
 
 
 def test_the_nearest_name_is_suggested_only_when_it_is_near():

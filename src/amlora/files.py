@@ -1,15 +1,17 @@
-"""The only writer of amlora's own files: write, fsync, rename, lock, hash.
+"""The only writer of amlora's own files, and the only opener of what others may have written.
 
 Every file is written under a temporary name in its own folder, flushed to the disk, renamed over
 the old one, and the folder is flushed too. A reader therefore sees the old file or the new one,
 never a part. Third-party writers are given a temporary folder and their files are taken from there.
+
+Only regular files are read and replaced. A link, a pipe or a device where a file of ours belongs is
+refused; a file that the user himself names may be reached through a link (`follow`).
 
 Files and folders are touched by functions of `os` alone, called in the first part of this file, so
 a test that puts another `os` here can make any single operation fail.
 """
 
 import hashlib
-import json
 import os
 import secrets
 import stat
@@ -19,14 +21,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amlora.errors import InputError
+from amlora.formats import digest as digest
+from amlora.formats import (
+    json_bytes,
+    parse_json,
+    parse_sealed,
+    parse_tensors,
+    sealed,
+    sha256_bytes,
+    tensor_bytes,
+)
+from amlora.formats import line as line
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 TEMPORARY = ".amlora-tmp-"
 CHUNK = 1 << 20  # bytes read at a time when hashing
-DIGEST = "digest"
-"""The key under which a sealed JSON file holds the sha256 of the rest of it."""
+MOST = 256 << 20
+"""Bytes of a JSON or TOML file: parsing a larger one may fill the memory."""
+GUARD = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe would wait for its other end
+KINDS = (
+    *((stat.S_ISDIR, "a folder"), (stat.S_ISLNK, "a link"), (stat.S_ISFIFO, "a pipe")),
+    *((stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"), (stat.S_ISSOCK, "a socket")),
+)
 
 
 def cache_folder() -> Path:
@@ -89,20 +107,43 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
             for piece in pieces:
                 write_all(handle, piece)
             os.fsync(handle)
+        check_replaceable(path)
         os.replace(temporary, path)
     except BaseException as error:
         with suppress(OSError):  # the disk that failed may fail again; `sweep` has another try
             remove(temporary)
+        if isinstance(error, FileNotFoundError):
+            raise InputError(f"{path}: no file can be made there: no such folder.") from None
         if isinstance(error, OSError):
             error.filename = str(path)
         raise
     sync(path.parent)
 
 
+def check_replaceable(path: Path) -> None:
+    """Refuse to write where there is something that is not a regular file.
+
+    Raises:
+        InputError: a link, a folder, a pipe, a device or a socket.
+    """
+    with suppress(FileNotFoundError):
+        check_regular(path, os.lstat(path).st_mode)
+
+
+def check_regular(path: Path, mode: int) -> None:
+    """Refuse what is not a regular file, given its mode."""
+    for is_kind, name in KINDS:
+        if is_kind(mode):
+            raise InputError(f"{path}: {name}; only regular files are read and written here.")
+
+
 def append_line(path: Path, text: str) -> None:
     """Add one line to a log; a log is never part of a result, so it is not flushed to the disk."""
-    with opened(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND) as handle:
-        size = os.fstat(handle).st_size
+    check_replaceable(path)  # a pipe that nobody reads from cannot even be opened
+    with opened(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | GUARD) as handle:
+        found = os.fstat(handle)
+        check_regular(path, found.st_mode)
+        size = found.st_size
         try:
             write_all(handle, (text + "\n").encode())
         except OSError:
@@ -111,20 +152,48 @@ def append_line(path: Path, text: str) -> None:
             raise
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return a file's bytes."""
-    with opened(path, os.O_RDONLY) as handle:
-        size = os.fstat(handle).st_size
+@contextmanager
+def readable(path: Path, *, follow: bool = False) -> Iterator[tuple[int, int]]:
+    """Open a regular file for reading; give the number to read it through, and its size.
+
+    Raises:
+        InputError: a folder, a link (unless followed), a pipe, a device or a socket.
+    """
+    if not follow:
+        check_regular(path, os.lstat(path).st_mode)
+    with opened(path, os.O_RDONLY | (GUARD & ~os.O_NOFOLLOW if follow else GUARD)) as handle:
+        found = os.fstat(handle)
+        check_regular(path, found.st_mode)
+        yield handle, found.st_size
+
+
+def read_bytes(path: Path, *, most: int | None = None, follow: bool = False) -> bytes:
+    """Return the bytes of a regular file.
+
+    Args:
+        path: the file.
+        most: the largest size in bytes; None for any.
+        follow: through a link as well, for what the user himself names.
+
+    Raises:
+        InputError: not a regular file, or larger.
+        FileNotFoundError: no such file.
+    """
+    with readable(path, follow=follow) as (handle, size):
         pieces: list[bytes] = []
-        while piece := os.read(handle, size + 1):
+        while most is None or size <= most:
+            piece = os.read(handle, size + 1)
+            if not piece:
+                return b"".join(pieces)
             pieces.append(piece)
-    return b"".join(pieces)
+            size = max(size, sum(map(len, pieces)))  # it may grow, and some state no size
+    raise InputError(f"{path}: more than {most:,} bytes, the most that are read of it.")
 
 
-def sha256_file(path: Path) -> str:
-    """Return the sha256 of a file as 64 hexadecimal digits, reading it in pieces."""
+def sha256_file(path: Path, *, follow: bool = False) -> str:
+    """Return the sha256 of a regular file as 64 hexadecimal digits, reading it in pieces."""
     found = hashlib.sha256()
-    with opened(path, os.O_RDONLY) as handle:
+    with readable(path, follow=follow) as (handle, _):
         while piece := os.read(handle, CHUNK):
             found.update(piece)
     return found.hexdigest()
@@ -249,43 +318,26 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def json_bytes(value: object) -> bytes:
-    """Return a JSON file's bytes: keys sorted, so that equal values give equal bytes; no NaN."""
-    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return (text + "\n").encode()
-
-
 def write_json(path: Path, value: object) -> None:
     """Replace a JSON file in one step; equal values give equal bytes."""
     write_bytes(path, json_bytes(value))
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *, most: int = MOST, follow: bool = False) -> Any:
     """Read a JSON file.
 
     Raises:
-        InputError: no such file, not UTF-8, or not JSON (with the line).
+        InputError: no such file, not a regular one, larger than `most` bytes, or not JSON.
     """
+    return parse_json(path, read_present(path, most=most, follow=follow))
+
+
+def read_present(path: Path, *, most: int | None = None, follow: bool = False) -> bytes:
+    """Return a file's bytes; one that is not there is a mistake of the caller."""
     try:
-        data = read_bytes(path)
+        return read_bytes(path, most=most, follow=follow)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file.") from None
-    return parse_json(path, data)
-
-
-def parse_json(path: Path, data: bytes) -> Any:
-    """Return the value of a JSON file's bytes; its faults name the path."""
-    try:
-        return json.loads(data.decode())
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}.") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: line {error.lineno}: not JSON: {error.msg}.") from None
-
-
-def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a plain value with the sha256 of all of it under "digest"."""
-    return {**value, DIGEST: digest(dict(value))}
 
 
 def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
@@ -293,47 +345,13 @@ def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
     write_json(path, sealed(value))
 
 
-def read_sealed(path: Path) -> dict[str, Any]:
+def read_sealed(path: Path, *, most: int = MOST) -> dict[str, Any]:
     """Read what `write_sealed` wrote, its digest included.
 
     Raises:
         InputError: no such file, not JSON, or not byte for byte what was written.
     """
-    try:
-        data = read_bytes(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file.") from None
-    value = parse_json(path, data)
-    if not isinstance(value, dict) or DIGEST not in value:
-        raise InputError(f"{path}: altered or damaged; it lacks {DIGEST!r}.")
-    rest = {key: entry for key, entry in value.items() if key != DIGEST}
-    try:
-        whole = json_bytes(sealed(rest)) == data
-    except ValueError:  # numbers or letters that no file of ours holds
-        whole = False
-    if not whole:
-        raise InputError(f"{path}: altered; it does not have the digest that it states.")
-    return value
-
-
-def sha256_bytes(data: bytes) -> str:
-    """Return the sha256 of bytes as 64 hexadecimal digits."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def digest(value: object) -> str:
-    """Return the sha256 of a plain value (dicts, lists, strings, numbers), key order aside."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False)
-    return sha256_bytes(text.encode())
-
-
-def tensor_bytes(tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -> bytes:
-    """Return a safetensors file's bytes; equal tensors give equal bytes."""
-    from safetensors.torch import save
-
-    copies = {name: tensors[name].detach().cpu().contiguous().clone() for name in sorted(tensors)}
-    # With {} for metadata and no tensor, safetensors writes a file that it cannot read.
-    return save(copies, dict(metadata) or None)
+    return parse_sealed(path, read_present(path, most=most))
 
 
 def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -> str:
@@ -357,27 +375,10 @@ def read_tensors(path: Path, *, sha256: str = "") -> dict[str, "Tensor"]:
     Raises:
         InputError: no such file, another hash, or not a whole safetensors file.
     """
-    try:
-        data = read_bytes(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file.") from None
+    data = read_present(path)
     if sha256 and sha256_bytes(data) != sha256:
         raise InputError(f"{path}: altered since it was written: its sha256 is another.")
     return parse_tensors(path, data)
-
-
-def parse_tensors(path: Path, data: bytes) -> dict[str, "Tensor"]:
-    """Return the tensors of a safetensors file's bytes; its faults name the path."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    try:
-        return load(data)
-    except SafetensorError as error:
-        raise InputError(f"{path}: not a whole safetensors file: {error}.") from None
-    # What the format knows and torch does not: some dtypes, and sizes of 64 bits.
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: holds a tensor that torch cannot: {error}.") from None
 
 
 def inside(folder: Path, relative: str) -> Path:
@@ -392,8 +393,3 @@ def inside(folder: Path, relative: str) -> Path:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"{folder}: refuses {relative!r}, a link that leads out of the folder.")
     return path
-
-
-def line(value: object) -> str:
-    """Return a value as one line of JSON, keys sorted."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)

@@ -1,9 +1,10 @@
 """`amlora report --table 1`, `--table 2`: the paper's tables with the runs of a store."""
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from amlora.formats import parse_toml
 
 if TYPE_CHECKING:
     from amlora.report.paper_render import Format
@@ -72,7 +73,7 @@ def protocols() -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name in ("paper", "clean"):
         path = shipped_file(name)
-        stated = tomllib.loads(path.read_text(encoding="utf-8"))["train"]
+        stated = parse_toml(path, path.read_bytes())["train"]
         plain = resolved(load_settings(path))
         found[name] = {
             f"{section}.{key}": plain[section][key]

@@ -82,7 +82,7 @@ def load_settings(
     Raises:
         InputError: no TOML file (with the line), or a wrong setting (with its path).
     """
-    raw = read_toml(path)
+    raw = read_toml(path, follow=True)
     raw.setdefault("name", path.stem)
     if method is not None:
         raw["method"] = {"name": method}

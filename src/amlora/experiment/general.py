@@ -19,8 +19,8 @@ from amlora.engine.answer import Answer
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row, encode_pairs
 from amlora.engine.likelihood import Likelihood, answer_likelihoods
-from amlora.errors import InputError
 from amlora.experiment.toml import read_toml
+from amlora.formats import typed
 from amlora.streams.prompt import Prompt
 
 BUILTIN = "builtin"
@@ -94,11 +94,8 @@ def read_texts(name: str) -> tuple[Texts, str] | None:
     if not name:
         return None
     path = HERE if name == BUILTIN else Path(name)
-    raw = read_toml(path)
-    try:
-        return msgspec.convert(raw, Texts), files.sha256_file(path)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: {' '.join(str(error).split())}.") from None
+    texts = typed(path, read_toml(path, follow=True), Texts)
+    return texts, files.sha256_file(path, follow=True)
 
 
 def general_rows(backbone: Backbone, texts: Texts, digest: str) -> General:

@@ -118,7 +118,7 @@ def load_grid(path: Path) -> Grid:
     Raises:
         InputError: no TOML file, or a wrong setting, in one line.
     """
-    raw = read_toml(path)
+    raw = read_toml(path, follow=True)
     raw.setdefault("name", path.stem)
     if "method" in raw:
         raise InputError("grid.method: a grid has one [[methods]] entry for each method.")
@@ -145,7 +145,7 @@ def read_base(path: Path, base: str) -> dict[str, Any]:
     """Return the base's tables and seed; {} where there is none."""
     if not base:
         return {}
-    raw = read_toml(path.parent / base)
+    raw = read_toml(path.parent / base, follow=True)
     for table in TABLES:
         if not isinstance(raw.get(table, {}), Mapping):
             raise InputError(f"{path.parent / base}: {table}: expected a table.")

@@ -21,6 +21,7 @@ from amlora.errors import InputError
 from amlora.experiment.config import to_toml
 from amlora.experiment.grid import Cell
 from amlora.experiment.store import RECORD
+from amlora.formats import typed
 
 SETTINGS, CELL, FAILED = "settings.toml", "cell.json", "failed.json"
 DETAILS = 60  # lines of a traceback that are kept
@@ -90,10 +91,7 @@ def failure_of(store: Path, cell: str) -> Failure | None:
     path = cell_folder(store, cell) / FAILED
     if not files.exists(path):
         return None
-    try:
-        return msgspec.convert(files.read_json(path), Failure)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: {' '.join(str(error).split())}.") from None
+    return typed(path, files.read_json(path), Failure)
 
 
 def keep_failure(

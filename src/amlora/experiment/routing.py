@@ -1,9 +1,9 @@
 """Which stages answered the rows of each task in the last evaluation."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
+from amlora.formats import parse_json
 from amlora.mixture.route import NONE
 
 
@@ -18,7 +18,7 @@ def routing(rows: bytes, stages: Sequence[str]) -> dict[str, Any] | None:
         {"stages": ["none", ...], "tasks": [...], "shares": [task][stage]}; None where the method
         routes no rows.
     """
-    lines = [json.loads(line) for line in rows.splitlines()]
+    lines = [parse_json("rows.jsonl", line) for line in rows.splitlines()]
     last = max(line["after"] for line in lines)
     found: dict[str, list[dict[str, float]]] = {}
     for line in lines:

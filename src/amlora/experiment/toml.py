@@ -4,7 +4,6 @@ TOML has no null, so None is written as "none"; `fields.clean` reads it back.
 """
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,31 +13,29 @@ from msgspec import inspect
 from amlora.errors import InputError
 from amlora.experiment.fields import NONE, is_text
 from amlora.files import read_bytes
+from amlora.formats import DEEPEST, NotTOML, parse_toml
 
 KindOf = Callable[[Mapping[str, Any], Sequence[str]], inspect.Type | None]
+INDEX = re.compile(r"[0-9]{1,6}")
+MOST = 4 << 20  # bytes of a settings file
 PATH = re.compile(r"[\w-]+(\[\d+\])*(\.[\w-]+(\[\d+\])*)*")
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path, *, follow: bool = False) -> dict[str, Any]:
     """Read a TOML file.
 
+    Args:
+        path: the file.
+        follow: through a link as well, for what the user himself names.
+
     Raises:
-        InputError: no such file, not UTF-8, or not TOML (with the line).
+        InputError: no such file, not a regular one, or not TOML (with the line).
     """
     try:
-        text = read_bytes(path).decode()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}.") from None
+        data = read_bytes(path, most=MOST, follow=follow)
     except OSError as error:
         raise InputError(f"{path}: {(error.strerror or str(error)).lower()}.") from None
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        message = str(error)
-        found = re.fullmatch(r"(.*) \(at line (\d+), column \d+\)", message, re.DOTALL)
-        reason = found.group(1) if found else message.removesuffix(" (at end of document)")
-        line = found.group(2) if found else max(1, len(text.splitlines()))
-        raise InputError(f"{path}: line {line}: not TOML: {reason}.") from None
+    return parse_toml(path, data)
 
 
 def write_toml(value: Mapping[str, Any]) -> str:
@@ -80,29 +77,31 @@ def override(raw: dict[str, Any], text: str, kind_of: KindOf) -> None:
     steps = re.findall(r"[\w-]+", path)
     if not equals or not PATH.fullmatch(path):
         raise InputError(f"--set {text}: expected dotted.path=value, such as train.lr=1e-4.")
+    if len(steps) > DEEPEST:
+        raise InputError(f"--set {path[:60]}...: {len(steps)} steps; no setting lies so deep.")
     place: Any = raw
     for at, step in enumerate(steps):
         before = ".".join(steps[:at])
         key: Any = step
         if isinstance(place, list):
-            if not step.isdigit() or int(step) >= len(place):
+            if not INDEX.fullmatch(step) or int(step) >= len(place):
                 raise InputError(f"--set {text}: {before} has {len(place)} elements, no [{step}].")
             key = int(step)
         elif not isinstance(place, dict):
             raise InputError(f"--set {text}: {before} is a value, not a table.")
         if at == len(steps) - 1:
-            place[key] = override_value(value.strip(), kind_of(raw, steps))
+            place[key] = override_value(path, value.strip(), kind_of(raw, steps))
         elif isinstance(place, dict):
             place = place.setdefault(key, {})
         else:
             place = place[key]
 
 
-def override_value(text: str, kind: inspect.Type | None) -> Any:
-    """Read an override's value."""
+def override_value(path: str, text: str, kind: inspect.Type | None) -> Any:
+    """Read the value of the override of a dotted path."""
     try:
-        table = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+        table = parse_toml(f"--set {path}", f"value = {text}")
+    except NotTOML:
         return text
     if set(table) != {"value"}:
         return text

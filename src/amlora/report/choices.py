@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from amlora import files
-from amlora.errors import InputError
+from amlora.formats import typed
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,8 +46,5 @@ def read_choices(store: Path) -> list[Choice]:
     """
     found: list[Choice] = []
     for path in sorted(store.glob("grids/*/choices/*.json")):
-        try:
-            found.append(msgspec.convert(files.read_sealed(path), Choice))
-        except msgspec.ValidationError as error:
-            raise InputError(f"{path}: {' '.join(str(error).split())}.") from None
+        found.append(typed(path, files.read_sealed(path), Choice))
     return found

@@ -1,11 +1,12 @@
 """The published numbers of the paper's tables, each with its source: `published.toml`, checked."""
 
-import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+
+from amlora.formats import parse_toml
 
 FILE = Path(__file__).with_name("published.toml")
 
@@ -78,5 +79,5 @@ def span(group: tuple[str, ...]) -> str:
 @cache
 def published() -> dict[str, Published]:
     """Return the paper's tables by number."""
-    raw = tomllib.loads(FILE.read_text(encoding="utf-8"))
+    raw = parse_toml(FILE, FILE.read_bytes())
     return msgspec.convert(raw["table"], dict[str, Published])

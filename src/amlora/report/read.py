@@ -14,6 +14,7 @@ import msgspec
 from amlora import files
 from amlora.errors import InputError
 from amlora.evaluate.course import Course
+from amlora.formats import typed
 
 FORMAT = 1  # of record.json
 
@@ -200,10 +201,7 @@ class Run:
 
 def decode(path: Path, kind: type[Known]) -> Known:
     """Read a JSON file as `kind`; any fault is one line naming the file."""
-    try:
-        return msgspec.json.decode(files.read_bytes(path), type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: {' '.join(str(error).split())}.") from None
+    return typed(path, files.read_json(path), kind)
 
 
 def check_shape(path: Path, what: str, rows: Sequence[Sequence[object]], width: int) -> None:
@@ -226,10 +224,7 @@ def read_record(path: Path) -> Record:
     """
     if not files.exists(path):
         raise InputError(f"{path}: no such file; is this the folder of a run?")
-    try:
-        record = msgspec.convert(files.read_sealed(path), Record)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: {' '.join(str(error).split())}.") from None
+    record = typed(path, files.read_sealed(path), Record)
     if record.format != FORMAT:
         raise InputError(f"{path}: format {record.format}; this version reads format {FORMAT}.")
     if not record.tasks or not record.R:

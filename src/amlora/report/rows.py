@@ -7,6 +7,7 @@ import msgspec
 
 from amlora import files
 from amlora.errors import InputError
+from amlora.formats import parse_lines
 from amlora.report.read import Run
 
 Hits = dict[str, dict[str, bool]]
@@ -42,10 +43,7 @@ def last_rows(run: Run) -> list[Decision] | None:
     data = files.read_bytes(path)
     if run.record.rows_digest is not None and files.sha256_bytes(data) != run.record.rows_digest:
         raise InputError(f"{path}: altered; its sha256 is not the one in record.json.")
-    try:
-        rows = msgspec.json.Decoder(Decision).decode_lines(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: {' '.join(str(error).split())}.") from None
+    rows = parse_lines(path, data, Decision)
     learned = [row for row in rows if row.phase == "learned"]
     last = max((row.after for row in learned), default=0)
     return [row for row in learned if row.after == last]

@@ -66,7 +66,7 @@ def read_data(path: Path) -> bytes:
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: not a regular file.")
     try:
-        data = files.read_bytes(path)
+        data = files.read_bytes(path, follow=True)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file.") from None
     except OSError as error:

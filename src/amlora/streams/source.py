@@ -125,7 +125,7 @@ def as_reference(read: Source, folder: Path) -> Source:
 def read_labels(path: Path) -> tuple[str, ...]:
     """Read the reference layout's list of labels."""
     try:
-        return msgspec.convert(files.read_json(path), tuple[str, ...])
+        return msgspec.convert(files.read_json(path, follow=True), tuple[str, ...])
     except msgspec.ValidationError:
         raise InputError(f"{path}: must be a list of texts.") from None
 

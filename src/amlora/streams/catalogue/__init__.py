@@ -1,12 +1,12 @@
 """The paper's 15 tasks and six orders (its tables 3, 4 and 5), from the TOML files beside this."""
 
-import tomllib
 from functools import cache
 from pathlib import Path
 
 import msgspec
 
 from amlora.errors import InputError, nearest
+from amlora.formats import parse_toml
 
 HERE = Path(__file__).parent
 PAPER_TRAIN = 1000
@@ -91,15 +91,15 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 def entries() -> dict[str, Entry]:
     """Return the 15 tasks by name, sorted."""
     files = sorted((HERE / "tasks").glob("*.toml"))
-    read = (tomllib.loads(file.read_text(encoding="utf-8")) for file in files)
+    read = (parse_toml(file, file.read_bytes()) for file in files)
     return {entry.name: entry for entry in msgspec.convert(list(read), list[Entry])}
 
 
 @cache
 def details() -> dict[str, Order]:
     """Return the six orders by name."""
-    text = (HERE / "orders.toml").read_text(encoding="utf-8")
-    return msgspec.convert(tomllib.loads(text)["order"], dict[str, Order])
+    file = HERE / "orders.toml"
+    return msgspec.convert(parse_toml(file, file.read_bytes())["order"], dict[str, Order])
 
 
 def orders() -> dict[str, tuple[str, ...]]:
