@@ -38,6 +38,8 @@ def test_the_list_has_a_line_for_each():
     header, *lines = out.splitlines()
     assert status == 0 and header.split()[:2] == ["METHOD", "SCHEDULE"]
     assert set(METHODS) <= {line.split()[0] for line in lines}
+    told = {line.split()[0]: line for line in lines}
+    assert " made up " in told["lfpt5"] and " made up " not in told["replay"]
     (line,) = [line for line in lines if line.startswith("per_task_ft ")]
     assert line.split()[1:4] == ["per_task", "yes", "no"]
 

@@ -225,6 +225,28 @@ def test_a_joint_run_leaves_cells_empty_and_the_table_says_so(make_run: MakeRun)
     assert re.match(r"mtl +83\.8 \(\d\d\.\d, \d\d\.\d\) +461 k ", row)
 
 
+def test_a_line_of_which_no_run_kept_an_example_is_not_marked(make_run: MakeRun):
+    """As when everything that a method wrote was refused; one kept example in one run is enough."""
+    first, second = record("replay", AM_LORA), record("replay", LOWER, seed=1)
+    table = table_of(make_run, first, second, record("am_lora", AM_LORA))
+    assert [line.stores_examples for line in table.lines[1:]] == [False, False]
+    assert "‡" not in render([table], "text")
+    second["stages"][1]["stored_examples"] = 1
+    table = table_of(make_run, first, second)
+    assert [line.stores_examples for line in table.lines[1:]] == [True]
+
+
+def test_versions_of_a_method_are_lines_of_their_own_and_named(make_run: MakeRun):
+    old, new = record("own", AM_LORA), record("own", LOWER, seed=1)
+    new["method_version"] = 2
+    table = table_of(make_run, old, new, record("am_lora", AM_LORA))
+    assert [(line.label, line.seeds) for line in table.lines[1:]] == [
+        ("am_lora", (0,)),
+        ("own, version 1", (0,)),
+        ("own, version 2", (1,)),
+    ]
+
+
 def test_what_needs_a_task_id_or_examples_is_marked(make_run: MakeRun):
     table = table_of(
         make_run,

@@ -290,6 +290,30 @@ def test_lines_of_other_data_are_told(tables):
     assert "Not all of ours" not in render(tables(record(), record("seq_ft"))[0], "text")
 
 
+def test_versions_of_a_method_are_rows_of_their_own_and_named(tables):
+    old, new = record(), record(seed=1)
+    new["method_version"] = 2
+    ((table,), _) = tables(old, new, record("seq_ft"))
+    rows = [row for row in table.rows if (row.method, row.read) == ("am_lora", "own")]
+    wanted = [f"ours, version {version}, rate 0.0001" for version in (1, 2)]
+    assert [row.source for row in rows] == wanted
+    assert [row.cells["1"].seeds for row in rows] == [(0,), (1,)]
+    assert ours(table, "seq_ft").source == "ours, rate 0.0001"
+
+
+def test_own_runs_that_kept_no_example_are_not_marked(tables):
+    counts = {}
+    for kept in (0, 3):
+        made = record("replay")
+        for stage in made["stages"]:
+            stage["stored_examples"] = kept
+        ((table,), _) = tables(made)
+        counts[kept] = ours(table, "replay").stores_examples
+        published = [row for row in table.rows if (row.method, row.read) == ("replay", "primary")]
+        assert published and all(row.stores_examples for row in published)
+    assert counts == {0: False, 3: True}
+
+
 def test_methods_that_need_a_task_id_or_examples_are_marked_in_every_row(tables):
     said = render(tables(record("replay"))[0], "text")
     lines = said.splitlines()

@@ -33,7 +33,7 @@ class AMLoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """lambda of equation 6, one number or one per task (section 7.3)."""
     sparsity_form: Literal["loss", "proximal"] = "loss"
     """In the loss, as the paper does; or a soft threshold of lr * lambda after each step, which
-    makes weights exactly 0."""
+    makes weights exactly 0. That takes a far larger lambda: at 1e-5 it does nothing in a run."""
     newcomer: Literal["paper", "ramp"] = "paper"
     """"paper": a new LoRA takes its share at once. "ramp": it is shut out at first and let in over
     the first half of its stage."""

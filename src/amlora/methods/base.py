@@ -94,6 +94,8 @@ class Method:
     """Whether `route` must be told the task before an answer."""
     stores_examples: ClassVar[bool] = False
     """Whether rows of earlier tasks are kept, or made up, and trained on again."""
+    makes_examples_up: ClassVar[bool] = False
+    """Whether these are written by the model, so that there may be none."""
     per_task: ClassVar[tuple[str, ...]] = ()
     """Settings that may be a list with one number per task, whose length a run checks."""
     version: ClassVar[int] = 1

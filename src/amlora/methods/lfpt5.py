@@ -65,6 +65,7 @@ class LFPT5(Method):
     """Generative replay with prompt tuning: nothing of a task's data outlives its stage."""
 
     stores_examples = True
+    makes_examples_up = True
     Settings = LFPT5Settings
 
     def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:

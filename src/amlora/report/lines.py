@@ -70,17 +70,29 @@ def line_key(run: Run) -> str:
 
 
 def named(lines: Sequence[Sequence[Run]]) -> list[str]:
-    """Return a distinct name for each line: method, run name, both, or with the settings' hash."""
+    """Return a distinct name for each line: method, run name, both, or with the settings' hash.
+
+    A method of which lines have several versions is named with its version.
+    """
+    firsts = [group[0] for group in lines]
+    versions: dict[str, set[str]] = {}
+    for run in firsts:
+        versions.setdefault(run.record.method, set()).add(str(run.record.method_version))
+
+    def version(run: Run) -> str:
+        several = len(versions[run.record.method]) > 1
+        return f", version {run.record.method_version}" if several else ""
+
     ways: tuple[Callable[[Run], str], ...] = (
         lambda run: run.record.method,
         lambda run: run.record.name,
         lambda run: f"{run.record.name}, {run.record.method}",
     )
-    firsts = [group[0] for group in lines]
     for way in ways:
-        if len(set(names := [way(run) for run in firsts])) == len(firsts):
+        names = [f"{way(run)}{version(run)}" for run in firsts]
+        if len(set(names)) == len(firsts):
             return names
-    return [f"{ways[-1](run)} {line_key(run)[:8]}" for run in firsts]
+    return [f"{ways[-1](run)}{version(run)} {line_key(run)[:8]}" for run in firsts]
 
 
 def by_seed(line: Sequence[Run]) -> tuple[Run, ...]:

@@ -76,6 +76,7 @@ class MethodLine:
     """Kept after the last stage, made-up ones included."""
     needs_task_id: bool | None = None
     stores_examples: bool | None = None
+    """False also where the method would keep some, and no run did."""
     seconds: Figure | None = None
     rate: float | None = None
     """`train.lr`."""
@@ -157,13 +158,22 @@ def line_of(line: MethodRuns, facts: Facts | None, choices: Sequence[Choice]) ->
         stored_megabytes=None if stored is None else stored * NUMBER_BYTES / 1e6,
         stored_examples=max(examples, default=None),
         needs_task_id=facts.needs_task_id if facts else None,
-        stores_examples=facts.stores_examples if facts else None,
+        stores_examples=examples_kept(runs, facts),
         seconds=figure([run.measured.seconds.get("total") for run in runs]),
         rate=rate,
         candidates=candidates_of(runs[0], rate, choices),
         routed_right=figure([routed_right(run.record) for run in runs]),
         general=general_line(runs),
     )
+
+
+def examples_kept(runs: Sequence[Run], facts: Facts | None) -> bool | None:
+    """Tell whether a line keeps examples: as its method says, unless no stage of a run kept one."""
+    if facts is None:
+        return None
+    counts = [stage.stored_examples for run in runs for stage in run.record.stages]
+    none = bool(counts) and all(count == 0 for count in counts)
+    return facts.stores_examples and not none
 
 
 def routed_right(record: Record) -> float | None:

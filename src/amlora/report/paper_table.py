@@ -5,12 +5,12 @@ another table, whose heading names both. Nothing is ranked: the sources differ i
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
 from amlora import files
-from amlora.report.methods_table import Facts
+from amlora.report.methods_table import Facts, examples_kept
 from amlora.report.paper_lines import Cell, Line, cells_of, lines_of, order_of
 from amlora.report.published import Published, PublishedRow, Source, published, span
 from amlora.report.read import Run
@@ -182,7 +182,10 @@ def table_of(
             cells: dict[str, Cell] = {}
             for group in table.groups:
                 cells |= cells_of(line, group)
-            rows.append(row(method, label, source, "own", cells, facts))
+            made = row(method, label, source, "own", cells, facts)
+            learned = [run for each in line.runs.values() for run in each]
+            keeps = bool(examples_kept(learned, facts.get(method)))
+            rows.append(replace(made, stores_examples=keeps))
         if method in labels:
             there = {order for line in lines for order in line.runs}
             if absent := [order for order in orders if order not in there]:
@@ -211,7 +214,7 @@ def row(
     cells: Mapping[str, Cell],
     facts: Mapping[str, Facts],
 ) -> TableRow:
-    """Make a row; what a method needs is the same in all of its rows."""
+    """Make a row that needs what its method needs."""
     known = facts.get(method)
     return TableRow(
         method=method,
@@ -256,14 +259,17 @@ def published_cells(table: Published, found: PublishedRow) -> dict[str, Cell]:
 def our_sources(lines: Sequence[Line], side: Side | None) -> list[str]:
     """Name each line of one method.
 
-    By the model where it is not the table's, form and rates, and where these leave two alike also
-    by name and settings.
+    By the model where it is not the table's, the version where there are several, form and rates,
+    and where these leave two alike also by name and settings.
     """
+    several = len({str(line.any_run.record.method_version) for line in lines}) > 1
     told: list[list[str]] = []
     for line in lines:
         parts: list[str] = []
         if side and not side.own_model:
             parts.append(short(side.model))
+        if several:
+            parts.append(f"version {line.any_run.record.method_version}")
         method = line.any_run.record.settings.get("method")
         if isinstance(method, Mapping) and method.get("trainable") == "lora":
             parts.append("LoRA form")
