@@ -1,28 +1,20 @@
 """The state of one run: where it stands, what it wrote, what is left to do."""
 
 import time
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
 
 from amlora import files
 from amlora.engine import checkpoint
-from amlora.engine.answer import Answer, Counts
+from amlora.engine.answer import Counts
 from amlora.engine.attend import attention
 from amlora.engine.checkpoint import Checkpoint, Phase
-from amlora.engine.encode import Row
-from amlora.engine.exact import measure_margin, score_rows
-from amlora.engine.prefill import read_seconds, tokens
-from amlora.engine.settings import EvaluateSettings
 from amlora.engine.train import NonFiniteLoss, Progress, train_stage
 from amlora.experiment import progress as display
 from amlora.experiment.config import to_toml
-from amlora.experiment.general import moment, shared_likelihoods
+from amlora.experiment.evaluation import Evaluation, answer_line, scored_line
 from amlora.experiment.measure import environment, measured
 from amlora.experiment.prepare import Prepared
 from amlora.experiment.record import RECORD, build_record, tenths
@@ -31,10 +23,6 @@ from amlora.experiment.scope import Moment, to_score
 from amlora.experiment.skills import keep_skills
 from amlora.experiment.stop import Interrupted, Stop
 from amlora.experiment.together import agree, by_main
-from amlora.mixture.route import by_name, noted
-
-TIE = 1e-6
-"""Two best logits that are closer than this are one and the same in bfloat16."""
 
 
 class Work:
@@ -55,7 +43,7 @@ class Work:
         self.environment = environment(accelerator)
         self.so_far: dict[str, Any] = fresh_progress(self.environment)
         self.stop = Stop()
-        self.read_seconds: float | None = None  # a token takes in a bare forward pass
+        self.evaluation = Evaluation(made, accelerator)
         self.clock = started
         self.spent("load")
 
@@ -152,12 +140,12 @@ class Work:
         lines: list[dict[str, Any]] = []
         total = sum(len(self.made.scored[j]) for j in tasks)
         done, reading = 0, 0.0
-        evaluate = self.with_margin(self.ready(j) for j in tasks)
+        evaluate = self.evaluation.with_margin(self.evaluation.ready(j) for j in tasks)
         for j in tasks:
-            rows = self.ready(j)
+            rows = self.evaluation.ready(j)
             task = self.made.stream.tasks[j].name
-            answers, counted = self.answers(rows, evaluate)
-            reading += self.reading(rows)
+            answers, counted = self.evaluation.answers(rows, evaluate)
+            reading += self.evaluation.reading(rows)
             counts += counted
             row[j] = sum(answer.hit for answer in answers) / len(answers)
             lines += [
@@ -176,58 +164,12 @@ class Work:
         self.so_far["scored_rows"] += total
         self.so_far["prefill_seconds"] += reading
 
-    def reading(self, rows: Sequence[Row]) -> float:
-        """Return the seconds that reading rows once would take, each process its share."""
-        if self.read_seconds is None:
-            self.read_seconds = read_seconds(self.backbone, rows)
-        return tokens(rows) * self.read_seconds / self.accelerator.num_processes
-
-    def with_margin(self, groups: Iterable[Sequence[Row]]) -> EvaluateSettings:
-        """Measure, on a few rows of each task's, how close two logits may come to be trusted.
-
-        In bfloat16 the pass rounds as much as generation does, so neither is nearer to the model's
-        own answer: only ties are generated.
-        """
-        settings = self.made.settings.evaluate
-        if settings.margin is not None or settings.method == "generate":
-            return settings
-        if self.backbone.precision != torch.float32:
-            return msgspec.structs.replace(settings, margin=TIE)
-        margin = max(measure_margin(self.backbone, rows) for rows in groups)
-        return msgspec.structs.replace(settings, margin=margin)
-
-    def ready(self, j: int) -> Sequence[Row]:
-        """Prepare the model for answers on a task, and return its rows as the model reads them."""
-        task = self.made.stream.tasks[j].name
-        self.method.route(task if self.method.needs_task_id else None)
-        return self.method.readable(self.made.scored[j])
-
-    def answers(
-        self, rows: Sequence[Row], evaluate: EvaluateSettings
-    ) -> tuple[list[Answer], Counts]:
-        """Score one task's rows, each process its share."""
-        accelerator = self.accelerator
-        mine = rows[accelerator.process_index :: accelerator.num_processes]
-        found, counts = score_rows(self.backbone, mine, evaluate)
-        if accelerator.num_processes == 1:
-            return found, counts
-        gathered: list[Answer] = gather_object(found)
-        order = {(answer.task, answer.row): answer for answer in gathered}
-        return [order[row.task, row.row] for row in rows], sum(gather_object([counts]), Counts())
-
     def measure_general(self, after: int) -> None:
         """Measure texts and questions of no task, where the settings ask for it."""
-        if (general := self.made.general) is None:
-            return
-        self.method.route(None)
-        passages = self.method.readable(general.passages)
-        questions = self.method.readable(general.questions)
-        rows, most = [*passages, *questions], self.made.settings.evaluate.tokens_per_batch
-        found = shared_likelihoods(self.backbone, rows, most, self.accelerator)
-        answers, _ = self.answers(questions, self.with_margin([questions]))
-        measured = moment(after, passages, questions, found, answers)
-        self.so_far.setdefault("general", []).append(measured)
-        self.spent("general")
+        if self.made.general is not None:
+            measured = self.evaluation.unrelated(self.made.general, after)
+            self.so_far.setdefault("general", []).append(measured)
+            self.spent("general")
 
     def learn(self, index: int, progress: Progress) -> None:
         """Train a stage from where it stands."""
@@ -283,7 +225,11 @@ class Work:
             }
         )
         self.told.stage_finished(
-            build_record(identity=self.made.identity, stream=self.made.stream, progress=self.so_far)
+            build_record(
+                identity=self.made.identity,
+                stream=self.made.stream,
+                progress=self.so_far,
+            )
         )
 
     def keep(self, stage: int, phase: Phase, progress: Progress) -> None:
@@ -366,30 +312,3 @@ def fresh_progress(environment: dict[str, Any]) -> dict[str, Any]:
         "trainable": 0,
         "environments": [environment],
     }
-
-
-def scored_line(counts: Counts, seconds: float, reading: float) -> str:
-    """Return how an evaluation went, beside a bare forward pass over the same rows."""
-    kinds = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.kinds().items())
-    return (
-        f"{counts.rows} rows scored ({kinds}), {counts.rows / seconds:.1f} rows/s; reading them"
-        f" once: about {counts.rows / reading:.1f} rows/s."
-    )
-
-
-def answer_line(
-    phase: str, after: int, answer: Answer, gold: Row, stages: Sequence[str]
-) -> dict[str, Any]:
-    """Return one row of rows.jsonl; `stages` are the names of all."""
-    line = {
-        "phase": phase,
-        "after": after,
-        "task": answer.task,
-        "row": answer.row,
-        "hit": answer.hit,
-        "how": answer.how,
-        "answer": answer.text,
-        "gold": gold.gold,
-    }
-    named = by_name(gold.route, stages)
-    return line if named is None else {**line, "stages": named, **noted(gold.belief, stages)}
