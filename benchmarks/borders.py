@@ -117,7 +117,7 @@ def read(
     return {
         task.name: torch.stack([vector_of(backbone, row.prompt_ids) for row in rows])
         for task in tasks
-        for rows in [cached_rows(backbone, task, task.train, prefix="off", form=chosen.form)]
+        for rows, _ in [cached_rows(backbone, task, task.train, prefix="off", form=chosen.form)]
     }
 
 

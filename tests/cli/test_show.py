@@ -1,4 +1,4 @@
-"""What `amlora show` says of texts and questions of no task."""
+"""What `amlora show` says of texts and questions of no task, and of texts that were cut."""
 
 import pytest
 
@@ -7,24 +7,47 @@ from amlora.cli import main as command
 from report.conftest import AM_LORA, general_of, record_of
 
 
+def shown(folder, capsys, **keys):
+    """Write a record with some more keys, and return the lines that `amlora show` prints of it."""
+    record = record_of("am_lora", AM_LORA) | keys
+    (folder / "rows.jsonl").write_bytes(b"")
+    digests = {
+        "rows_digest": files.sha256_bytes(b""),
+        "settings_digest": files.digest(record["settings"]),
+    }
+    files.write_sealed(folder / "record.json", record | digests)
+    with pytest.raises(SystemExit) as left:
+        command.main(["show", str(folder)])
+    assert not left.value.code
+    return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+
+
 @pytest.mark.parametrize(
     ("rejected", "told"), [(None, ""), (0.5, ", 50.0 % sent to the base model")]
 )
 def test_general_ability_is_told_before_learning_and_at_the_end(tmp_path, capsys, rejected, told):
-    record = record_of("am_lora", AM_LORA)
-    rows = files.sha256_bytes(b"")
-    (tmp_path / "rows.jsonl").write_bytes(b"")
-    digest = files.digest(record["settings"])
-    record |= {"rows_digest": rows, "settings_digest": digest}
-    files.write_sealed(
-        tmp_path / "record.json", {**record, "general": general_of(3.5, 6, rejected)}
-    )
-    with pytest.raises(SystemExit) as left:
-        command.main(["show", str(tmp_path)])
-    assert not left.value.code
-    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    lines = shown(tmp_path, capsys, general=general_of(3.5, 6, rejected))
     at = lines.index("texts and questions of no task")
     assert lines[at + 1 : at + 3] == [
         "before learning loss 3.250 nats a token, 1 of 24 questions right, 12 begun right",
         f"at the end loss 3.500 nats a token, 6 of 24 questions right, 8 begun right{told}",
+    ]
+
+
+def test_texts_that_were_shortened_are_told(tmp_path, capsys):
+    none = {"shortened": 0, "characters": 0, "unknown": 0, "unwritable": 0}
+    record = record_of("am_lora", AM_LORA)
+    record["settings"]["model"] = {"max_tokens": 96}
+    first = record["tasks"][0] | {"lost": {"train": none | {"unknown": 2}, "test": none}}
+    second = record["tasks"][1] | {
+        "lost": {"train": none, "test": none | {"shortened": 3, "characters": 712}}
+    }
+    tasks = [first, second, *record["tasks"][2:]]  # an older version did not count the others
+    lines = shown(tmp_path, capsys, tasks=tasks, settings=record["settings"])
+    at = lines.index("texts")
+    assert lines[at + 1 : at + 4] == [
+        "sms: 2 of 160 train prompts have characters that the tokenizer does not know.",
+        "topic: 3 of 60 test texts are longer than model.max_tokens = 96 allows and were"
+        " shortened, by 712 characters at most.",
+        "",
     ]

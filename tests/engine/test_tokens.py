@@ -4,7 +4,7 @@ import pytest
 
 from amlora.engine import tokens
 from amlora.engine.backbone import load_backbone
-from amlora.engine.encode import encode_rows
+from amlora.engine.encode import encode_split
 from amlora.engine.settings import ModelSettings
 from amlora.engine.tokens import WORTH, cached_rows
 from amlora.streams.task import Example, Task
@@ -35,7 +35,7 @@ def both(backbone, task):
     """Return rows by the cache and by tokenising."""
     return (
         cached_rows(backbone, task, task.train, prefix="off", form="full"),
-        encode_rows(backbone, task, task.train, prefix="off", form="full"),
+        encode_split(backbone, task, task.train, prefix="off", form="full"),
     )
 
 
@@ -50,7 +50,7 @@ def test_cached_rows_equal_tokenised_ones(any_folder, cache):
 def test_the_second_time_nothing_is_tokenised(llama_folder, cache, monkeypatch):
     backbone, task = backbone_of(llama_folder), task_of(WORTH)
     first, _ = both(backbone, task)
-    monkeypatch.setattr(tokens, "encode_rows", None)
+    monkeypatch.setattr(tokens, "encode_split", None)
     assert cached_rows(backbone, task, task.train, prefix="off", form="full") == first
 
 

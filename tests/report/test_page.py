@@ -121,6 +121,18 @@ def test_general_ability_that_cannot_be_is_refused(
         build_page([make_run({**record_of("one", AM_LORA), "general": general})])
 
 
+def test_texts_that_were_shortened_are_told_below_the_tasks(make_run: MakeRun) -> None:
+    none = {"shortened": 0, "characters": 0, "unknown": 0, "unwritable": 0}
+    record = record_of("one", AM_LORA)
+    record["settings"]["model"] = {"max_tokens": 96}
+    record["tasks"][0]["lost"] = {"train": none | {"shortened": 3, "characters": 712}, "test": none}
+    line = (
+        "sms: 3 of 160 train texts are longer than model.max_tokens = 96 allows and were"
+        " shortened, by 712 characters at most."
+    )
+    assert ("li", line) in Page(build_page([make_run(record)])).texts
+
+
 def test_metrics_stand_with_their_meaning(make_run: MakeRun) -> None:
     page = Page(build_page([make_run(record_of("one", AM_LORA))]))
     assert ("dd", "76.5 %") in page.texts

@@ -26,6 +26,7 @@ def show(
     """Show a finished run: accuracy matrix, metrics, stages, settings, where it was made."""
     from amlora.experiment.store import find_run, read_measured, read_record
     from amlora.experiment.toml import write_toml
+    from amlora.report import read
 
     folder = find_run(wanted, runs)
     record, measured = read_record(folder), read_measured(folder)
@@ -36,6 +37,9 @@ def show(
     print_pairs([(name, shown(name, record["metrics"].get(name))) for name in METRICS])
     print("\nstages")
     print_pairs([(stage["task"], stage_line(stage)) for stage in record["stages"]], indent=2)
+    if lost := read.lost_texts(read.read_record(folder / "record.json")):
+        print("\ntexts")
+        print("\n".join(f"  {line}" for line in lost))
     if found := record.get("boundaries"):
         print(f"\nborders\n{columns(border_rows(record['tasks'], found))}")
     if routing := record.get("routing"):

@@ -5,17 +5,23 @@ answer would get other ids (a second start token, lost merges). Encoder-decoder 
 texts. Only a prompt's text is ever shortened: never the instruction, the options or the answer.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import msgspec
 from tokenizers import Encoding
 
-from amlora.engine.backbone import Backbone
+from amlora.engine.backbone import Backbone, positions
+from amlora.engine.fit import HEAD, fit, in_parts, tokenise
 from amlora.errors import InputError
+from amlora.evaluate.lost import Lost
 from amlora.evaluate.score import normalise
 from amlora.mixture.route import Belief, Route
 from amlora.streams.prompt import Form, Prefix, Prompt, build_prompt
 from amlora.streams.task import Example, Task
+
+Pair = tuple[tuple[int, ...], tuple[int, ...]]
+"""The ids of a prompt and of its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,56 +47,103 @@ class Row:
 def encode_rows(
     backbone: Backbone, task: Task, examples: Sequence[Example], *, prefix: Prefix, form: Form
 ) -> list[Row]:
-    """Tokenise a task's examples.
+    """Tokenise a task's examples; see `encode_split`."""
+    return encode_split(backbone, task, examples, prefix=prefix, form=form)[0]
+
+
+def encode_split(
+    backbone: Backbone, task: Task, examples: Sequence[Example], *, prefix: Prefix, form: Form
+) -> tuple[list[Row], Lost]:
+    """Tokenise a task's examples, and count what of them is lost by it.
 
     Prompts longer than `max_tokens` are shortened in their text. The answer comes on top, so that a
     prompt does not depend on it.
 
     Raises:
-        InputError: a prompt does not fit even without its text, or an option is not the same text
-            after encoding and decoding (the tokenizer has no tokens for some of its characters).
+        InputError: a prompt does not fit even without its text, an answer is longer than the model
+            can write, or an option is not the same text after encoding and decoding (the tokenizer
+            has no tokens for some of its characters).
     """
     check_options(backbone, task, prefix=prefix, form=form)
+    check_length(backbone, task, examples)
     prompts = [build_prompt(task, example.text, prefix=prefix, form=form) for example in examples]
     labels = [example.label for example in examples]
-    pairs = encode_pairs(backbone, prompts, labels)
+    pairs, cuts = encode_fitted(backbone, prompts, labels)
     encoded = zip(examples, pairs, strict=True)
     rows = [
         Row(task.name, example.row, prompt_ids, answer_ids, example.label)
         for example, (prompt_ids, answer_ids) in encoded
     ]
     check_answers(backbone, task, {(row.gold, row.answer_ids) for row in rows})
-    return rows
+    return rows, lost_of(backbone, rows, cuts, free=not task.options)
 
 
 def encode_prompt(backbone: Backbone, prompt: Prompt) -> tuple[int, ...]:
-    """Tokenise one prompt without an answer.
+    """Tokenise one prompt without an answer; see `encode_prompts`."""
+    ((ids, _),) = encode_prompts(backbone, [prompt])
+    return ids
+
+
+def encode_prompts(
+    backbone: Backbone, prompts: Sequence[Prompt]
+) -> list[tuple[tuple[int, ...], Lost]]:
+    """Tokenise prompts without answers; return each one's ids, and what of it is lost.
 
     Raises:
-        InputError: it does not fit even without its text, or it has no token at all.
+        InputError: one does not fit even without its text, or it has no token at all.
     """
-    (encoding,) = fit(backbone, [prompt])[1]
-    ids = prompt_ids_of(backbone, encoding)
-    if not ids:
-        raise InputError(f"the prompt {prompt.full!r} has no tokens; {backbone.name!r} needs one.")
-    return ids
+    out: list[tuple[tuple[int, ...], Lost]] = []
+    for part in in_parts([size_of(prompt) for prompt in prompts]):
+        fitted, encodings = fit(backbone, prompts[part])
+        for prompt, kept, encoding in zip(prompts[part], fitted, encodings, strict=True):
+            ids = prompt_ids_of(backbone, encoding)
+            if not ids:
+                raise InputError(
+                    f"the prompt {prompt.full!r} has no tokens; {backbone.name!r} needs one."
+                )
+            out.append((ids, lost_of_prompts(backbone, [ids], [cut_off(prompt, kept)])))
+    return out
 
 
 def encode_pairs(
     backbone: Backbone, prompts: Sequence[Prompt], answers: Sequence[str]
-) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+) -> list[Pair]:
+    """Tokenise prompts, each with its answer; see `encode_fitted`."""
+    return encode_fitted(backbone, prompts, answers)[0]
+
+
+def encode_fitted(
+    backbone: Backbone, prompts: Sequence[Prompt], answers: Sequence[str]
+) -> tuple[list[Pair], list[int]]:
     """Tokenise prompts, each with its answer.
 
     Decoder-only: the ids of `prompt + " " + answer` are split after the prompt's own ids. Where the
     two texts share a token, they are split before it, so it belongs to the answer.
 
     Returns:
-        For each pair the prompt's ids and the answer's ids, an end token last.
+        For each pair the prompt's ids and the answer's ids, an end token last; and how many
+        characters were cut off each prompt's text.
 
     Raises:
         InputError: a prompt does not fit even without its text.
     """
-    prompts, alone = fit(backbone, prompts)
+    pairs: list[Pair] = []
+    cuts: list[int] = []
+    sizes = [size_of(each) + len(answer) for each, answer in zip(prompts, answers, strict=True)]
+    for part in in_parts(sizes):
+        fitted, alone = fit(backbone, prompts[part])
+        cuts += map(cut_off, prompts[part], fitted)
+        pairs += paired(backbone, fitted, alone, answers[part])
+    return pairs, cuts
+
+
+def paired(
+    backbone: Backbone,
+    prompts: Sequence[Prompt],
+    alone: Sequence[Encoding],
+    answers: Sequence[str],
+) -> list[Pair]:
+    """Return the ids of prompts that fit, given their encodings, and of their answers."""
     end = (backbone.end_id,)
     if backbone.family == "encoder-decoder":
         targets: dict[str, tuple[int, ...]] = dict.fromkeys(answers, ())
@@ -100,7 +153,7 @@ def encode_pairs(
         return [(prompt_ids_of(backbone, each), targets[answer] + end) for each, answer in encoded]
     pairs = list(zip(prompts, answers, strict=True))
     joint = tokenise(backbone, [f"{prompt.full} {answer}" for prompt, answer in pairs])
-    out = []
+    out: list[Pair] = []
     for (prompt, _), encoding, whole in zip(pairs, alone, joint, strict=True):
         ids = without_tail(whole)
         start = without_tail(encoding)
@@ -113,63 +166,14 @@ def encode_pairs(
     return out
 
 
-def fit(backbone: Backbone, prompts: Sequence[Prompt]) -> tuple[list[Prompt], list[Encoding]]:
-    """Shorten the texts of prompts that are longer than `max_tokens`; return prompts and encodings.
-
-    A text is cut at the end, at a token's first character. The cut prompt is tokenised again, as
-    merges across the cut may change its length; once is nearly always enough.
-
-    Raises:
-        InputError: a prompt does not fit even without its text.
-    """
-    limit = backbone.settings.max_tokens
-    fitted = list(prompts)
-    encodings = tokenise(backbone, [prompt.full for prompt in fitted])
-    long = [i for i, encoding in enumerate(encodings) if len(encoding.ids) > limit]
-    while long:
-        for i in long:
-            fitted[i] = shorten(backbone, fitted[i], encodings[i])
-        fresh = tokenise(backbone, [fitted[i].full for i in long])
-        for i, encoding in zip(long, fresh, strict=True):
-            encodings[i] = encoding
-        long = [i for i in long if len(encodings[i].ids) > limit]
-    return fitted, encodings
+def size_of(prompt: Prompt) -> int:
+    """Return a prompt's length in characters."""
+    return len(prompt.before) + len(prompt.text) + len(prompt.after)
 
 
-def shorten(backbone: Backbone, prompt: Prompt, encoding: Encoding) -> Prompt:
-    """Cut as many tokens off a prompt's text as the prompt is too long by.
-
-    Raises:
-        InputError: there is no text left to cut.
-    """
-    limit = backbone.settings.max_tokens
-    first, last = len(prompt.before), len(prompt.before) + len(prompt.text)
-    if not prompt.text:
-        raise InputError(
-            f"model.max_tokens is {limit}, but the prompt {prompt.full[:60]!r}... has "
-            f"{len(encoding.ids)} tokens without any text."
-        )
-    starts = [start for start, stop in encoding.offsets if first <= start < last and stop > start]
-    kept = len(starts) - (len(encoding.ids) - limit)
-    text = prompt.text[: starts[kept] - first] if kept > 0 else ""
-    return replace(prompt, text=text.rstrip())
-
-
-def tokenise(backbone: Backbone, texts: Iterable[str], target: bool = False) -> list[Encoding]:
-    """Tokenise many texts at once, special tokens as the tokenizer adds them; nothing is cut.
-
-    Args:
-        backbone: gives the tokenizer.
-        texts: what to tokenise.
-        target: they are answers of an encoder-decoder model; some tokenizers treat those otherwise.
-    """
-    texts = list(texts)
-    if not texts:
-        return []
-    tokenizer = backbone.tokenizer
-    made = tokenizer(text_target=texts) if target else tokenizer(text=texts)
-    assert made.encodings is not None, "load_backbone refuses slow tokenizers"
-    return made.encodings
+def cut_off(prompt: Prompt, fitted: Prompt) -> int:
+    """Return how many characters of a prompt's text are not in what was made of it."""
+    return len(prompt.text) - len(fitted.text)
 
 
 def without_tail(encoding: Encoding) -> tuple[int, ...]:
@@ -224,3 +228,69 @@ def check_answers(
                 f"task {task.name!r}: option {label!r} reads back as {text!r} from the tokenizer "
                 f"of {backbone.name!r}; use an option that it can write."
             )
+
+
+def check_length(backbone: Backbone, task: Task, examples: Sequence[Example]) -> None:
+    """Refuse answers that alone have more tokens than the model has positions, by their start.
+
+    Raises:
+        InputError: naming the row.
+    """
+    limit = positions(backbone.model.config)
+    if limit is None:
+        return
+    for example in examples:
+        if len(example.label) > HEAD * limit:
+            (start,) = tokenise(backbone, [example.label[: HEAD * limit]])
+            if len(start.ids) > limit:
+                raise InputError(
+                    f"task {task.name!r}: the answer of row {example.row} has"
+                    f" {len(example.label)} characters and more tokens than the {limit} positions"
+                    f" of {backbone.name!r}."
+                )
+
+
+def lost_of(backbone: Backbone, rows: Sequence[Row], cuts: Sequence[int], *, free: bool) -> Lost:
+    """Count what tokenising a task's rows loses.
+
+    Args:
+        backbone: gives the tokenizer.
+        rows: tokenised.
+        cuts: how many characters were cut off each one's text.
+        free: their answers are free text; options are checked by `check_answers`.
+    """
+    found = lost_of_prompts(backbone, [row.prompt_ids for row in rows], cuts)
+    if not free:
+        return found
+    unknown = unknown_id(backbone)
+    lacking = {
+        (gold, ids)
+        for gold, ids in {(row.gold, row.answer_ids) for row in rows}
+        if unknown in ids or normalise(decode(backbone, ids)) != normalise(gold)
+    }
+    count = sum((row.gold, row.answer_ids) in lacking for row in rows)
+    return msgspec.structs.replace(found, unwritable=count)
+
+
+def lost_of_prompts(
+    backbone: Backbone, prompts: Sequence[Sequence[int]], cuts: Sequence[int]
+) -> Lost:
+    """Count what tokenising prompts loses; `cuts` are the characters cut off each one's text."""
+    unknown = unknown_id(backbone)
+    return Lost(
+        shortened=sum(cut > 0 for cut in cuts),
+        characters=max(cuts, default=0),
+        unknown=sum(unknown in ids for ids in prompts),
+    )
+
+
+def unknown_id(backbone: Backbone) -> int | None:
+    """Return the id that stands for characters without a token; None where there is none.
+
+    Byte-level tokenizers have a token for every byte, and name one that has other uses.
+    """
+    tokenizer = backbone.tokenizer
+    found = tokenizer.unk_token_id
+    assert found is None or isinstance(found, int)
+    others = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    return None if found in others else found

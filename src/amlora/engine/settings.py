@@ -30,7 +30,8 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Never needed for the models named in the docs."""
     max_tokens: int = 512
-    """Longest prompt in tokens; a longer one is shortened in its text. The answer comes on top."""
+    """Longest prompt in tokens; a longer one is shortened in its text, which is counted and said.
+    The answer comes on top."""
     device: Device = "auto"
     """Where the model runs; auto: cuda if there is one."""
 
@@ -52,7 +53,7 @@ class EvaluateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     tokens_per_batch: int = 4096
     """Most prompt and answer tokens in one forward pass, padding included."""
     max_new_tokens: int = 50
-    """Where generation stops."""
+    """Where generation stops; raised, and said, where a gold answer or an option is longer."""
     margin: float | None = None
     """Rows whose two best logits are closer than this are generated; none: measured before every
     evaluation in float32; in bfloat16, where both ways round as much, only ties are."""

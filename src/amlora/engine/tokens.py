@@ -7,46 +7,48 @@ the texts, and the longest prompt. A damaged one is made again.
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import tokenizers
 
 from amlora import files
 from amlora.engine.backbone import Backbone
-from amlora.engine.encode import Row, encode_rows
-from amlora.errors import InputError
+from amlora.engine.encode import Row, encode_split
+from amlora.evaluate.lost import Lost
 from amlora.streams.prompt import Form, Prefix
 from amlora.streams.task import Example, Task, plain
 
 WORTH = 1000
 """Rows from which a file is kept; fewer are tokenised in a second."""
-FORMAT = 1  # raised when `encode.py` gives other ids for the same texts
+FORMAT = 2  # raised when `encode.py` gives other ids for the same texts
 
 
 def cached_rows(
     backbone: Backbone, task: Task, examples: Sequence[Example], *, prefix: Prefix, form: Form
-) -> list[Row]:
-    """Return what `encode_rows` returns, from the cache where it is there.
+) -> tuple[list[Row], Lost]:
+    """Return what `encode_split` returns, from the cache where it is there.
 
     Raises:
-        InputError: as `encode_rows`.
+        InputError: as `encode_split`.
     """
     if len(examples) < WORTH:
-        return encode_rows(backbone, task, examples, prefix=prefix, form=form)
+        return encode_split(backbone, task, examples, prefix=prefix, form=form)
     path = place(backbone, task, examples, prefix=prefix, form=form)
     if files.exists(path):
         try:
             found = files.read_sealed(path)
             pairs = zip(found["prompts"], found["answers"], strict=True)
-            return [
+            rows = [
                 Row(task.name, example.row, tuple(prompt), tuple(answer), example.label)
                 for example, (prompt, answer) in zip(examples, pairs, strict=True)
             ]
-        except InputError:
+            return rows, msgspec.convert(found["lost"], Lost)
+        except (KeyError, TypeError, ValueError):  # an InputError is a ValueError
             files.remove(path)
-    rows = encode_rows(backbone, task, examples, prefix=prefix, form=form)
+    rows, lost = encode_split(backbone, task, examples, prefix=prefix, form=form)
     ids = {"prompts": [row.prompt_ids for row in rows], "answers": [row.answer_ids for row in rows]}
     files.make_folder(path.parent)
-    files.write_sealed(path, ids)
-    return rows
+    files.write_sealed(path, {**ids, "lost": msgspec.to_builtins(lost)})
+    return rows, lost
 
 
 def place(

@@ -17,8 +17,9 @@ from accelerate.utils import gather_object
 from amlora import files
 from amlora.engine.answer import Answer
 from amlora.engine.backbone import Backbone
-from amlora.engine.encode import Row, encode_pairs
+from amlora.engine.encode import Row, encode_fitted, lost_of
 from amlora.engine.likelihood import Likelihood, answer_likelihoods
+from amlora.evaluate.lost import Lost
 from amlora.experiment.toml import read_toml
 from amlora.formats import typed
 from amlora.streams.prompt import Prompt
@@ -71,11 +72,13 @@ class General:
     """The texts and questions as rows.
 
     Attributes:
+        lost: what tokenising lost of both, by kind.
         digest: sha256 of the file.
     """
 
     passages: list[Row]
     questions: list[Row]
+    lost: dict[str, Lost]
     digest: str
 
 
@@ -101,19 +104,18 @@ def read_texts(name: str) -> tuple[Texts, str] | None:
 def general_rows(backbone: Backbone, texts: Texts, digest: str) -> General:
     """Tokenise texts and questions, with nothing around them; too long prompts are shortened."""
 
-    def rows(kind: str, pairs: list[tuple[str, str]]) -> list[Row]:
+    def rows(kind: str, pairs: list[tuple[str, str]]) -> tuple[list[Row], Lost]:
         prompts = [Prompt("", prompt, "") for prompt, _ in pairs]
-        encoded = encode_pairs(backbone, prompts, [answer for _, answer in pairs])
-        return [
+        encoded, cuts = encode_fitted(backbone, prompts, [answer for _, answer in pairs])
+        made = [
             Row(TASK, f"{kind} {number}", *ids, answer)
             for number, (ids, (_, answer)) in enumerate(zip(encoded, pairs, strict=True), start=1)
         ]
+        return made, lost_of(backbone, made, cuts, free=True)
 
-    return General(
-        passages=rows("passage", [(each.prompt, each.rest) for each in texts.passages]),
-        questions=rows("question", [(each.prompt, each.answer) for each in texts.questions]),
-        digest=digest,
-    )
+    passages, cut = rows("passage", [(each.prompt, each.rest) for each in texts.passages])
+    questions, also = rows("question", [(each.prompt, each.answer) for each in texts.questions])
+    return General(passages, questions, {"passage": cut, "question": also}, digest)
 
 
 def shared_likelihoods(

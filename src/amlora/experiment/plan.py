@@ -39,7 +39,10 @@ def plan(settings: RunSettings) -> dict[str, Any]:
         "adapted": made.identity["adapted"],
         "device": str(made.backbone.model.device),
         "warnings": made.warnings,
-        "tasks": [task_entry(task, found.evaluate.split) for task in made.stream.tasks],
+        "tasks": [
+            task_entry(task, found.evaluate.split, lost)
+            for task, lost in zip(made.stream.tasks, made.lost, strict=True)
+        ],
         "prompts": [shown_row(made, row) for row in sample_rows(made)],
         "stages": stages,
         "estimate": {"memory": memory(made, stages), "disk": disk(made, stages)},

@@ -11,12 +11,13 @@ import msgspec
 from amlora.engine.backbone import Backbone, load_backbone, positions
 from amlora.engine.batch import steps_of
 from amlora.engine.encode import Row
-from amlora.engine.tokens import cached_rows
 from amlora.errors import InputError
 from amlora.evaluate.course import Course, at_once, of_found, one_by_one
+from amlora.evaluate.lost import Lost
 from amlora.experiment.config import RunSettings, recorded
 from amlora.experiment.found import check_method, find_stages
 from amlora.experiment.general import General, general_rows, read_texts
+from amlora.experiment.texts import encode_stream, lost_warnings, with_room
 from amlora.files import digest
 from amlora.methods import method_class
 from amlora.methods.base import Method, Stage
@@ -33,12 +34,14 @@ class Prepared:
     Attributes:
         settings: with "auto" values resolved.
         stream: the tasks.
-        warnings: what the data's checks had to say, a line each.
+        warnings: what is changed or left out by nobody's wish, and what the data's checks had to
+            say, a line each.
         backbone: the pretrained model; `method` may have wrapped some of its layers.
         method: ready for its first `begin`.
         stages: what is trained, in order.
         course: which stage learns each task.
         scored: encoded rows that are scored, by task.
+        lost: what tokenising lost of each task's texts, by split.
         general: texts and questions of no task, where they are measured.
         identity: everything that decides the result.
     """
@@ -51,6 +54,7 @@ class Prepared:
     stages: list[Stage]
     course: Course
     scored: list[list[Row]]
+    lost: list[dict[str, Lost]]
     general: General | None
     identity: dict[str, Any]
 
@@ -70,6 +74,13 @@ def prepare(settings: RunSettings) -> Prepared:
         settings.model, frozen=not chosen.trains_base(settings.method.settings)
     )
     settings = with_resolved(settings, backbone)
+    encoded = encode_stream(settings, stream, backbone)
+    train, scored = encoded.train, encoded.scored
+    general = general_rows(backbone, *texts) if texts else None
+    warnings += lost_warnings(encoded, stream, general, settings)
+    questions = general.questions if general else []
+    settings, raised = with_room(settings, backbone, stream.tasks, scored, questions)
+    warnings += raised
     model = {
         "name": backbone.name,
         "family": backbone.family,
@@ -89,32 +100,15 @@ def prepare(settings: RunSettings) -> Prepared:
         "stream_digest": stream.digest(),
         "model": model,
     }
-    wanted = settings.stream
-    train = [
-        cached_rows(backbone, task, task.train, prefix=wanted.prefix, form=wanted.form)
-        for task in stream.tasks
-    ]
-    split = settings.evaluate.split
-    scored = [
-        cached_rows(
-            backbone,
-            task,
-            task.test if split == "test" else task.dev,
-            prefix=wanted.prefix,
-            form=wanted.form,
-        )
-        for task in stream.tasks
-    ]
     identity["tokens_digest"] = tokens_digest([*train, *scored], backbone)
-    general = general_rows(backbone, *texts) if texts else None
     if general:
         identity["general_digest"] = general.digest
     method = chosen(backbone, settings.method.settings, seed=settings.seed)
-    unrelated = [general.passages, general.questions] if general else []
+    unrelated = [general.passages, questions] if general else []
     read = [*train, *scored, *unrelated]
     check_room(backbone, read, settings, method.soft_tokens(len(stream.tasks)))
     identity["adapted"] = adapted_projections(backbone.model)
-    if wanted.boundaries == "found":
+    if settings.stream.boundaries == "found":
         stages, identity["boundaries"] = find_stages(settings, stream.tasks, train, backbone)
         course = of_found(identity["boundaries"])
     else:
@@ -122,7 +116,17 @@ def prepare(settings: RunSettings) -> Prepared:
         stages = plan_stages(settings, stream.tasks, train, joint=joint)
         course = (at_once if joint else one_by_one)(len(stream.tasks))
     return Prepared(
-        settings, stream, warnings, backbone, method, stages, course, scored, general, identity
+        settings=settings,
+        stream=stream,
+        warnings=warnings,
+        backbone=backbone,
+        method=method,
+        stages=stages,
+        course=course,
+        scored=scored,
+        lost=encoded.lost,
+        general=general,
+        identity=identity,
     )
 
 

@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+import msgspec
+
 from amlora.evaluate.course import of_found
+from amlora.evaluate.lost import Lost
 from amlora.evaluate.metrics import summary
 from amlora.streams.task import Task, TaskStream, majority
 
@@ -17,8 +20,14 @@ RECORD = "record.json"
 """The record's file; its presence says that a run is finished."""
 
 
-def task_entry(task: Task, split: str) -> dict[str, Any]:
-    """Return what a record says of a task; `split` is the one whose rows are scored."""
+def task_entry(task: Task, split: str, lost: Mapping[str, Lost]) -> dict[str, Any]:
+    """Return what a record says of a task.
+
+    Args:
+        task: its rows.
+        split: the one whose rows are scored.
+        lost: what tokenising lost of its texts, by split.
+    """
     scored = task.test if split == "test" else task.dev
     return {
         "name": task.name,
@@ -30,6 +39,7 @@ def task_entry(task: Task, split: str) -> dict[str, Any]:
         "train": len(task.train),
         "dev": len(task.dev),
         "test": len(task.test),
+        "lost": {name: msgspec.to_builtins(found) for name, found in lost.items()},
     }
 
 
@@ -37,6 +47,7 @@ def build_record(
     *,
     identity: Mapping[str, Any],
     stream: TaskStream,
+    lost: Sequence[Mapping[str, Lost]],
     progress: Mapping[str, Any],
     texts: Mapping[str, str] | None = None,
     rows_digest: str | None = None,
@@ -48,6 +59,7 @@ def build_record(
     Args:
         identity: what decides the result; see `prepare.identity`.
         stream: the tasks.
+        lost: what tokenising lost of each one's texts.
         progress: matrices and counts so far; see `run.fresh_progress`. With `general` where that is
             measured; other records do not mention it.
         texts: sha256 of the files that the method leaves for a reader, by name.
@@ -55,7 +67,7 @@ def build_record(
         routing: see `routing.routing`; the record of a method without routes does not mention it.
     """
     split = identity["settings"]["evaluate"]["split"]
-    tasks = [task_entry(task, split) for task in stream.tasks]
+    tasks = [task_entry(task, split, of) for task, of in zip(stream.tasks, lost, strict=True)]
     sizes = [task["scored"] for task in tasks]
     found = identity.get("boundaries")
     record = {

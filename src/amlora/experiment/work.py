@@ -228,6 +228,7 @@ class Work:
             build_record(
                 identity=self.made.identity,
                 stream=self.made.stream,
+                lost=self.made.lost,
                 progress=self.so_far,
             )
         )
@@ -282,6 +283,7 @@ class Work:
         record = build_record(
             identity=self.made.identity,
             stream=self.made.stream,
+            lost=self.made.lost,
             progress=self.so_far,
             texts={name: files.sha256_bytes(text.encode()) for name, text in texts.items()},
             rows_digest=files.sha256_bytes(rows),

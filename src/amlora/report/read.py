@@ -14,6 +14,7 @@ import msgspec
 from amlora import files
 from amlora.errors import InputError
 from amlora.evaluate.course import Course
+from amlora.evaluate.lost import Lost, lost_lines
 from amlora.formats import typed
 
 FORMAT = 1  # of record.json
@@ -43,6 +44,8 @@ class TaskFacts(msgspec.Struct, frozen=True):
     category: str = ""
     options: tuple[str, ...] = ()
     majority: float | None = None
+    lost: dict[str, Lost] = {}
+    """What tokenising lost, by split; empty in records of versions that did not count it."""
     digest: str = ""
 
 
@@ -209,6 +212,18 @@ def check_shape(path: Path, what: str, rows: Sequence[Sequence[object]], width: 
     for index, row in enumerate(rows):
         if len(row) != width:
             raise InputError(f"{path}: row {index} of {what} has {len(row)} entries, not {width}.")
+
+
+def lost_texts(record: Record) -> list[str]:
+    """Say what tokenising lost of each task's texts; nothing where nothing is, or none counted."""
+    model = record.settings.get("model")
+    longest = model.get("max_tokens", 0) if isinstance(model, dict) else 0
+    lines: list[str] = []
+    for task in record.tasks:
+        rows = {"train": task.train, "dev": task.dev, "test": task.test}
+        counts = {name: (lost, rows[name]) for name, lost in task.lost.items() if name in rows}
+        lines += lost_lines(task.name, counts, longest)
+    return lines
 
 
 def entered_stages(record: Record) -> list[int]:

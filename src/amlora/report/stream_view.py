@@ -18,7 +18,7 @@ from amlora.report.pairs import REFERENCE, pairs_tables
 from amlora.report.pairs_render import sheet as pairs_sheet
 from amlora.report.paper_lines import order_of
 from amlora.report.paper_table import protocol_of
-from amlora.report.read import Record, Run
+from amlora.report.read import Record, Run, lost_texts
 from amlora.report.run_view import setting
 from amlora.report.study_view import StudyView, study_views
 from amlora.report.typeset import Sheet
@@ -247,7 +247,7 @@ def tasks(record: Record) -> Sheet:
             )
             for task in record.tasks
         ],
-        remarks=(),
+        remarks=tuple(lost_texts(record)),
     )
 
 

@@ -1,0 +1,105 @@
+"""A run's texts as token ids: what is trained on and scored, what is lost, and room for answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from amlora.engine.backbone import Backbone
+from amlora.engine.encode import Row, encode_pairs
+from amlora.engine.tokens import cached_rows
+from amlora.evaluate.lost import Lost, lost_lines
+from amlora.experiment.config import RunSettings
+from amlora.experiment.general import General
+from amlora.streams.prompt import build_prompt
+from amlora.streams.task import Task, TaskStream
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The rows of each task, in the stream's order.
+
+    Attributes:
+        train: what is trained on.
+        scored: what is scored.
+        lost: what tokenising lost of each split, by its name.
+    """
+
+    train: list[list[Row]]
+    scored: list[list[Row]]
+    lost: list[dict[str, Lost]]
+
+
+def encode_stream(settings: RunSettings, stream: TaskStream, backbone: Backbone) -> Encoded:
+    """Tokenise the train rows of each task, and those that are scored."""
+    words, split = settings.stream, settings.evaluate.split
+    made = Encoded([], [], [])
+    for task in stream.tasks:
+        splits = {"train": task.train, split: task.test if split == "test" else task.dev}
+        rows = {
+            name: cached_rows(backbone, task, examples, prefix=words.prefix, form=words.form)
+            for name, examples in splits.items()
+        }
+        made.train.append(rows["train"][0])
+        made.scored.append(rows[split][0])
+        made.lost.append({name: lost for name, (_, lost) in rows.items()})
+    return made
+
+
+def lost_warnings(
+    encoded: Encoded, stream: TaskStream, general: General | None, settings: RunSettings
+) -> list[str]:
+    """Say what is lost of each task's texts, and of those of no task; nothing where nothing is."""
+    lines: list[str] = []
+    for task, train, scored, lost in zip(
+        stream.tasks, encoded.train, encoded.scored, encoded.lost, strict=True
+    ):
+        counts = {"train": len(train), settings.evaluate.split: len(scored)}
+        splits = {name: (found, counts[name]) for name, found in lost.items()}
+        lines += lost_lines(task.name, splits, settings.model.max_tokens)
+    if general:
+        counts = {"passage": len(general.passages), "question": len(general.questions)}
+        splits = {kind: (found, counts[kind]) for kind, found in general.lost.items()}
+        lines += lost_lines("evaluate.general", splits, settings.model.max_tokens)
+    return lines
+
+
+def with_room(
+    settings: RunSettings,
+    backbone: Backbone,
+    tasks: Sequence[Task],
+    scored: Sequence[Sequence[Row]],
+    questions: Sequence[Row],
+) -> tuple[RunSettings, list[str]]:
+    """Raise `evaluate.max_new_tokens` where an answer is longer: it could never be right.
+
+    Returns:
+        The settings, and a line that says whose answer it was; none where nothing was raised.
+    """
+    limit = settings.evaluate.max_new_tokens
+    longest = {
+        task.name: max(longest_of(rows), longest_option(backbone, task, settings))
+        for task, rows in zip(tasks, scored, strict=True)
+    }
+    longest["evaluate.general"] = longest_of(questions)
+    name = max(longest, key=lambda each: longest[each])
+    if longest[name] - 1 <= limit:  # an answer that was cut before its end token is still right
+        return settings, []
+    evaluate = msgspec.structs.replace(settings.evaluate, max_new_tokens=longest[name])
+    return msgspec.structs.replace(settings, evaluate=evaluate), [
+        f"{name}: its longest answer has {longest[name]} tokens, its end included;"
+        f" evaluate.max_new_tokens is raised to it from {limit}."
+    ]
+
+
+def longest_of(rows: Sequence[Row]) -> int:
+    """Return the number of tokens of the longest gold answer, its end token included."""
+    return max((len(row.answer_ids) for row in rows), default=0)
+
+
+def longest_option(backbone: Backbone, task: Task, settings: RunSettings) -> int:
+    """Return the same of the options: a wrong one that is cut could pass for a right one."""
+    words = settings.stream
+    prompt = build_prompt(task, "", prefix=words.prefix, form=words.form)
+    pairs = encode_pairs(backbone, [prompt] * len(task.options), task.options)
+    return max((len(answer_ids) for _, answer_ids in pairs), default=0)
