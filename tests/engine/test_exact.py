@@ -1,7 +1,8 @@
 """The pass must decide every row as greedy generation at batch one and the match rule do."""
 
 import random
-from typing import Literal
+from dataclasses import replace
+from typing import Literal, get_args
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from amlora.engine.backbone import ModelSettings, load_backbone
 from amlora.engine.encode import encode_rows
 from amlora.engine.exact import exact_match, generated_match, measure_margin, score_rows
 from amlora.engine.packs import packs
+from amlora.evaluate.score import Rule
 from amlora.streams.task import Example, Task
 from tiny import learn
 
@@ -46,10 +48,10 @@ def rows_of(backbone, options, count=8, seed=0):
     return encode_rows(backbone, task, examples, prefix="off", form="full")
 
 
-def both(backbone, rows, **changed):
-    given = {"tokens_per_batch": 200, "max_new_tokens": LIMIT, **changed}
+def both(backbone, rows, rule: Rule = "reference", **changed):
+    given = {"tokens_per_batch": 200, "max_new_tokens": LIMIT, "rule": rule, **changed}
     passed, counts = exact_match(backbone, rows, **given)
-    reference, _ = generated_match(backbone, rows, max_new_tokens=LIMIT)
+    reference, _ = generated_match(backbone, rows, max_new_tokens=LIMIT, rule=rule)
     assert [answer.row for answer in passed] == [row.row for row in rows]
     return passed, reference, counts
 
@@ -64,10 +66,21 @@ def test_decisions_equal_generation_before_and_after_training(any_folder, option
     rows = rows_of(backbone, options)
     for steps in (0, 40):
         learn(backbone, rows[:6], steps=steps)
-        passed, reference, counts = both(backbone, rows)
-        assert hits(passed) == hits(reference)
-        assert counts.rows == len(rows)
+        for rule in get_args(Rule):
+            passed, reference, counts = both(backbone, rows, rule)
+            assert hits(passed) == hits(reference)
+            assert counts.rows == len(rows)
     assert counts.hit > 0
+
+
+def test_the_exact_rule_tells_what_the_references_does_not(trained):
+    """An answer that was learned without its point matches a gold that has one, or does not."""
+    backbone, rows = trained
+    pointed = [replace(row, gold=f"{row.gold.upper()}.") for row in rows]
+    loose, _, _ = both(backbone, pointed)
+    strict, reference, _ = both(backbone, pointed, "exact")
+    assert sum(hits(loose)) >= 4
+    assert hits(strict) == hits(reference) == [False] * len(rows)
 
 
 @settings(max_examples=4, deadline=None)
@@ -82,8 +95,9 @@ def test_decisions_equal_generation_for_any_options(llama_folder, t5_folder, opt
         backbone = backbone_of(folder)
         rows = rows_of(backbone, options, count=4)
         learn(backbone, rows[:3], steps=steps, rate=1e-2)
-        passed, reference, _ = both(backbone, rows)
-        assert hits(passed) == hits(reference)
+        for rule in get_args(Rule):
+            passed, reference, _ = both(backbone, rows, rule)
+            assert hits(passed) == hits(reference)
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +178,10 @@ def test_the_settings_choose_the_way(trained):
         backbone, rows, EvaluateSettings(method="generate", max_new_tokens=LIMIT)
     )
     assert hits(passed) == hits(slow)
+    pointed = [replace(row, gold=f"{row.gold}.") for row in rows]
+    for method in ("pass", "generate"):
+        strict = EvaluateSettings(method=method, max_new_tokens=LIMIT, rule="exact")
+        assert not any(hits(score_rows(backbone, pointed, strict)[0]))
     assert counts.hit and all_generated == Counts(undecided=len(rows))
 
 

@@ -1,5 +1,7 @@
 """Generation that stops when the score is certain must score as the whole answer does."""
 
+from dataclasses import replace
+
 import pytest
 
 from amlora.engine.backbone import ModelSettings, load_backbone
@@ -39,6 +41,19 @@ def test_texts_score_as_whole_answers_do(scored, tokens, margin):
     assert list(map(is_match, texts, golds)) == list(map(is_match, whole, golds))
     assert any(map(is_match, whole, golds)) and not all(map(is_match, whole, golds))
     assert all(answer.startswith(text) for answer, text in zip(whole, texts, strict=True))
+
+
+def test_texts_score_as_whole_answers_do_by_the_exact_rule(scored):
+    backbone, rows, whole = scored
+    rows = [replace(row, gold=gold) for row, gold in zip(rows, ["good", *GOLDS[1:]], strict=True)]
+    given = {"tokens_per_batch": 10_000, "max_new_tokens": LIMIT, "margin": 0.0}
+    texts = settle(backbone, rows, rule="exact", **given)
+    matches = [
+        [is_match(text, row.gold, "exact") for text, row in zip(made, rows, strict=True)]
+        for made in (texts, whole)
+    ]
+    assert matches[0] == matches[1]
+    assert any(matches[1]) and not matches[1][0]
 
 
 def test_a_certain_miss_is_not_generated_to_its_end(scored):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amlora.engine.verdict import judge, leaves_gold
-from amlora.evaluate.score import is_match
+from amlora.evaluate.score import Rule, is_match
 
 END, OTHER_END, PAD = 0, 1, 2
 PIECES = [b"", b"", b"", b"G", b"o", b"d", b" ", b"go", b"od", b".", b"\n", b"Good", b" Good"]
@@ -23,8 +23,10 @@ def spell(*pieces):
     return [PIECES.index(piece) for piece in pieces] + [END]
 
 
-def outcome(best, answer, gold, limit=50):
-    verdict = judge(best, answer, gold, end_ids=ENDS, max_new_tokens=limit, decode=decode)
+def outcome(best, answer, gold, limit=50, rule: Rule = "reference"):
+    verdict = judge(
+        best, answer, gold, end_ids=ENDS, max_new_tokens=limit, decode=decode, rule=rule
+    )
     return verdict.outcome, verdict.positions
 
 
@@ -40,6 +42,15 @@ def test_any_end_token_of_the_model_ends_the_answer():
 
 def test_an_early_end_is_a_hit_if_only_punctuation_is_missing():
     assert outcome([*spell(b"Good"), 5], spell(b"Good", b"."), "Good.") == ("hit", 2)
+
+
+def test_by_the_exact_rule_only_white_space_around_an_answer_may_be_missing():
+    good = spell(b"Good")
+    assert outcome([*good, 5], spell(b"Good", b"."), "Good.", rule="exact") == ("miss", 2)
+    assert outcome([*good, 5], spell(b"Good", b"\n"), "Good", rule="exact") == ("hit", 2)
+    assert outcome([good[0], PIECES.index(b".")], good, "Good", rule="exact") == ("miss", 2)
+    assert outcome([good[0], PIECES.index(b"\n")], good, "Good", rule="exact")[0] == "undecided"
+    assert outcome([PIECES.index(b"go"), 5], good, "Good", rule="exact") == ("miss", 1)
 
 
 def test_an_early_end_is_a_miss_if_text_is_missing():
@@ -88,8 +99,9 @@ def test_letters_without_case_prove_a_miss():
     st.lists(st.integers(2, len(PIECES) - 1), max_size=4),
     st.integers(1, 6),
     st.floats(0, 1),
+    st.sampled_from(["reference", "exact"]),
 )
-def test_what_is_decided_is_what_greedy_generation_gives(seed, gold_ids, limit, follows):
+def test_what_is_decided_is_what_greedy_generation_gives(seed, gold_ids, limit, follows, rule):
     """The model is a random function of the ids so far that follows the gold path now and then."""
     answer = [*gold_ids, END]
 
@@ -104,6 +116,6 @@ def test_what_is_decided_is_what_greedy_generation_gives(seed, gold_ids, limit, 
         generated.append(token)
     gold = decode(gold_ids)
     best = [best_after(answer[:i]) for i in range(len(answer))]
-    decided = judge(best, answer, gold, end_ids=ENDS, max_new_tokens=limit, decode=decode).outcome
+    decided, _ = outcome(best, answer, gold, limit, rule)
     if decided != "undecided":
-        assert (decided == "hit") == is_match(decode(generated), gold)
+        assert (decided == "hit") == is_match(decode(generated), gold, rule)

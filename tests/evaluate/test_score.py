@@ -41,6 +41,15 @@ def test_any_other_difference_is_a_miss(answer: str, gold: str) -> None:
     assert not is_match(answer, gold)
 
 
+@pytest.mark.parametrize(
+    ("answer", "gold"), [("5", "-5"), ("15", "1.5"), ("!!!", ""), ("Yes", "yes"), ("a  b", "a b")]
+)
+def test_the_exact_rule_sees_what_the_references_does_not(answer: str, gold: str) -> None:
+    assert is_match(answer, gold)
+    assert not is_match(answer, gold, "exact")
+    assert is_match(f" {gold}\n", gold, "exact")
+
+
 @given(st.text())
 def test_normalising_twice_is_normalising_once(text: str) -> None:
     assert normalise(normalise(text)) == normalise(text)

@@ -11,7 +11,7 @@ from amlora.experiment.config import RunSettings, load_settings
 from amlora.experiment.prepare import prepare, run_name
 from amlora.experiment.run import run
 from amlora.experiment.store import read_record
-from small_run import small_settings, write_tasks
+from small_run import small_settings, write_rows, write_tasks
 from tiny import VOCABULARY
 
 POSITIONS = 96
@@ -51,6 +51,19 @@ def bart(t5_folder, tmp_path_factory) -> Path:
     config = BartConfig.from_dict({**ids, **sides, **sizes, "forced_eos_token_id": 1})
     BartForConditionalGeneration(config).save_pretrained(folder)
     return folder
+
+
+def test_answers_that_the_score_does_not_see_are_told_unless_the_rule_sees_them(
+    llama_folder, tmp_path
+):
+    rows = [{"text": f"what is {n}?", "label": f"-{n}"} for n in range(60)]
+    write_rows(tmp_path / "numbers" / "train.jsonl", rows)
+    numbers = f'stream.tasks=[{{name = "numbers", source = "{tmp_path / "numbers"}"}}]'
+    for rule, told in (("reference", True), ("exact", False)):
+        words = (numbers, 'stream.name=""', f"evaluate.rule={rule}")
+        made = prepare(settings(tmp_path, llama_folder, *words, method="sin_lora"))
+        assert any("evaluate.rule = 'exact'" in line for line in made.warnings) is told
+        assert ("rule" in made.identity["settings"]["evaluate"]) is not told
 
 
 def test_rows_that_leave_the_answer_no_room_are_refused_whatever_the_limit_is_called(

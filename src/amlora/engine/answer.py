@@ -6,7 +6,7 @@ from typing import Literal
 
 from amlora.engine.encode import Row
 from amlora.engine.settings import EvaluateSettings
-from amlora.evaluate.score import is_match
+from amlora.evaluate.score import Rule, is_match
 
 __all__ = ["Answer", "Counts", "EvaluateSettings"]
 
@@ -18,7 +18,7 @@ class Answer:
     task: str
     row: str
     hit: bool
-    """Whether the model's greedy answer equals the gold answer after normalising."""
+    """Whether the model's greedy answer equals the gold answer by the rule of the evaluation."""
     how: Literal["pass", "decoded"]
     """Decided by the teacher-forced pass, or by generating the answer."""
     text: str | None
@@ -74,6 +74,6 @@ def accuracy(answers: Sequence[Answer]) -> float:
     return sum(answer.hit for answer in answers) / len(answers)
 
 
-def decoded_answer(row: Row, text: str, margin: float | None) -> Answer:
+def decoded_answer(row: Row, text: str, margin: float | None, rule: Rule) -> Answer:
     """Return the answer of a row that was generated."""
-    return Answer(row.task, row.row, is_match(text, row.gold), "decoded", text, margin)
+    return Answer(row.task, row.row, is_match(text, row.gold, rule), "decoded", text, margin)

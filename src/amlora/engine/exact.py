@@ -20,6 +20,7 @@ from amlora.engine.prefix import Prefix, shared_prefix
 from amlora.engine.settings import EvaluateSettings
 from amlora.engine.settle import settle
 from amlora.engine.verdict import judge
+from amlora.evaluate.score import Rule
 
 SAMPLE = (2, 8)  # fewest and most rows on which the margin is measured
 SAMPLED = 32  # one row in so many, between those two
@@ -34,24 +35,27 @@ def score_rows(
 ) -> tuple[list[Answer], Counts]:
     """Score rows in the way that the settings name; answers come in the order of the rows."""
     if settings.method == "generate":
-        return generated_match(backbone, rows, max_new_tokens=settings.max_new_tokens)
+        return generated_match(
+            backbone, rows, max_new_tokens=settings.max_new_tokens, rule=settings.rule
+        )
     return exact_match(
         backbone,
         rows,
         tokens_per_batch=settings.tokens_per_batch,
         max_new_tokens=settings.max_new_tokens,
         margin=settings.margin,
+        rule=settings.rule,
     )
 
 
 def generated_match(
-    backbone: Backbone, rows: Sequence[Row], *, max_new_tokens: int
+    backbone: Backbone, rows: Sequence[Row], *, max_new_tokens: int, rule: Rule = "reference"
 ) -> tuple[list[Answer], Counts]:
     """Generate every row's answer at batch one and compare it: the reference."""
     prompts = [row.prompt_ids for row in rows]
     routes = [row.route for row in rows]
     texts = generate_answers(backbone, prompts, max_new_tokens=max_new_tokens, routes=routes)
-    answers = [decoded_answer(row, text, None) for row, text in zip(rows, texts, strict=True)]
+    answers = [decoded_answer(row, text, None, rule) for row, text in zip(rows, texts, strict=True)]
     return answers, Counts(undecided=len(rows))
 
 
@@ -62,6 +66,7 @@ def exact_match(
     tokens_per_batch: int,
     max_new_tokens: int,
     margin: float | None = None,
+    rule: Rule = "reference",
 ) -> tuple[list[Answer], Counts]:
     """Score rows by one teacher-forced pass, and generate those that it leaves open.
 
@@ -72,6 +77,7 @@ def exact_match(
         max_new_tokens: where generation stops.
         margin: rows that relied on a smaller gap between the two best logits are generated; None
             measures it on a few of the rows.
+        rule: says which answers match.
 
     Returns:
         One answer per row, in the order of the rows, and how they were decided.
@@ -90,6 +96,7 @@ def exact_match(
             end_ids=backbone.end_ids,
             max_new_tokens=max_new_tokens,
             decode=lambda ids: decode(backbone, ids),
+            rule=rule,
         )
         lead = min(leads[: verdict.positions])
         if not lead >= margin:  # NaN leads nothing
@@ -108,9 +115,10 @@ def exact_match(
             tokens_per_batch=budget,
             max_new_tokens=max_new_tokens,
             margin=margin,
+            rule=rule,
         )
         for (i, lead), text in zip(left.items(), texts, strict=True):
-            answers[i] = decoded_answer(rows[i], text, lead)
+            answers[i] = decoded_answer(rows[i], text, lead, rule)
     return [answers[i] for i in range(len(rows))], counts
 
 

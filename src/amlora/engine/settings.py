@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from amlora.evaluate.score import Rule
+
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Scope = Literal["needed", "learned", "ends", "all"]
@@ -52,6 +54,10 @@ class EvaluateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     decisions; generate: every row is generated (the reference, slow)."""
     tokens_per_batch: int = 4096
     """Most prompt and answer tokens in one forward pass, padding included."""
+    rule: Rule = "reference"
+    """reference: answers are compared without case, ASCII punctuation and extra white space, so a
+    sign or a point in a number does not count; exact: as they are, white space around them aside.
+    Nothing else follows from it: options must differ by the reference's rule."""
     max_new_tokens: int = 50
     """Where generation stops; raised, and said, where a gold answer or an option is longer."""
     margin: float | None = None

@@ -17,6 +17,7 @@ from amlora.engine.encode import Row, decode
 from amlora.engine.generate import cut_at_end, generate_ids, inference
 from amlora.engine.packs import packs
 from amlora.engine.verdict import leaves_gold
+from amlora.evaluate.score import Rule
 
 
 class Leads(LogitsProcessor):
@@ -34,9 +35,10 @@ class Leads(LogitsProcessor):
 class CertainMiss(StoppingCriteria):
     """Stops a row once its text is no start of its gold answer."""
 
-    def __init__(self, backbone: Backbone, golds: Sequence[str]) -> None:
+    def __init__(self, backbone: Backbone, golds: Sequence[str], rule: Rule) -> None:
         self.backbone = backbone
         self.golds = golds
+        self.rule: Rule = rule
         self.steps = 0
         self.stopped: dict[int, int] = {}
         """Steps after which a row was stopped, by its place."""
@@ -47,7 +49,7 @@ class CertainMiss(StoppingCriteria):
             ids = cut_at_end(new, self.backbone.end_ids)
             if i in self.stopped or len(ids) < self.steps:
                 continue
-            if leaves_gold(decode(self.backbone, ids), self.golds[i]):
+            if leaves_gold(decode(self.backbone, ids), self.golds[i], self.rule):
                 self.stopped[i] = self.steps
         done = [i in self.stopped for i in range(len(self.golds))]
         return torch.tensor(done, device=input_ids.device)
@@ -60,6 +62,7 @@ def settle(
     tokens_per_batch: int,
     max_new_tokens: int,
     margin: float,
+    rule: Rule = "reference",
 ) -> list[str]:
     """Generate each row's answer until it is a certain hit or miss.
 
@@ -69,6 +72,7 @@ def settle(
         tokens_per_batch: most prompt and answer tokens in a batch, padding included.
         max_new_tokens: where generation stops.
         margin: a row whose best token once leads by less in a batch is generated again alone.
+        rule: says which answers match.
 
     Returns:
         Texts in the order of the rows; `is_match` scores them as it would the whole answers.
@@ -76,18 +80,20 @@ def settle(
     texts = [""] * len(rows)
     for chosen in packs(rows, tokens_per_batch):
         batch = [rows[i] for i in chosen]
-        settled = settle_batch(backbone, batch, max_new_tokens)
+        settled = settle_batch(backbone, batch, max_new_tokens, rule)
         for i, (text, lead) in zip(chosen, settled, strict=True):
             alone = len(batch) == 1 or lead >= margin  # NaN leads nothing
-            texts[i] = text if alone else settle_batch(backbone, [rows[i]], max_new_tokens)[0][0]
+            if not alone:
+                ((text, _),) = settle_batch(backbone, [rows[i]], max_new_tokens, rule)
+            texts[i] = text
     return texts
 
 
 def settle_batch(
-    backbone: Backbone, rows: Sequence[Row], max_new_tokens: int
+    backbone: Backbone, rows: Sequence[Row], max_new_tokens: int, rule: Rule
 ) -> list[tuple[str, float]]:
     """Return each row's text and the smallest lead of its best tokens, in logits."""
-    leads, miss = Leads(), CertainMiss(backbone, [row.gold for row in rows])
+    leads, miss = Leads(), CertainMiss(backbone, [row.gold for row in rows], rule)
     with inference(backbone):
         prompts = [row.prompt_ids for row in rows]
         routes = [row.route for row in rows]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from amlora.evaluate.score import is_match, normalise
+from amlora.evaluate.score import Rule, is_match, normalise
 
 Outcome = Literal["hit", "miss", "undecided"]
 REPLACEMENT = "\ufffd"  # what a decoder writes for bytes that are no whole character
@@ -31,6 +31,7 @@ def judge(
     end_ids: frozenset[int],
     max_new_tokens: int,
     decode: Callable[[Sequence[int]], str],
+    rule: Rule = "reference",
 ) -> Verdict:
     """Decide a row from the best token at each position of its gold answer.
 
@@ -41,6 +42,7 @@ def judge(
         end_ids: tokens that stop generation.
         max_new_tokens: where generation stops in any case.
         decode: text of generated ids, special tokens left out.
+        rule: says which answers match.
     """
     last = len(answer_ids) - 1
     leaves = (i for i in range(last) if best[i] != answer_ids[i] or best[i] in end_ids)
@@ -49,23 +51,27 @@ def judge(
         return Verdict("undecided", max_new_tokens)
     path = answer_ids[:at]
     if best[at] in end_ids:
-        return Verdict("hit" if is_match(decode(path), gold) else "miss", at + 1)
-    certain = leaves_gold(decode([*path, best[at]]), gold)
+        return Verdict("hit" if is_match(decode(path), gold, rule) else "miss", at + 1)
+    certain = leaves_gold(decode([*path, best[at]]), gold, rule)
     return Verdict("miss" if certain else "undecided", at + 1)
 
 
-def leaves_gold(text: str, gold: str) -> bool:
+def leaves_gold(text: str, gold: str, rule: Rule = "reference") -> bool:
     """Whether no answer that starts with `text` can match, whatever follows.
 
-    Normalising works letter by letter (white space aside), so a normalised start stays a start:
-    if it is none of the normalised gold, the answer is a miss. Two things could still change what
-    has been read: bytes of an unfinished character, and letters whose lower case depends on their
-    neighbours, which no ASCII letter's does. Such texts prove nothing.
+    Bytes of an unfinished character prove nothing. By the exact rule only white space around an
+    answer may differ. The reference's rule works letter by letter (white space aside), so a
+    normalised start stays a start: if it is none of the normalised gold, the answer is a miss. Only
+    letters whose lower case depends on their neighbours, which no ASCII letter's does, could still
+    change what has been read, so they prove nothing.
     """
-    settled = all(c.isascii() or c.lower() == c == c.upper() for c in text)
-    if REPLACEMENT in text or not settled:
+    if REPLACEMENT in text:
         return False
-    return not squeeze(gold).startswith(squeeze(text))
+    if rule == "exact":
+        said, wanted = text.lstrip(), gold.strip()
+        return not wanted.startswith(said) and said.rstrip() != wanted
+    settled = all(c.isascii() or c.lower() == c == c.upper() for c in text)
+    return settled and not squeeze(gold).startswith(squeeze(text))
 
 
 def squeeze(text: str) -> str:

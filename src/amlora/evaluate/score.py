@@ -1,10 +1,15 @@
-"""Exact match after normalising: the one score of the package.
+"""Exact match: the one score of the package, by one of two rules.
 
-The rule is the reference benchmark's (O-LoRA's scorer, itself SQuAD's without the step that drops
-articles): lower-case, remove ASCII punctuation, collapse white space.
+"reference" is the reference benchmark's rule (O-LoRA's scorer, itself SQuAD's without the step that
+drops articles): lower-case, remove ASCII punctuation, collapse white space. It sees no sign and no
+point: "-5" equals "5", "1.5" equals "15". "exact" compares answers as they are, white space around
+them aside.
 """
 
 import string
+from typing import Literal
+
+Rule = Literal["reference", "exact"]
 
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -18,6 +23,8 @@ def normalise(text: str) -> str:
     return " ".join(text.lower().translate(PUNCTUATION).split())
 
 
-def is_match(answer: str, gold: str) -> bool:
-    """Whether an answer equals the gold text once both are normalised."""
+def is_match(answer: str, gold: str, rule: Rule = "reference") -> bool:
+    """Whether an answer equals the gold text by a rule."""
+    if rule == "exact":
+        return answer.strip() == gold.strip()
     return normalise(answer) == normalise(gold)

@@ -25,7 +25,7 @@ from amlora.streams.settings import StreamSettings
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 SEEDS = 2**32  # seeds are 0 .. SEEDS - 1, what every generator here admits
 LATER = {
-    "evaluate": {"general": ""},
+    "evaluate": {"general": "", "rule": "reference"},
     "method": {"feature_layers": 0, "term": "update"},
     "stream": {"boundaries": "told"},
 }

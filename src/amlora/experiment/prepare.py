@@ -25,6 +25,7 @@ from amlora.mixture.inject import adapted_projections
 from amlora.streams.border import pieces
 from amlora.streams.load import load_stream
 from amlora.streams.task import Task, TaskStream
+from amlora.streams.unscored import find_unscored
 
 
 @dataclass
@@ -68,6 +69,8 @@ def prepare(settings: RunSettings) -> Prepared:
     chosen = method_class(settings.method.name)
     check_method(settings)
     stream, warnings = load_stream(settings.stream)
+    if settings.evaluate.rule == "reference":
+        warnings += [line for task in stream.tasks for line in find_unscored(task)]
     check_per_task(settings, stream)
     texts = read_texts(settings.evaluate.general)
     backbone = load_backbone(
