@@ -77,7 +77,7 @@ def test_a_card_names_the_column_or_the_form_of_the_text(write):
     ("name", "text", "expected"),
     [
         ("a.jsonl", '{"text": 3}', "FILE: line 1: text must be text, got 3 (int)."),
-        ("a.jsonl", '{"text": "\\ud800"}', "FILE: line 1: text holds '\\ud800', half of a"),
+        ("a.jsonl", '{"text": "\\ud800"}', "FILE: line 1: '\\ud800' is half a character."),
         ("a.csv", "texts\na\n", "FILE: line 2: no column 'text'; columns are: 'texts'; did you"),
         ("a.txt", "\n \n", "FILE: no texts."),
         ("a.csv", "text\n", "FILE: no texts."),
@@ -93,8 +93,8 @@ def test_pipes_and_devices_are_refused_and_links_are_read(tmp_path, write):
     os.mkfifo(tmp_path / "pipe.txt")
     (tmp_path / "zero.txt").symlink_to("/dev/zero")
     (tmp_path / "link.txt").symlink_to(write("real", "a\n"))
-    for name in ("pipe.txt", "zero.txt"):
-        assert complaint(tmp_path / name) == f"{tmp_path / name}: not a regular file."
+    for name, kind in (("pipe.txt", "a pipe"), ("zero.txt", "a device")):
+        assert complaint(tmp_path / name).startswith(f"{tmp_path / name}: {kind}; only regular")
     assert complaint(tmp_path / "none.txt") == f"{tmp_path / 'none.txt'}: no such file."
     assert read_texts(str(tmp_path / "link.txt"), None) == ["a"]
 

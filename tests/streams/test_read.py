@@ -147,14 +147,16 @@ def test_json_lines_in_a_json_file_are_read_as_lines(write):
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        ("[" * 100_000, "nested too deep."),
-        ("1" * 5000, "a number with too many digits."),
+        ("[" * 100_000, "nested more than 100 levels deep."),
+        ("1" * 5000, "a number of thousands of digits."),
+        ("NaN", "NaN is not a finite number."),
     ],
 )
 def test_json_that_the_parser_gives_up_on_is_named_by_its_line(write, name, value, expected):
     first = '{"text": "a", "label": "x"}'
     text = f'{first}\n{{"text": {value}}}' if name == "a.jsonl" else f"[{first},\n{value}]"
-    assert complaint(write(name, text)) == f"FILE: line 2: {expected}"
+    item = ", item 2" if name == "a.json" else ""
+    assert complaint(write(name, text)) == f"FILE: line 2{item}: {expected}"
     if name == "a.json":
         assert complaint(write(name, f'{{"text": {value}}}')) == f"FILE: line 1: {expected}"
 

@@ -8,13 +8,12 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from amlora import files
 from amlora.errors import InputError
+from amlora.formats import parse_json, reason, too_deep
 from amlora.streams.dialect import COMMA, TAB, table
 from amlora.streams.parquet import read_parquet
 from amlora.streams.rows import Record, shown
@@ -52,7 +51,7 @@ def parse_records(data: bytes, kind: str, place: str) -> list[Record]:
     if kind == ".jsonl":
         return parse_lines(text, place)
     if kind == ".json":
-        return parse_json(text, place)
+        return parse_list(text, place)
     return parse_table(text, place, TAB if kind == ".tsv" else COMMA)
 
 
@@ -63,8 +62,6 @@ def read_data(path: Path) -> bytes:
         InputError: no such file, none that is regular (a link to one is), one that cannot be read,
             or a packed one that is not whole.
     """
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path}: not a regular file.")
     try:
         data = files.read_bytes(path, follow=True)
     except FileNotFoundError:
@@ -104,19 +101,17 @@ def parse_lines(text: str, place: str) -> list[Record]:
     records: list[Record] = []
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            with faults(place, number, number):
-                value = json.loads(line)
-            records.append(to_record(value, f"{place}: line {number}"))
+            where = f"{place}: line {number}"
+            records.append(to_record(parse_json(where, line), where))
     return records
 
 
-def parse_json(text: str, place: str) -> list[Record]:
+def parse_list(text: str, place: str) -> list[Record]:
     """Read a list of objects, one after the other, so that each one's line is known.
 
     Some write JSON lines into files that end in .json: a file whose first line is a whole object is
     read as such.
     """
-    decoder = json.JSONDecoder()
     records: list[Record] = []
     at = skip_space(text, 0)
     if text[at : at + 1] == "{" and is_object(text[at:].partition("\n")[0]):
@@ -130,9 +125,10 @@ def parse_json(text: str, place: str) -> list[Record]:
     line, counted = 1, 0
     while text[at : at + 1] != "]":
         line, counted = line + text.count("\n", counted, at), at
-        with faults(place, line, 1):
-            value, at = decoder.raw_decode(text, at)
-        records.append(to_record(value, f"{place}: line {line}, item {len(records) + 1}"))
+        where = f"{place}: line {line}, item {len(records) + 1}"
+        end = end_of(text, at, place, where)
+        records.append(to_record(parse_json(where, text[at:end]), where))
+        at = end
         at = skip_space(text, at)
         if text[at : at + 1] == ",":
             at = skip_space(text, at + 1)
@@ -155,28 +151,25 @@ def parse_table(text: str, place: str, delimiter: str) -> list[Record]:
     ]
 
 
-@contextmanager
-def faults(place: str, line: int, first: int) -> Generator[None]:
-    """Make one line of all that the parser finds wrong.
+def end_of(text: str, at: int, place: str, where: str) -> int:
+    """Return where a JSON value of a longer text ends.
 
-    Args:
-        place: the file.
-        line: where the value starts.
-        first: the line of the parsed text's first line.
+    Raises:
+        InputError: no JSON, named by its line; or what the parser gives up on, named by `where`.
     """
     try:
-        yield
+        return json.JSONDecoder().raw_decode(text, at)[1]
     except json.JSONDecodeError as error:
-        line, why = first + error.lineno - 1, f"{error.msg} at column {error.colno}"
-        raise InputError(f"{place}: line {line}: not JSON: {why}.") from None
+        why = f"{error.msg} at column {error.colno}"
+        raise InputError(f"{place}: line {error.lineno}: not JSON: {why}.") from None
     except RecursionError:
-        raise InputError(f"{place}: line {line}: nested too deep.") from None
-    except ValueError:  # the one other complaint: a whole number of thousands of digits
-        raise InputError(f"{place}: line {line}: a number with too many digits.") from None
+        raise too_deep(where) from None
+    except ValueError as error:
+        raise InputError(f"{where}: {reason(error)}.") from None
 
 
 def is_object(line: str) -> bool:
-    """Tell whether a line is a whole JSON object, or too odd a one to tell."""
+    """Tell whether a line is a whole JSON object, or one that the parser gives up on."""
     try:
         return isinstance(json.loads(line), dict)
     except json.JSONDecodeError:
