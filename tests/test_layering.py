@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "amlora"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-BASIS = {"errors", "files", "formats"}
+BASIS = {"errors", "files", "formats", "printable"}
 LEAVES = {"mixture", "streams", "evaluate"}
 # Each folder or module of the package, and what of the package it may import besides itself. A name
 # with a dot allows that module only.
@@ -21,6 +21,7 @@ ALLOWED = {
     "errors": set(),
     "files": {"errors", "formats"},
     "formats": {"errors"},
+    "printable": set(),
     "wheels": BASIS,
     "mixture": BASIS,
     "streams": BASIS | {"wheels"},

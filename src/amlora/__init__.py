@@ -4,7 +4,6 @@
 needs the model libraries imports them when it is first used.
 """
 
-from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,8 +16,12 @@ __all__ = ["__version__", "load", "save"]
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        from importlib import metadata
+
         return metadata.version("amlora")
     if name in __all__:
+        from importlib import import_module
+
         return vars(import_module("amlora.skills.load"))[name]
     raise AttributeError(f"module 'amlora' has no attribute {name!r}")
 

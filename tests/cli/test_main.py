@@ -148,6 +148,34 @@ def test_other_interrupted_commands_have_nothing_to_go_on_with():
     assert command.interrupted(["ls"]) == "amlora: interrupted."
 
 
+INTERRUPTING = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.{number})
+sys.meta_path.insert(0, Finder())
+from amlora.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("module", ["amlora.cli.app", "typer", "amlora.methods", "torch"])
+def test_an_interrupt_amid_imports_is_one_line(module, number):
+    code = INTERRUPTING.format(module=module, number=number)
+    done = subprocess.run([sys.executable, "-c", code, "methods"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "amlora: interrupted.\n"
+
+
+def test_a_signal_that_is_to_be_ignored_is():
+    code = INTERRUPTING.format(module="typer", number="SIGINT")
+    code = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN){code}"
+    done = subprocess.run([sys.executable, "-c", code, "orders"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_output_to_a_closed_pipe_leaves_no_traceback():
     code = "from amlora.cli.main import main; main(['methods'])"
     shell = f'{sys.executable} -c "{code}" | true'

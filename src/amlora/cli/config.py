@@ -7,6 +7,7 @@ import typer
 
 from amlora.cli.output import Json, columns, print_json
 from amlora.cli.shipped import find, purpose, shipped, shipped_file
+from amlora.cli.terminal import say
 from amlora.errors import InputError
 
 app = typer.Typer(help="List, show, copy and check settings files.", rich_markup_mode=None)
@@ -36,7 +37,7 @@ def list_shipped(as_json: Json = False) -> None:
     if as_json:
         rows = [{"name": n, "path": str(p), "purpose": purpose(p)} for n, p in files.items()]
         return print_json(rows)
-    print(columns([("NAME", "PURPOSE"), *((name, purpose(path)) for name, path in files.items())]))
+    say(columns([("NAME", "PURPOSE"), *((name, purpose(path)) for name, path in files.items())]))
 
 
 @app.command("show")
@@ -48,7 +49,7 @@ def show(
     """Print a settings file as it stands, or with all its defaults."""
     path = find(name)
     if not full and not as_json:
-        print(path.read_text(encoding="utf-8"), end="")
+        say(path.read_text(encoding="utf-8"), end="")
         return
     check_and_print(path, (), None, as_json)
 
@@ -79,7 +80,7 @@ def copy(
     if not target.parent.is_dir():
         raise InputError(f"{target.parent}: no such folder.")
     files.write_text(target, source.read_text(encoding="utf-8"))
-    print(target)
+    say(target)
 
 
 def check_and_print(
@@ -92,4 +93,4 @@ def check_and_print(
     if as_json:
         print_json(resolved(settings))
     else:
-        print(to_toml(settings), end="")
+        say(to_toml(settings), end="")

@@ -8,7 +8,9 @@ import typer
 
 from amlora.cli.doctor_data import examine_data, print_data
 from amlora.cli.output import Json, print_json, print_pairs
+from amlora.cli.terminal import say
 from amlora.errors import InputError
+from amlora.printable import one_line
 from amlora.report.format import size
 
 EXTRAS = {
@@ -134,11 +136,11 @@ def model_state(name: str) -> tuple[str, bool]:
 def print_facts(facts: dict[str, Any]) -> None:
     """Print the facts for a person."""
     device, cache = facts["device"], facts["cache"]
-    print("versions")
+    say("versions")
     print_pairs(list(facts["versions"].items()), indent=2)
     for name, what in facts["absent"].items():
-        print(f"  {name} is not installed ({what})")
-    print("\ndevice")
+        say(f"  {name} is not installed ({what})")
+    say("\ndevice")
     pairs: list[tuple[str, object]] = [
         ("platform", device["platform"]),
         ("processor", f"{device['cpu']}, {device['threads']} of {device['cpus']} threads"),
@@ -146,12 +148,12 @@ def print_facts(facts: dict[str, Any]) -> None:
     ]
     pairs += [(card["name"], size(card["memory_bytes"])) for card in device["accelerators"]]
     print_pairs(pairs, indent=2)
-    print("\nfiles")
+    say("\nfiles")
     kept = f"{cache['folder']}: {size(cache['bytes'])} used, {size(cache['free_bytes'])} free"
     print_pairs(
         [("cache", kept), ("model", f"{facts['model']['name']}: {facts['model']['state']}")], 2
     )
     for problem in facts["problems"]:
-        print(f"problem: {problem}")
+        say(one_line(f"problem: {problem}"))
     if not facts["problems"]:
-        print("\nEverything that a run needs is here.")
+        say("\nEverything that a run needs is here.")

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from amlora.cli.output import columns
+from amlora.cli.terminal import say
 from amlora.errors import InputError
+from amlora.printable import one_line
 from amlora.report.format import MISSING
 
 HEADER = ("TASK", "TRAIN", "DEV", "TEST", "STATE")
@@ -72,21 +74,21 @@ def in_cache() -> dict[str, Any]:
 def print_data(facts: dict[str, Any]) -> None:
     """Print the facts for a person."""
     if facts["data_root"] is None:
-        print(columns([("TASK", "HUB", "STATE"), *map(hub_row, facts["tasks"])]))
+        say(columns([("TASK", "HUB", "STATE"), *map(hub_row, facts["tasks"])]))
     else:
-        print(columns([HEADER, *map(folder_row, facts["tasks"])]))
+        say(columns([HEADER, *map(folder_row, facts["tasks"])]))
         for fact in facts["tasks"]:
             for note in fact["notes"]:
                 if not note.startswith("smaller"):  # the table says so
-                    print(f"{fact['task']}: {note}")
+                    say(f"{fact['task']}: {note}")
     for problem in facts["problems"]:
-        print(f"problem: {problem}")
+        say(one_line(f"problem: {problem}"))
     there = sum(fact["there"] for fact in facts["tasks"])
     where = facts["data_root"] or "the hub's cache"
-    print(f"\n{there} of {len(facts['tasks'])} tasks are in {where}.")
-    print(f"orders whose tasks are all there: {', '.join(facts['orders']) or 'none'}")
+    say(f"\n{there} of {len(facts['tasks'])} tasks are in {where}.")
+    say(f"orders whose tasks are all there: {', '.join(facts['orders']) or 'none'}")
     if facts["data_root"] is None:
-        print("A run fetches what is not there. --data-root DIR looks at files instead.")
+        say("A run fetches what is not there. --data-root DIR looks at files instead.")
 
 
 def hub_row(fact: dict[str, Any]) -> tuple[str, str, str]:

@@ -3,8 +3,10 @@
 from typing import Any
 
 from amlora.cli.output import columns, print_json, print_pairs
+from amlora.cli.terminal import say
 from amlora.experiment.config import RunSettings
 from amlora.experiment.plan import plan
+from amlora.printable import one_line
 from amlora.report.format import count, percent, size
 
 
@@ -15,19 +17,19 @@ def print_plan(settings: RunSettings, as_json: bool) -> None:
         return print_json(planned)
     from amlora.experiment.toml import write_toml
 
-    print(f"run {planned['run']} on {planned['device']}\n")
+    say(f"run {planned['run']} on {planned['device']}\n")
     for warning in planned["warnings"]:
-        print(f"warning: {warning}")
-    print(write_toml(planned["settings"]))
-    print(columns(task_rows(planned["tasks"]), numbers=True))
-    print()
-    print(columns(stage_rows(planned["stages"]), numbers=True))
+        say(one_line(f"warning: {warning}"))
+    say(write_toml(planned["settings"]))
+    say(columns(task_rows(planned["tasks"]), numbers=True))
+    say()
+    say(columns(stage_rows(planned["stages"]), numbers=True))
     if planned["adapted"]["projections"]:
-        print(f"\n{adapted_line(planned['adapted'])}")
+        say(f"\n{adapted_line(planned['adapted'])}")
     for prompt in planned["prompts"]:
         print_prompt(prompt)
     for what, needs in planned["estimate"].items():
-        print(f"\n{what}, estimated")
+        say(f"\n{what}, estimated")
         print_pairs([(name, size(number)) for name, number in needs.items()], indent=2)
 
 
@@ -71,13 +73,13 @@ def adapted_line(adapted: dict[str, list[str]]) -> str:
 
 def print_prompt(prompt: dict[str, Any]) -> None:
     """Print one row as the model sees it; the loss looks at the ids after the bar only."""
-    print(f"\n{prompt['task']}, row {prompt['row']}")
-    for line in f"{prompt['text']}|{prompt['answer']}".splitlines():
-        print(f"  {line}")
+    say(f"\n{one_line(prompt['task'])}, row {prompt['row']}")
+    for line in f"{prompt['text']}|{prompt['answer']}".split("\n"):
+        say(f"  {line}")
     ids, mask = prompt["input_ids"], prompt["loss_mask"]
     if "target_ids" in prompt:
         before, after = ids, prompt["target_ids"]
     else:
         start = mask.index(1)
         before, after = ids[:start], ids[start:]
-    print(f"  {' '.join(map(str, before))} | {' '.join(map(str, after))}")
+    say(f"  {' '.join(map(str, before))} | {' '.join(map(str, after))}")

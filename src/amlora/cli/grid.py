@@ -1,7 +1,6 @@
 """`amlora grid`: run a comparison of methods, several cells at a time, on one store or a share."""
 
 import re
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,9 @@ import typer
 
 from amlora.cli.output import Json, columns, print_json
 from amlora.cli.shipped import find
+from amlora.cli.terminal import say, tell
 from amlora.errors import InputError
+from amlora.printable import one_line
 from amlora.report.format import MISSING, percent, seconds
 
 if TYPE_CHECKING:
@@ -56,15 +57,15 @@ def grid(
     if as_json:
         print_json(rows)
     elif list_only:
-        print(columns([HEADER, *(shown(row) for row in rows)]))
+        say(columns([HEADER, *(shown(row) for row in rows)]))
     if list_only:
         return
     if not as_json:
-        print(f"{sum(row['state'] == 'finished' for row in rows)} cells finished in {runs}.")
-        print(f"amlora report {runs} --table methods --grid {path}")
+        say(f"{sum(row['state'] == 'finished' for row in rows)} cells finished in {runs}.")
+        say(f"amlora report {runs} --table methods --grid {path}")
     if failed:
         for item in failed:
-            print(f"amlora: {item.title}: {item.reason}", file=sys.stderr)
+            tell(one_line(f"amlora: {item.title}: {item.reason}"))
         raise typer.Exit(1)
 
 
@@ -162,7 +163,7 @@ class Lines:
     def note(self, text: str) -> None:
         """Print a line."""
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+            tell(one_line(text))
         self.said = time.monotonic()
 
     def started(self, item: "Item") -> None:

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from amlora.cli.output import Json, columns, print_json
+from amlora.cli.terminal import say
+from amlora.printable import one_line
 from amlora.report.format import MISSING, percent
 
 HEADER = ("RUN", "METHOD", "SEED", "STATE", "AVERAGE", "FORGETTING", "FINISHED")
@@ -37,7 +39,7 @@ def ls(
                 (run.when or MISSING)[:16],
             )
         )
-    print(columns([HEADER, *rows]))
+    say(columns([HEADER, *rows]))
     for run in found:
         if run.problem:
-            print(f"damaged: {run.problem}")
+            say(one_line(f"damaged: {run.problem}"))

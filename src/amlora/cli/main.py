@@ -1,129 +1,87 @@
-"""The `amlora` command: its subcommands, and what each kind of failure looks like.
+"""The way in: an interrupt is one line and exit status 130, from the first moment on.
 
-A caller's mistake is one line on standard error and exit status 2, an interrupt one line and 130;
-anything else is a fault of the program and keeps its traceback.
+Nothing that takes time is imported before `main` listens for signals and can print.
 """
 
-import errno
-import io
 import os
-import shlex
+import signal
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext, redirect_stdout
-from typing import Annotated
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
-import typer
+from amlora.cli import rank, terminal
 
-from amlora.cli import (
-    config,
-    doctor,
-    grid,
-    list_runs,
-    methods,
-    orders,
-    predict,
-    rank,
-    report,
-    run,
-    show,
-    tasks,
-)
-from amlora.errors import InputError
-
-WRONG_INPUT, INTERRUPTED = 2, 130
-# What the machine refuses is no fault of the program either.
-SURROUNDINGS = {
-    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
-    *(errno.EIO, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR),
-}
-
-app = typer.Typer(
-    name="amlora",
-    help="Teach a language model one task after another without forgetting the earlier ones.",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-app.command("run", short_help="Learn a stream of tasks.")(run.run)
-app.command("grid", short_help="Run a comparison of methods.")(grid.grid)
-app.add_typer(config.app, name="config")
-app.command("ls", short_help="List the runs in a folder.")(list_runs.ls)
-app.command("show", short_help="Show one run.")(show.show)
-app.command("report", short_help="Write an HTML report of runs.")(report.report)
-app.command("predict", short_help="Answer a text with what was learned.")(predict.predict)
-app.command("methods", short_help="List methods and their settings.")(methods.methods)
-app.command("tasks", short_help="List the paper's tasks.")(tasks.tasks)
-app.command("orders", short_help="List the paper's orders of tasks.")(orders.orders)
-app.command("doctor", short_help="Check what a run needs.")(doctor.doctor)
-
-
-@app.command("version")
-def version() -> None:
-    """Print amlora's version."""
-    from importlib import metadata
-
-    print(metadata.version("amlora"))
-
-
-def version_option(wanted: bool) -> None:
-    """Print the version and stop, when --version is given."""
-    if wanted:
-        version()
-        raise typer.Exit
-
-
-@app.callback(invoke_without_command=True)
-def root(
-    context: typer.Context,
-    show_version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=version_option, is_eager=True, help="Print the version."
-        ),
-    ] = False,
-) -> None:
-    """Teach a language model one task after another without forgetting the earlier ones."""
-    if context.invoked_subcommand is None:
-        print(context.get_help())
+INTERRUPTED, WRONG_INPUT = 130, 2
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+Handler = Callable[[int, FrameType | None], None]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; `arguments` are those after the program's name."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        with redirect_stdout(io.StringIO()) if rank.number() else nullcontext():
-            status = app(words, prog_name="amlora", standalone_mode=False) or 0
-        sys.stdout.flush()
-    except InputError as error:
-        status = fail(str(error))
-    except typer.TyperException as error:
-        status = fail(error.format_message())
-    except BrokenPipeError:
-        # The reader of our output is gone, as in `amlora ls | head`; nothing is left to say.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
-    except OSError as error:
-        if error.errno not in SURROUNDINGS:
-            raise
-        place = f"{error.filename}: " if error.filename else ""
-        status = fail(f"{place}{os.strerror(error.errno).lower()}.")
-    if status == INTERRUPTED and not rank.number():
-        print(interrupted(words), file=sys.stderr)
-    if status not in (0, WRONG_INPUT):
-        rank.let_the_first_speak()
+    with listening(words):
+        try:
+            terminal.ready()
+            from amlora.cli.app import run
+
+            status = run(words)
+        except KeyboardInterrupt:
+            status = INTERRUPTED
+        if status == INTERRUPTED:
+            tell_interrupted(words)
+        if status not in (0, WRONG_INPUT):
+            rank.let_the_first_speak()
+    if arguments is None:  # all is said and done; what Python does when it ends is of no interest
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(status)
 
 
-def fail(text: str) -> int:
-    """Print a caller's mistake as one line and return the exit status for it."""
-    line = " ".join(text.split())
-    if process := rank.number():
-        # Mostly the first one meets it too, and this one is ended before it comes to speak.
-        rank.let_the_first_speak()
-        line = f"process {process}: {line}"
-    print(f"amlora: {line}", file=sys.stderr)
-    return WRONG_INPUT
+@contextmanager
+def listening(words: Sequence[str]) -> Iterator[None]:
+    """Turn signals into `KeyboardInterrupt` inside, or leave at once where that could get lost."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if importing(frame):
+            tell_interrupted(words)
+            os._exit(INTERRUPTED)
+        raise KeyboardInterrupt
+
+    with handled(interrupt):
+        yield
+
+
+@contextmanager
+def handled(handler: Handler) -> Iterator[None]:
+    """Handle signals inside, but for those that whoever started this process lets be ignored."""
+    if threading.current_thread() is not threading.main_thread():  # Python lets no other do so
+        yield
+        return
+    old = {number: signal.getsignal(number) for number in SIGNALS}
+    heard = [number for number in SIGNALS if old[number] is not signal.SIG_IGN]
+    for number in heard:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, old[number] or signal.SIG_DFL)
+
+
+def importing(frame: FrameType | None) -> bool:
+    """Tell whether a module is being imported; some of them catch or distort what is raised."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def tell_interrupted(words: Sequence[str]) -> None:
+    """Print the line for an interrupt, if it is this process that speaks."""
+    if not rank.number():
+        terminal.tell(interrupted(words))
 
 
 def interrupted(words: Sequence[str]) -> str:
@@ -132,6 +90,8 @@ def interrupted(words: Sequence[str]) -> str:
         return "amlora: interrupted."
     if rank.processes() > 1:
         return "amlora: interrupted; to go on, give the same command again, launcher and all."
+    import shlex
+
     # --force would throw away what is done.
     again = [word for word in words if word != "--force"]
     return f"amlora: interrupted; to go on: {shlex.join(['amlora', *again])}"

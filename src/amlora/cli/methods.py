@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amlora.cli.output import Json, columns, print_json, print_pairs
+from amlora.cli.terminal import say
 from amlora.report.format import MISSING, count
 
 if TYPE_CHECKING:
@@ -58,12 +59,12 @@ def methods(
     if as_json:
         return print_json(facts if name is None else facts[0])
     if name is None:
-        print(columns([HEADER, *map(row, facts)]))
+        say(columns([HEADER, *map(row, facts)]))
         return
     fact = facts[0]
-    print(f"{fact['name']}: {fact['summary']}\n{fact['about']}\n")
+    say(f"{fact['name']}: {fact['summary']}\n{fact['about']}\n")
     print_pairs([("trained", fact["trained"]), ("stored", fact["stored"])])
-    print()
+    say()
     print_pairs([(f"method.{key}", value) for key, value in flat(fact["defaults"])])
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from amlora.cli.output import Json, columns, print_json, print_pairs
+from amlora.cli.terminal import say
 from amlora.errors import InputError, nearest
 
 
@@ -25,9 +26,9 @@ def orders(
         return print_json(msgspec.to_builtins(known if name is None else known[name]))
     if name is None:
         rows = [(order, ", ".join(found.tasks)) for order, found in known.items()]
-        print(columns([("ORDER", "TASKS"), *rows]))
+        say(columns([("ORDER", "TASKS"), *rows]))
         return
     found = known[name]
     print_pairs([(t, repr(v)) for t, v in zip(found.tasks, found.sparsity, strict=True)])
     values = ", ".join(map(repr, found.sparsity))
-    print(f"\n--set stream.order={name} --set 'method.sparsity=[{values}]'")
+    say(f"\n--set stream.order={name} --set 'method.sparsity=[{values}]'")

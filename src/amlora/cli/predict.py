@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from amlora.cli.output import Json, print_json
+from amlora.cli.terminal import say
 from amlora.errors import InputError, nearest
+from amlora.printable import one_line
 
 if TYPE_CHECKING:
     from amlora.engine.backbone import Backbone
@@ -97,9 +99,13 @@ def predict(
     answers = in_places(answers, texts)
     if as_json:
         return print_json(answers)
+    print_answers([each["answer"] or "" for each in answers], alone=text is not None)
+
+
+def print_answers(answers: Sequence[str], *, alone: bool) -> None:
+    """Print answers; those to a file's texts as one line each, so that lines stand for texts."""
     for each in answers:
-        said = each["answer"] or ""
-        print(said if file is None else " ".join(said.splitlines()))  # one line a row
+        say(each if alone else one_line(each))
 
 
 def locate(name: str, runs: Path) -> str | Path:

@@ -12,12 +12,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from amlora.cli.output import matrix
+from amlora.cli.terminal import tell
+from amlora.printable import one_line
 from amlora.report.format import seconds
 
 if TYPE_CHECKING:
     from amlora.experiment.progress import Progress
 
 BAR = 16  # characters, so that everything fits in 80
+UNKNOWN = 80  # columns of a terminal that does not say
 EVERY = 10.0  # seconds between two plain lines of the same stage
 
 
@@ -71,7 +74,7 @@ class PlainLines:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        sys.stderr.flush()
+        """Nothing is left to print."""
 
     def say(self, text: str) -> None:
         """Print a line; one that a signal's handler says amid another waits for that to end."""
@@ -81,7 +84,7 @@ class PlainLines:
         self.printing = True
         try:
             while self.waiting:
-                print(self.waiting.pop(0), file=sys.stderr, flush=True)
+                tell(self.waiting.pop(0))
         finally:
             self.printing = False
         self.said = time.monotonic()
@@ -92,7 +95,7 @@ class PlainLines:
 
     def stage_started(self, index: int, count: int, task: str, steps: int) -> None:
         """Name the stage."""
-        self.stage = f"[{index}/{count}] {task}"
+        self.stage = one_line(f"[{index}/{count}] {task}")
         self.first = 0
         self.say(f"{self.stage}: {steps} steps")
 
@@ -113,7 +116,8 @@ class PlainLines:
     def evaluated(self, done: int, total: int, what: str) -> None:
         """Print how far the evaluation is when a line is due."""
         if self.due():
-            self.say(f"{self.stage or 'before learning'}: scored {done}/{total} rows ({what})")
+            where = self.stage or "before learning"
+            self.say(f"{where}: scored {done}/{total} rows ({one_line(what)})")
 
     def stage_finished(self, record: Mapping[str, Any]) -> None:
         """Print the accuracy matrix so far."""
@@ -121,11 +125,11 @@ class PlainLines:
 
     def note(self, text: str) -> None:
         """Print a line."""
-        self.say(text)
+        self.say(one_line(text))
 
     def warn(self, text: str) -> None:
         """Print a line marked as a warning."""
-        self.say(f"warning: {text}")
+        self.say(one_line(f"warning: {text}"))
 
 
 class Bars:
@@ -137,6 +141,8 @@ class Bars:
         from rich.progress import Progress as RichProgress
 
         self.console = Console(stderr=True, highlight=False)
+        if not self.console.width:  # COLUMNS=0, as some terminals that do not know say
+            self.console.width = UNKNOWN
         self.bars = RichProgress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=BAR),
@@ -167,7 +173,7 @@ class Bars:
         self.bars.reset(
             self.training,
             total=steps,
-            description=f"[{index}/{count}] {task}",
+            description=one_line(f"[{index}/{count}] {task}"),
             visible=True,
             figures="",
         )
@@ -183,8 +189,9 @@ class Bars:
         """Move the bar of the rows scored; a new count starts it anew."""
         if done <= self.bars.tasks[self.scoring].completed:
             self.bars.reset(self.scoring)
+        scoring = one_line(f"scoring {what}")
         self.bars.update(
-            self.scoring, completed=done, total=total, description=f"scoring {what}", visible=True
+            self.scoring, completed=done, total=total, description=scoring, visible=True
         )
 
     def stage_finished(self, record: Mapping[str, Any]) -> None:
@@ -197,8 +204,9 @@ class Bars:
 
     def note(self, text: str) -> None:
         """Print a line above the bars."""
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(one_line(text), markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Print a warning above the bars."""
-        self.console.print(f"warning: {text}", markup=False, style="yellow", soft_wrap=True)
+        said = one_line(f"warning: {text}")
+        self.console.print(said, markup=False, style="yellow", soft_wrap=True)

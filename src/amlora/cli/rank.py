@@ -17,14 +17,20 @@ PATIENCE = 2.0  # seconds
 
 def processes() -> int:
     """Return how many processes were launched together."""
-    return max(int(os.environ.get(size, "1")) for size in NUMBERS.values())
+    return max(stated(size) or 1 for size in NUMBERS.values())
 
 
 def number() -> int:
     """Return this process's number, 0 for the one that speaks."""
     if processes() == 1:
         return 0
-    return next((int(os.environ[name]) for name in NUMBERS if name in os.environ), 0)
+    return next((stated(name) for name in NUMBERS if name in os.environ), 0)
+
+
+def stated(name: str) -> int:
+    """Return the number in an environment variable, 0 where there is none."""
+    text = os.environ.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() else 0
 
 
 def let_the_first_speak() -> None:

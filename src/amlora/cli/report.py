@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from amlora.cli.terminal import say
 from amlora.errors import InputError
 
 
@@ -130,10 +131,10 @@ def report(
             read_record(folder)  # refuses an unfinished or altered run
         written = page(wanted, folders, against).encode()
     if out is None:
-        print(written.decode(), end="")
+        say(written.decode(), end="")
     else:
         files.write_bytes(out, written)
-        print(out)
+        say(out)
 
 
 def check_options(

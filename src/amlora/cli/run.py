@@ -1,6 +1,5 @@
 """`amlora run`: learn a stream of tasks as a settings file says, or show what that would mean."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ from amlora.cli import rank
 from amlora.cli.config import Method, Name, Set
 from amlora.cli.output import Json
 from amlora.cli.shipped import find
+from amlora.cli.terminal import say, tell
 from amlora.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def run(
         from amlora.cli.dry_run import print_plan
 
         return print_plan(settings, as_json)
-    print(learn(settings, runs=runs, force=force, track=track, verbose=verbose, quiet=quiet))
+    say(learn(settings, runs=runs, force=force, track=track, verbose=verbose, quiet=quiet))
 
 
 def learn(
@@ -88,7 +88,7 @@ def learn(
     except NonFiniteLoss as error:
         # Nobody's fault that a traceback would explain: the message names the step and its rows.
         if not rank.number():
-            print(f"amlora: {error}", file=sys.stderr)
+            tell(f"amlora: {error}")
         raise typer.Exit(1) from None
 
 

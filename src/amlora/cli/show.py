@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from amlora.cli.output import Json, columns, matrix, print_json, print_pairs
+from amlora.cli.terminal import say
+from amlora.printable import one_line
 from amlora.report.format import MISSING, count, nats, percent, points, seconds, size
 
 SIGNED = ("bwt", "fwt")
@@ -32,26 +34,28 @@ def show(
     record, measured = read_record(folder), read_measured(folder)
     if as_json:
         return print_json({"folder": str(folder), "record": record, "measured": measured})
-    print(f"{folder}\n{record['method']} on {record['model']['name']}, seed {record['seed']}\n")
-    print(f"{matrix(record)}\n")
+    say(one_line(str(folder)))
+    about = f"{record['method']} on {record['model']['name']}, seed {record['seed']}"
+    say(f"{one_line(about)}\n")
+    say(f"{matrix(record)}\n")
     print_pairs([(name, shown(name, record["metrics"].get(name))) for name in METRICS])
-    print("\nstages")
+    say("\nstages")
     print_pairs([(stage["task"], stage_line(stage)) for stage in record["stages"]], indent=2)
     if lost := read.lost_texts(read.read_record(folder / "record.json")):
-        print("\ntexts")
-        print("\n".join(f"  {line}" for line in lost))
+        say("\ntexts")
+        say("\n".join(f"  {one_line(line)}" for line in lost))
     if found := record.get("boundaries"):
-        print(f"\nborders\n{columns(border_rows(record['tasks'], found))}")
+        say(f"\nborders\n{columns(border_rows(record['tasks'], found))}")
     if routing := record.get("routing"):
-        print("\nrows by the stage that answered")
+        say("\nrows by the stage that answered")
         print_pairs([*routing_pairs(routing)], indent=2)
     if general := record.get("general"):
-        print("\ntexts and questions of no task")
+        say("\ntexts and questions of no task")
         print_pairs([*zip(MOMENTS, map(general_line, general), strict=True)], indent=2)
     if measured:
-        print("\nmeasured")
+        say("\nmeasured")
         print_pairs(measured_pairs(measured), indent=2)
-    print(f"\nsettings\n{write_toml(record['settings'])}", end="")
+    say(f"\nsettings\n{write_toml(record['settings'])}", end="")
 
 
 def shown(name: str, value: float | None) -> str:

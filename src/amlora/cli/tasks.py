@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from amlora.cli.output import Json, columns, print_json, print_pairs
+from amlora.cli.terminal import say
 from amlora.errors import InputError, nearest
 from amlora.report.format import MISSING
 
@@ -32,7 +33,7 @@ def tasks(
             msgspec.to_builtins(list(known.values()) if name is None else known[name])
         )
     if name is None:
-        print(columns([HEADER, *map(row, known.values())]))
+        say(columns([HEADER, *map(row, known.values())]))
     else:
         print_task(known[name])
 
@@ -49,7 +50,7 @@ def print_task(entry: "Entry") -> None:
     from amlora.streams.catalogue import PAPER_TRAIN, PAPER_VALIDATION, orders
 
     hub = entry.hub
-    print(f"{entry.name}: {entry.category}, {entry.benchmark}, scored by {entry.metric}\n")
+    say(f"{entry.name}: {entry.category}, {entry.benchmark}, scored by {entry.metric}\n")
     print_pairs(
         [
             ("instruction", entry.instruction or "none: the text asks the question itself"),
@@ -59,7 +60,7 @@ def print_task(entry: "Entry") -> None:
             ("licence", entry.licence),
         ]
     )
-    print("\nreference benchmark")
+    say("\nreference benchmark")
     print_pairs(
         [
             ("folder", entry.folder),
@@ -69,7 +70,7 @@ def print_task(entry: "Entry") -> None:
         ],
         indent=2,
     )
-    print("\nhub")
+    say("\nhub")
     unpinned = MISSING if hub.verified else "none known: not pinned, columns not verified"
     pairs: list[tuple[str, object]] = [
         ("id", hub.id),

@@ -6,7 +6,6 @@ its other end closes, the process that started it is gone, and the run stops at 
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -86,6 +85,6 @@ def failed(store: Path, cell: str, kind: cells.Kind, error: Exception) -> int:
     if kind == "error":
         reason = f"{type(error).__name__}: {error}"
     with suppress(OSError):
-        print(" ".join(reason.split()), file=sys.stderr, flush=True)
+        os.write(2, f"{' '.join(reason.split())}\n".encode(errors="backslashreplace"))
     cells.keep_failure(store, cell, kind, reason, error if kind == "error" else None)
     return FAILED

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from amlora.evaluate.course import of_found
+from amlora.printable import one_line
 from amlora.report.matrix import Line, accuracy_lines, is_joint
 
 if TYPE_CHECKING:
@@ -42,12 +43,12 @@ def matrix_table(record: Mapping[str, Any]) -> "Table":
     table = Table(title=Text("accuracy, %"), title_justify="left", box=None, pad_edge=False)
     table.add_column(Text(""), no_wrap=True)
     for name in names:
-        table.add_column(Text(name), justify="right")
+        table.add_column(Text(one_line(name)), justify="right")
     table.add_column(Text("mean"), justify="right")
     for line in lines:
         cells = [
             Text(cell.text, style="bold" if cell.learned else "dim" if cell.unseen else "")
             for cell in line.cells
         ]
-        table.add_row(Text(line.label), *cells, Text(line.mean))
+        table.add_row(Text(one_line(line.label)), *cells, Text(line.mean))
     return table

@@ -1,0 +1,138 @@
+"""The `amlora` command's subcommands, and what each kind of failure looks like.
+
+A caller's mistake is one line on standard error and exit status 2; anything else is a fault of the
+program and keeps its traceback.
+"""
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
+from typing import Annotated
+
+import typer
+
+from amlora.cli import (
+    config,
+    doctor,
+    grid,
+    list_runs,
+    methods,
+    orders,
+    predict,
+    rank,
+    report,
+    show,
+    tasks,
+    terminal,
+)
+from amlora.cli import run as run_command
+from amlora.cli.main import WRONG_INPUT
+from amlora.errors import InputError
+from amlora.printable import shortened
+
+# What the machine refuses is no fault of the program either.
+SURROUNDINGS = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+    *(errno.EIO, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR),
+}
+
+app = typer.Typer(
+    name="amlora",
+    help="Teach a language model one task after another without forgetting the earlier ones.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("run", short_help="Learn a stream of tasks.")(run_command.run)
+app.command("grid", short_help="Run a comparison of methods.")(grid.grid)
+app.add_typer(config.app, name="config")
+app.command("ls", short_help="List the runs in a folder.")(list_runs.ls)
+app.command("show", short_help="Show one run.")(show.show)
+app.command("report", short_help="Write an HTML report of runs.")(report.report)
+app.command("predict", short_help="Answer a text with what was learned.")(predict.predict)
+app.command("methods", short_help="List methods and their settings.")(methods.methods)
+app.command("tasks", short_help="List the paper's tasks.")(tasks.tasks)
+app.command("orders", short_help="List the paper's orders of tasks.")(orders.orders)
+app.command("doctor", short_help="Check what a run needs.")(doctor.doctor)
+
+
+@app.command("version")
+def version() -> None:
+    """Print amlora's version."""
+    from importlib import metadata
+
+    terminal.say(metadata.version("amlora"))
+
+
+def version_option(wanted: bool) -> None:
+    """Print the version and stop, when --version is given."""
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=version_option, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Teach a language model one task after another without forgetting the earlier ones."""
+    if context.invoked_subcommand is None:
+        terminal.say(context.get_help())
+
+
+def run(words: Sequence[str]) -> int:
+    """Run the command line and return the exit status; `words` are those after `amlora`.
+
+    Raises:
+        KeyboardInterrupt: the command was interrupted.
+        SystemExit: nobody reads the output any more.
+    """
+    try:
+        for word in words:
+            check_letters(word)
+        with redirect_stdout(io.StringIO()) if rank.number() else nullcontext():
+            status = app(words, prog_name="amlora", standalone_mode=False) or 0
+        terminal.flush()
+    except InputError as error:
+        status = fail(str(error))
+    except typer.TyperException as error:
+        status = fail(error.format_message())
+    except OSError as error:
+        if error.errno not in SURROUNDINGS:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        status = fail(f"{place}{os.strerror(error.errno).lower()}.")
+    return status
+
+
+def check_letters(word: str) -> None:
+    """Refuse an argument with bytes that are no letters where it was typed.
+
+    Raises:
+        InputError: naming it.
+    """
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        encoding = sys.getfilesystemencoding()
+        raise InputError(f"argument {word!r}: not text in the encoding {encoding}.") from None
+
+
+def fail(text: str) -> int:
+    """Print a caller's mistake as one line and return the exit status for it."""
+    line = shortened(" ".join(text.split()))
+    if process := rank.number():
+        # Mostly the first one meets it too, and this one is ended before it comes to speak.
+        rank.let_the_first_speak()
+        line = f"process {process}: {line}"
+    terminal.tell(f"amlora: {line}")
+    return WRONG_INPUT
