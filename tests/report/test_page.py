@@ -205,7 +205,8 @@ def test_hostile_names_are_shown_as_text(make_run: MakeRun) -> None:
     assert ("th", HOSTILE) in page.texts
     assert ("figcaption", HOSTILE) in page.texts
     assert ("text", "$x^2$ --> 'q'") in page.texts
-    assert ("text", "中文\ufffd") in page.texts
+    assert ("text", "中文\\u0007") in page.texts
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", text)
 
 
 def test_drawings_use_the_pages_colours_alone(both: str) -> None:

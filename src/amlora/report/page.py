@@ -6,8 +6,10 @@ text, and the only markup let through are the drawings, which escape their own.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from amlora.errors import InputError, nearest
+from amlora.printable import printable
 from amlora.report import format
 from amlora.report.choice_view import choice_view
 from amlora.report.contents import contents
@@ -93,6 +95,7 @@ def build_page(runs: Sequence[Path], known: Known | None = None) -> str:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
+        finalize=harmless,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -109,6 +112,11 @@ def build_page(runs: Sequence[Path], known: Known | None = None) -> str:
         meanings=METRICS,
         text=format,
     )
+
+
+def harmless(value: Any) -> Any:
+    """Return what a template prints, with nothing in a text that acts."""
+    return printable(value) if type(value) is str else value
 
 
 def check_reference(groups: Sequence[Sequence[MethodRuns]], against: str | None) -> None:

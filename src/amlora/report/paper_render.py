@@ -5,26 +5,28 @@ what the marks mean, what a reader must know of the published numbers, and where
 CSV has one line per number and, as JSON, full precision.
 """
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from html import escape
 from typing import Any, Literal
 
+from amlora.printable import aligned, one_line, printable
+from amlora.report import typeset
 from amlora.report.format import MINUS
 from amlora.report.intervals import OVER, bracketed
 from amlora.report.methods_render import EXAMPLES, LEGEND, TASK_ID
 from amlora.report.paper_lines import Cell
 from amlora.report.paper_table import PaperTable, TableRow, short
-from amlora.report.typeset import LATEX, plain_json
+from amlora.report.typeset import (
+    latex_note,
+    latex_safe,
+    markdown_safe,
+    markdown_table,
+    plain_json,
+)
 
 Format = Literal["text", "markdown", "csv", "json", "latex", "html"]
 SECONDARY = "*"
-FIELDS = (
-    *("table", "model", "protocol", "method", "source", "read", "column"),
-    *("value", "low", "high", "interval", "seeds"),
-)
 MEASURES = (
     "Per cent: average of all tasks' scores after the last task. Forgetting (Chaudhry 2018) is in"
     " points; it and learning accuracy are means over those of the orders that have a run."
@@ -142,82 +144,66 @@ def text(tables: Sequence[PaperTable], notes: Sequence[str]) -> str:
     parts: list[str] = []
     for table in tables:
         rows = [headings(table), *(strings(table, row) for row in table.rows)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(
-                cell.rjust(width) if at > 1 else cell.ljust(width)
-                for at, (cell, width) in enumerate(zip(each, widths, strict=True))
-            ).rstrip()
-            for each in rows
-        ]
-        parts.append("\n".join([*above(table), "", *lines, "", *below(table)]))
-    return "\n\n".join([*parts, *notes]) + "\n"
+        said, told = map(one_line, above(table)), map(one_line, below(table))
+        parts.append("\n".join([*said, "", aligned(rows, right_from=2), "", *told]))
+    return "\n\n".join([*parts, *map(one_line, notes)]) + "\n"
 
 
 def markdown(tables: Sequence[PaperTable], notes: Sequence[str]) -> str:
     """Tables for a page; what a cell holds cannot end it."""
-
-    def safe(value: str) -> str:
-        kept = "".join(f"\\{letter}" if letter in "\\|*_<[" else letter for letter in value)
-        return " ".join(kept.split())
-
     parts: list[str] = []
     for table in tables:
-        rule = ["---", "---", *["---:"] * len(table.columns)]
-        rows = [
-            [safe(cell) for cell in headings(table)],
-            rule,
-            *([safe(cell) for cell in strings(table, row)] for row in table.rows),
-        ]
-        title, *rest = map(safe, above(table))
-        body = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-        listed = "\n".join(f"- {safe(remark)}" for remark in below(table))
+        rows = [strings(table, row) for row in table.rows]
+        title, *rest = map(markdown_safe, above(table))
+        body = markdown_table(headings(table), rows, names=2)
+        listed = "\n".join(f"- {markdown_safe(remark)}" for remark in below(table))
         parts.append("\n\n".join([f"**{title}**", *rest, body, listed]))
-    return "\n\n".join([*parts, *map(safe, notes)]) + "\n"
+    return "\n\n".join([*parts, *map(markdown_safe, notes)]) + "\n"
 
 
 def latex(tables: Sequence[PaperTable], notes: Sequence[str]) -> str:
     """Plain tabular environments without any package; remarks follow as text."""
-
-    def safe(value: str) -> str:
-        return "".join(LATEX.get(letter, letter) for letter in value)
-
     parts: list[str] = []
     for table in tables:
         rows = [headings(table), *(strings(table, row) for row in table.rows)]
-        lines = [" & ".join(map(safe, row)) + r" \\" for row in rows]
+        lines = [" & ".join(map(latex_safe, row)) + r" \\" for row in rows]
         lines.insert(1, r"\hline")
         parts.append(
             "\n".join(
                 [
-                    *(f"{safe(line)}\\par" for line in above(table)),
+                    *map(latex_note, above(table)),
                     rf"\begin{{tabular}}{{ll{'r' * len(table.columns)}}}",
                     *lines,
                     r"\end{tabular}",
                     "",
-                    *(f"{safe(remark)}\\par" for remark in below(table)),
+                    *map(latex_note, below(table)),
                 ]
             )
         )
-    return "\n\n".join([*parts, *(f"{safe(note)}\\par" for note in notes)]) + "\n"
+    return "\n\n".join([*parts, *map(latex_note, notes)]) + "\n"
 
 
 def html(tables: Sequence[PaperTable], notes: Sequence[str]) -> str:
     """A fragment for a page: a section per table, without style or script."""
     lines: list[str] = []
     for table in tables:
-        title, *rest = map(escape, above(table))
+        title, *rest = map(html_safe, above(table))
         lines += ["<section>", f"<h2>{title}</h2>", *(f"<p>{line}</p>" for line in rest), "<table>"]
-        heads = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in headings(table))
+        heads = "".join(f'<th scope="col">{html_safe(cell)}</th>' for cell in headings(table))
         lines += [f"<thead><tr>{heads}</tr></thead>", "<tbody>"]
         for row in table.rows:
-            name, *cells = map(escape, strings(table, row))
+            name, *cells = map(html_safe, strings(table, row))
             rest_of_row = "".join(f"<td>{cell}</td>" for cell in cells)
             lines.append(f'<tr class="{row.read}"><th scope="row">{name}</th>{rest_of_row}</tr>')
         lines += ["</tbody>", "</table>", "<ul>"]
-        lines += [f"<li>{escape(remark)}</li>" for remark in below(table)]
+        lines += [f"<li>{html_safe(remark)}</li>" for remark in below(table)]
         lines += ["</ul>", "</section>"]
-    return "\n".join([*lines, *(f"<p>{escape(note)}</p>" for note in notes)]) + "\n"
+    return "\n".join([*lines, *(f"<p>{html_safe(note)}</p>" for note in notes)]) + "\n"
+
+
+def html_safe(value: str) -> str:
+    """Return a text in which nothing is HTML and nothing acts."""
+    return escape(printable(value))
 
 
 def flat(table: PaperTable, row: TableRow) -> list[dict[str, Any]]:
@@ -263,13 +249,12 @@ def as_json(tables: Sequence[PaperTable], notes: Sequence[str]) -> str:
 
 def comma_separated(tables: Sequence[PaperTable], notes: Sequence[str]) -> str:
     """Full precision, per cent, one line per number; published ones once."""
-    written = io.StringIO()
-    writer = csv.DictWriter(written, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    for at, table in enumerate(tables):
-        for row in table.rows:
-            if at and row.read != "own":
-                continue
-            for each in flat(table, row):
-                writer.writerow(each | {"seeds": " ".join(map(str, each["seeds"]))})
-    return written.getvalue()
+    return typeset.comma_separated(
+        [
+            each
+            for at, table in enumerate(tables)
+            for row in table.rows
+            if not at or row.read == "own"
+            for each in flat(table, row)
+        ]
+    )

@@ -5,10 +5,11 @@ one drawing serves light and dark. Text stays text, without a font of its own, a
 """
 
 import io
-import re
 import warnings
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
+
+from amlora.printable import one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +26,6 @@ STAND_INS = {
     **{f"#0102{index:02x}": f"--series-{index}" for index in range(SERIES)},
 }
 SOFT, LINE, HEAT, PAPER = list(STAND_INS)[:4]
-CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")  # not allowed in XML
 
 
 def series(index: int) -> str:
@@ -34,8 +34,8 @@ def series(index: int) -> str:
 
 
 def plain(text: str) -> str:
-    """Replace what XML cannot hold, in a label that comes from a task's name."""
-    return CONTROL.sub("\ufffd", text)
+    """Return a label that comes from a task's name as one line of what XML can hold."""
+    return one_line(text)
 
 
 def render(figure: "Figure", salt: str, label: str) -> str:

@@ -5,17 +5,24 @@ What a cell holds cannot end it, whatever a run was called.
 
 import csv
 import io
-import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from amlora.printable import aligned, json_text, one_line, printable
 from amlora.report.format import MINUS
 
 Format = Literal["text", "markdown", "csv", "json", "latex"]
 LATEX = {
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    # A row that begins with one of these would be read as an argument of the row before.
+    **{letter: f"{{{letter}}}" for letter in "[*"},
     "\\": r"\textbackslash{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
@@ -23,6 +30,9 @@ LATEX = {
     "\N{DAGGER}": r"$^\dagger$",
     "\N{DOUBLE DAGGER}": r"$^\ddagger$",
 }
+MARKDOWN = re.compile(r"[\\|*<>`$~&]|\](?=[(\[:])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+"""What Markdown, or HTML in it, reads as its own; `_` within a word it does not."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,35 +50,33 @@ def typeset(
 ) -> str:
     """Write sheets one below the other and notes at the end; the last line ends."""
     ways = {"text": text, "markdown": markdown, "latex": latex}
-    safe = latex_note if form == "latex" else str
+    safe = {"text": one_line, "markdown": markdown_safe, "latex": latex_note}[form]
     return "\n\n".join([*map(ways[form], sheets), *map(safe, notes)]) + "\n"
 
 
 def text(sheet: Sheet) -> str:
     """Aligned columns; names to the left, all else to the right."""
-    rows = [sheet.columns, *sheet.rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if at else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    return "\n".join([sheet.heading, "", *lines, "", *sheet.remarks])
+    table = aligned([sheet.columns, *sheet.rows], right_from=1)
+    return "\n".join([one_line(sheet.heading), "", table, "", *map(one_line, sheet.remarks)])
 
 
 def markdown(sheet: Sheet) -> str:
     """A table for a page."""
+    body = markdown_table(sheet.columns, sheet.rows, names=1)
+    listed = "\n".join(f"- {markdown_safe(remark)}" for remark in sheet.remarks)
+    return f"**{markdown_safe(sheet.heading)}**\n\n{body}\n\n{listed}"
 
-    def row(each: Sequence[str]) -> str:
-        kept = (" ".join(cell.replace("\\", "\\\\").replace("|", "\\|").split()) for cell in each)
-        return f"| {' | '.join(kept)} |"
 
-    rule = ["---", *["---:"] * (len(sheet.columns) - 1)]
-    body = "\n".join(map(row, [sheet.columns, rule, *sheet.rows]))
-    listed = "\n".join(f"- {remark}" for remark in sheet.remarks)
-    return f"**{sheet.heading}**\n\n{body}\n\n{listed}"
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, names: int) -> str:
+    """Return rows as a table of Markdown, the first `names` columns to the left."""
+    rule = ["---"] * names + ["---:"] * (len(columns) - names)
+    kept = [[markdown_safe(cell) for cell in row] for row in (columns, *rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (kept[0], rule, *kept[1:]))
+
+
+def markdown_safe(value: str) -> str:
+    """Return a text as one line in which nothing is Markdown, HTML or a formula."""
+    return " ".join(MARKDOWN.sub(r"\\\g<0>", one_line(value)).split())
 
 
 def latex(sheet: Sheet) -> str:
@@ -88,8 +96,8 @@ def latex(sheet: Sheet) -> str:
 
 
 def latex_safe(value: str) -> str:
-    """Escape what LaTeX would read as its own."""
-    return "".join(LATEX.get(letter, letter) for letter in value)
+    """Return a text as one line in which nothing is LaTeX's own."""
+    return "".join(LATEX.get(letter, letter) for letter in one_line(value))
 
 
 def latex_note(value: str) -> str:
@@ -103,18 +111,26 @@ def comma_separated(rows: Sequence[Mapping[str, Any]]) -> str:
     writer = csv.writer(written, lineterminator="\n")
     for at, row in enumerate(rows):
         if not at:
-            writer.writerow(row)
-        writer.writerow(
-            " ".join(map(str, value)) if isinstance(value, list) else value
-            for value in row.values()
-        )
+            writer.writerow(map(csv_cell, row))
+        writer.writerow(map(csv_cell, row.values()))
     return written.getvalue()
+
+
+def csv_cell(value: object) -> object:
+    """Return a cell that no spreadsheet takes for a formula; numbers stay what they are."""
+    if isinstance(value, list):
+        if all(isinstance(item, int | float) for item in value):
+            return " ".join(map(str, value))
+        value = " ".join(map(str, value))
+    if not isinstance(value, str):
+        return value
+    shown = printable(value)
+    return f"'{shown}" if value.startswith(FORMULA) else shown
 
 
 def plain_json(tables: Sequence[Mapping[str, Any]], notes: Sequence[str]) -> str:
     """Tables of plain values as JSON, with the notes."""
-    written = json.dumps({"tables": tables, "notes": list(notes)}, indent=1, ensure_ascii=False)
-    return f"{written}\n"
+    return f"{json_text({'tables': tables, 'notes': list(notes)})}\n"
 
 
 def empty_cells(columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
