@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 
 from amlora import files
 from amlora.engine.checkpoint import COMMIT
-from amlora.experiment.config import settings_from
+from amlora.experiment.config import resolved, settings_from
 from amlora.experiment.plan import plan
 from amlora.experiment.run import run
 from amlora.experiment.stop import Interrupted
@@ -141,6 +141,24 @@ def test_another_number_of_threads_at_resume_is_warned_of_and_recorded(
     folder = run(settings, runs=tmp_path, progress=told)
     assert f"threads {here} (was {here + 1})" in " ".join(told.warnings)
     assert [found["threads"] for found in environments(folder)] == [here + 1, here]
+
+
+def test_a_stage_without_an_example_of_earlier_tasks_is_warned_of(
+    llama_folder, task_files, tmp_path
+):
+    """A prompt that has learned nothing answers no text of its own, and the check refuses all."""
+    plain = resolved(tiny_settings(llama_folder, task_files, "lfpt5"))
+    plain["train"]["lr"] = 1e-6
+    told: dict[bool, list[str]] = {}
+    for checked in (False, True):
+        plain["method"]["pseudo"]["self_check"] = checked
+        listening = Listening()
+        folder = run(settings_from(plain), runs=tmp_path, progress=listening)
+        kept = files.read_json(folder / "record.json")["stages"][1]["stored_examples"]
+        assert (kept == 0) == checked
+        told[checked] = [text for text in listening.warnings if "no example" in text]
+    line = "topic: no example of an earlier task was kept, so none is learned again."
+    assert told == {False: [], True: [line]}
 
 
 def test_another_version_at_resume_is_warned_of_and_recorded(llama_folder, task_files, tmp_path):

@@ -175,6 +175,10 @@ class Work:
         """Train a stage from where it stands."""
         stage = self.stages[index]
         self.told.stage_started(index + 1, len(self.stages), stage.task, stage.steps)
+        if index and self.method.stores_examples and not self.method.stored_examples():
+            self.told.warn(
+                f"{stage.task}: no example of an earlier task was kept, so none is learned again."
+            )
         begun, before = time.perf_counter(), progress.tokens
 
         def done(state: Progress, terms: dict[str, float]) -> None:
