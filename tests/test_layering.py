@@ -28,7 +28,8 @@ ALLOWED = {
     "evaluate": BASIS,
     "methods": BASIS
     | LEAVES
-    | {"engine.batch", "engine.encode", "engine.backbone", "engine.generate", "engine.route"},
+    | {"engine.batch", "engine.encode", "engine.backbone", "engine.generate", "engine.padding"}
+    | {"engine.route"},
     "engine": BASIS | LEAVES | {"wheels", "methods.base"},
     "report": BASIS | {"evaluate"},
     "experiment": BASIS | LEAVES | {"wheels", "methods", "engine"},

@@ -173,7 +173,7 @@ def test_several_rows_that_were_made_of_one_share_its_gates():
 
 def test_recorded_scores_are_the_gates():
     layer = gated_layer([2, 2, 2])
-    layer.control.recorder = Recorder({layer.name: "decoder"}, {"decoder": torch.ones(4, 3)})
+    layer.control.recorder = Recorder(lambda *_: torch.ones(4, 3))
     with layer.control.routing.of([Gating(tuple(row)) for row in GATES.tolist()], CPU):
         layer(torch.randn(4, 3, layer.bank.a.shape[1], dtype=torch.float64))
     wanted = [(1 - GATES.amax(1)).mean().item(), *GATES.mean(0).tolist()]

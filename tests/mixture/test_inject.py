@@ -12,7 +12,6 @@ from amlora.mixture.inject import (
     adapted_projections,
     find_targets,
     inject,
-    input_side,
     linear_sizes,
     matches,
     remove,
@@ -260,34 +259,6 @@ def test_a_model_tells_its_adapted_projections_and_which_hold_the_key(
     assert adapted_projections(tiny_model(model_type)) == {"projections": [], "with_key": []}
     found = adapted_projections(adapted(model_type)[0])
     assert found == {"projections": projections, "with_key": with_key}
-
-
-@pytest.mark.parametrize("model_type", ["t5", "bart"])
-def test_only_the_value_of_cross_attention_reads_the_encoders_tokens(model_type):
-    names = find_targets(tiny_model(model_type), model_type)
-    sides = [input_side(name) for name in names]
-    # Encoder self, decoder self, cross: query and value each; bart's order is value, query.
-    cross = ["decoder", "encoder"] if model_type == "t5" else ["encoder", "decoder"]
-    assert sides == ["encoder", "encoder", "decoder", "decoder", *cross]
-
-
-def test_a_decoder_only_model_has_one_side():
-    assert {input_side(name) for name in find_targets(tiny_model("opt"), "opt")} == {"decoder"}
-
-
-@pytest.mark.parametrize("model_type", ["t5", "bart"])
-def test_cross_attention_counts_the_tokens_it_reads(model_type):
-    model, mixture = adapted(model_type)
-    grow(mixture)
-    source, target = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]), torch.ones(2, 3)
-    with mixture.recording({name: input_side(name) for name in mixture.layers}) as recorder:
-        recorder.masks = {"encoder": source, "decoder": target}
-        forward(model)
-    counted = {input_side(name): set() for name in mixture.layers}
-    for name, tally in recorder.tallies.items():
-        counted[input_side(name)].add(tally.tokens)
-    assert counted == {"encoder": {8}, "decoder": {6}}
-    assert recorder.tallies.keys() == mixture.layers.keys()
 
 
 def test_the_layer_of_the_cases_is_a_linear_like_any_other():

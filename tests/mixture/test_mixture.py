@@ -163,8 +163,7 @@ def test_a_wrong_tensor_is_named_and_nothing_is_replaced(fault):
 def test_without_a_recorder_no_score_is_kept():
     model, mixture = adapted()
     grow(mixture, "a")
-    with mixture.recording(dict.fromkeys(mixture.layers, "decoder")) as recorder:
-        recorder.masks["decoder"] = torch.ones_like(IDS)
+    with mixture.recording(lambda *_: torch.ones_like(IDS)) as recorder:
         model(input_ids=IDS)
     tokens = [tally.tokens for tally in recorder.tallies.values()]
     model(input_ids=IDS[:, :3])  # a mask of another shape would be refused
@@ -174,7 +173,7 @@ def test_without_a_recorder_no_score_is_kept():
 
 def test_an_error_inside_stops_the_recording():
     _, mixture = adapted()
-    with pytest.raises(KeyError), mixture.recording({}):
+    with pytest.raises(KeyError), mixture.recording(lambda *_: torch.ones_like(IDS)):
         raise KeyError
     assert mixture.control.recorder is None
 
@@ -182,8 +181,7 @@ def test_an_error_inside_stops_the_recording():
 def test_recorded_means_sum_to_one_and_start_uniform():
     model, mixture = adapted()
     grow(mixture, "a", "b")
-    with mixture.recording(dict.fromkeys(mixture.layers, "decoder")) as recorder:
-        recorder.masks["decoder"] = torch.ones_like(IDS)
+    with mixture.recording(lambda *_: torch.ones_like(IDS)) as recorder:
         logits(model)
     for tally in recorder.tallies.values():
         assert tally.mean() == pytest.approx([1 / 3] * 3)

@@ -18,12 +18,12 @@ def entropy(*shares):
 
 
 def recorder(mask=MASK):
-    return Recorder(sides={"q": "decoder"}, masks={"decoder": mask})
+    return Recorder(lambda *_: mask)
 
 
 def test_means_leave_masked_tokens_out():
     record = recorder()
-    record.add("q", SCORES, torch.Size([2, 2]), 1, "attention")
+    record.add("q", SCORES, torch.ones(2, 2, 5), 1, "attention")
     tally = record.tallies["q"]
     assert tally.tokens == 3
     assert tally.mean() == pytest.approx([(0.2 + 0.05 + 0.92) / 3, (0.8 + 0.95 + 0.08) / 3])
@@ -31,29 +31,29 @@ def test_means_leave_masked_tokens_out():
 
 def test_a_token_is_decided_when_one_score_is_above_nine_tenths():
     record = recorder()
-    record.add("q", SCORES, torch.Size([2, 2]), 1, "attention")
+    record.add("q", SCORES, torch.ones(2, 2, 5), 1, "attention")
     assert record.tallies["q"].decided == 2
 
 
 def test_the_effective_number_is_the_exponential_of_the_entropy():
     record = recorder()
-    record.add("q", SCORES, torch.Size([2, 2]), 1, "attention")
+    record.add("q", SCORES, torch.ones(2, 2, 5), 1, "attention")
     by_hand = [entropy(0.2, 0.8), entropy(0.05, 0.95), entropy(0.92, 0.08)]
     assert record.tallies["q"].effective == pytest.approx(sum(map(math.exp, by_hand)))
 
 
 def test_a_score_of_zero_adds_nothing_to_the_effective_number():
     record = recorder(torch.ones(1, 1))
-    record.add("q", torch.tensor([[1.0, 0.0]]), torch.Size([1, 1]), 1, "attention")
+    record.add("q", torch.tensor([[1.0, 0.0]]), torch.ones(1, 1, 5), 1, "attention")
     assert record.tallies["q"].effective == 1.0
 
 
 def test_batches_add_up():
     both, halves = recorder(), recorder()
-    both.add("q", SCORES, torch.Size([2, 2]), 1, "attention")
+    both.add("q", SCORES, torch.ones(2, 2, 5), 1, "attention")
     for row in (0, 1):
-        halves.masks["decoder"] = MASK[row : row + 1]
-        halves.add("q", SCORES[2 * row : 2 * row + 2], torch.Size([1, 2]), 1, "attention")
+        halves.mask_of = lambda *_, row=row: MASK[row : row + 1]
+        halves.add("q", SCORES[2 * row : 2 * row + 2], torch.ones(1, 2, 5), 1, "attention")
     one, two = both.tallies["q"], halves.tallies["q"]
     assert (one.tokens, one.decided) == (two.tokens, two.decided)
     torch.testing.assert_close(one.total, two.total)
@@ -66,7 +66,7 @@ def test_batches_add_up():
 )
 def test_fixed_scores_are_known_beforehand(combine, mean, effective):
     record = recorder()
-    record.add("q", torch.zeros(0), torch.Size([2, 2]), 3, combine)
+    record.add("q", torch.zeros(0), torch.ones(2, 2, 5), 3, combine)
     tally = record.tallies["q"]
     assert tally.mean() == pytest.approx(mean)
     assert tally.effective == pytest.approx(3 * effective)
@@ -76,7 +76,7 @@ def test_a_row_belongs_to_the_lora_with_the_largest_mean_score_over_its_own_toke
     record = recorder(torch.tensor([[0, 1], [1, 1]]))
     # The zero LoRA does not compete; the second row is the second LoRA's by its mean alone.
     rows = [[[0.0, 0.0, 1.0], [0.6, 0.3, 0.1]], [[0.1, 0.5, 0.4], [0.1, 0.1, 0.8]]]
-    record.add("q", torch.tensor(rows).reshape(4, 3), torch.Size([2, 2]), 2, "attention")
+    record.add("q", torch.tensor(rows).reshape(4, 3), torch.ones(2, 2, 5), 2, "attention")
     tally = record.tallies["q"]
     assert tally.rows == 2
     assert tally.largest.tolist() == [1.0, 1.0]
@@ -84,18 +84,18 @@ def test_a_row_belongs_to_the_lora_with_the_largest_mean_score_over_its_own_toke
 
 def test_loras_with_equal_scores_share_a_row():
     record = recorder()
-    record.add("q", torch.zeros(0), torch.Size([2, 2]), 4, "mean")
+    record.add("q", torch.zeros(0), torch.ones(2, 2, 5), 4, "mean")
     assert record.tallies["q"].largest.tolist() == [0.5] * 4
 
 
 def test_a_mask_of_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"q: input is \(1, 2\), the mask \(2, 2\)"):
-        recorder().add("q", SCORES[:2], torch.Size([1, 2]), 1, "attention")
+        recorder().add("q", SCORES[:2], torch.ones(1, 2, 5), 1, "attention")
 
 
 @pytest.mark.parametrize("newcomer", [0.0, -math.inf])
 def test_a_layer_records_the_references_scores(newcomer):
-    record = Recorder(sides={"layer": "decoder"}, masks={"decoder": torch.ones(2, 3)})
+    record = Recorder(lambda *_: torch.ones(2, 3))
     layer = random_layer([2, 3], control=Control(newcomer=newcomer, recorder=record))
     x = torch.randn(2, 3, 6, dtype=torch.float64)
     layer(x)
@@ -104,7 +104,7 @@ def test_a_layer_records_the_references_scores(newcomer):
 
 
 def test_the_only_lora_shut_out_is_recorded_as_the_zero_lora():
-    record = Recorder(sides={"layer": "decoder"}, masks={"decoder": torch.ones(2, 3)})
+    record = Recorder(lambda *_: torch.ones(2, 3))
     layer = random_layer([2], control=Control(newcomer=-math.inf, recorder=record))
     layer(torch.randn(2, 3, 6, dtype=torch.float64))
     assert record.tallies["layer"].mean() == [1.0, 0.0]

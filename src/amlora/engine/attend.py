@@ -6,10 +6,10 @@ from typing import Any
 import torch
 
 from amlora.engine.backbone import Backbone
-from amlora.engine.batch import collate, token_masks
+from amlora.engine.batch import collate
 from amlora.engine.encode import Row
+from amlora.engine.padding import Padding
 from amlora.engine.route import by_routes
-from amlora.mixture.inject import input_side
 from amlora.mixture.mixture import Mixture
 
 
@@ -40,7 +40,7 @@ def attention(
         None for a task without a LoRA of its name).
     """
     backbone.model.eval()
-    sides = {name: input_side(name) for name in mixture.layers}
+    padding = Padding(backbone)
     found: dict[str, Any] = {
         "modules": [],
         "loras": ["none", *mixture.names],
@@ -52,10 +52,10 @@ def attention(
     }
     for task, rows in tasks:
         chosen = rows[:rows_per_task]
-        with mixture.recording(sides) as recorder:
+        with padding.watched(), mixture.recording(padding.mask) as recorder:
             for i in range(0, len(chosen), batch):
                 made = collate(chosen[i : i + batch], backbone, share=1.0)
-                recorder.masks = token_masks(backbone, made)
+                padding.begin(made)
                 with backbone.arithmetic(), by_routes(backbone, made.rows):
                     backbone.model(**made.inputs, use_cache=False)
         # A layer that no text passes through, as in a vision tower, has no tally.

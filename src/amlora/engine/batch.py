@@ -142,7 +142,7 @@ def padded(rows: Sequence[Sequence[int]], value: int, *, left: bool) -> Tensor:
 def token_masks(backbone: Backbone, batch: Batch) -> dict[str, Tensor]:
     """Return (rows, tokens) 1 where a token is one, else 0, by the side of the model that reads it.
 
-    "decoder" and, where there is one, "encoder", as `mixture.inject.input_side` has them.
+    "decoder" and, where there is one, "encoder", as `engine.padding` has them.
     """
     mask = batch.inputs["attention_mask"]
     if backbone.family == "encoder-decoder":

@@ -78,10 +78,16 @@ def shared_prefix(backbone: Backbone, rows: Sequence[Row]) -> Prefix:
     if len({row.route for row in rows}) > 1:
         return NOTHING
     ids = torch.tensor([rows[0].prompt_ids[:length]], device=backbone.model.device)
+    # Given, as everywhere else: some families would count from another number by themselves.
+    how = {"position_ids": torch.arange(length, device=ids.device).unsqueeze(0), "use_cache": True}
     with by_routes(backbone, rows[:1]):
-        cache = backbone.model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
-    plain = isinstance(cache, DynamicCache)
-    if not plain or any(type(layer) is not DynamicLayer for layer in cache.layers):
+        out = backbone.model(input_ids=ids, **how, logits_to_keep=1)
+    # Not an instance: families that keep other states as well derive their cache from this one.
+    # Some keep all states in their layers and return no cache.
+    cache = out.get("past_key_values")
+    if type(cache) is not DynamicCache:
+        return NOTHING
+    if any(type(layer) is not DynamicLayer for layer in cache.layers):
         return NOTHING
     return Prefix(length, cache)
 

@@ -7,20 +7,21 @@ first task learns without a mask, as in the authors' scripts: there is nothing y
 
 import math
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from typing import cast
 
 import msgspec
 import torch
 from torch import Tensor, distributed, nn
-from torch.utils.hooks import RemovableHandle
 
 from amlora.engine.backbone import Backbone
-from amlora.engine.batch import Batch, token_masks
+from amlora.engine.batch import Batch
+from amlora.engine.padding import Padding
 from amlora.methods.base import Stage, State, Terms
 from amlora.methods.parts.trainable import TrainableSettings
 from amlora.methods.seq_ft import SeqFT
-from amlora.mixture.inject import input_side, linear_sizes
+from amlora.mixture.inject import linear_sizes
 from amlora.mixture.layer import MixtureLinear
 
 
@@ -46,8 +47,8 @@ class MIGU(SeqFT):
     def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
         super().__init__(backbone, settings, seed=seed)
         self.threshold = cast(MIGUSettings, settings).threshold
-        self.hooks: list[RemovableHandle] = []
-        self.masks: dict[str, Tensor] = {}  # of the micro-batch that is run
+        self.padding = Padding(backbone)  # of the micro-batch that is run
+        self.watching = ExitStack()  # holds what `watch` added
         self.sizes: dict[str, Tensor] = {}  # of the step so far: sums over tokens of |output|
 
     def layers(self) -> dict[str, nn.Module]:
@@ -72,14 +73,14 @@ class MIGU(SeqFT):
     def watch(self) -> None:
         """Add up the size of every layer's outputs whenever the model runs."""
         self.unwatch()
+        self.watching.enter_context(self.padding.watched())
         for name, layer in self.layers().items():
-            self.hooks.append(layer.register_forward_hook(partial(self.add, name)))
+            hook = layer.register_forward_hook(partial(self.add, name))
+            self.watching.callback(hook.remove)
 
     def unwatch(self) -> None:
         """Remove what `watch` added."""
-        for hook in self.hooks:
-            hook.remove()
-        self.hooks = []
+        self.watching.close()
 
     def before_step(self, stage: Stage, step: int) -> None:
         """Start adding up anew."""
@@ -104,12 +105,12 @@ class MIGU(SeqFT):
 
     def loss(self, batch: Batch) -> Terms:
         """Return the task's loss, and note which tokens are padding."""
-        self.masks = token_masks(self.backbone, batch)
+        self.padding.begin(batch)
         return super().loss(batch)
 
     def add(self, name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         """Add the sizes of a layer's outputs: of all, and of a LoRA's A alone."""
-        mask = self.masks[input_side(name)].to(torch.bool)
+        mask = self.padding.mask(name, inputs[0]).to(torch.bool)
         with torch.no_grad():
             if isinstance(layer, MixtureLinear):
                 x, a = inputs[0], layer.bank.a_tail

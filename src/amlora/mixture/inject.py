@@ -33,6 +33,7 @@ QUERY_AND_VALUE = {
     "opt": ("q_proj", "v_proj"),
     "phi": ("q_proj", "v_proj"),
     "phi3": ("qkv_proj",),
+    "phi4_multimodal": ("qkv_proj",),
     "qwen2": ("q_proj", "v_proj"),
     "qwen3": ("q_proj", "v_proj"),
     "smollm3": ("q_proj", "v_proj"),
@@ -50,7 +51,9 @@ GUESSES = (("q_proj", "v_proj"), ("q", "v"), ("query", "value"), ("wq", "wv"), (
 FUSED = frozenset({"query_key_value", "qkv_proj", "c_attn", "qkv", "Wqkv", "W_pack"})
 """Modules that hold q, k and v: adapting one adapts the key projection too."""
 
-TOWERS = frozenset({"vision_tower", "vision_model", "audio_tower", "visual"})
+TOWERS = frozenset(
+    {"audio_embed", "audio_tower", "image_embed", "vision_model", "vision_tower", "visual"}
+)
 """Parts of multimodal models that no text passes through."""
 
 
@@ -149,15 +152,3 @@ def adapted_projections(model: nn.Module) -> dict[str, list[str]]:
         name.rsplit(".", 1)[-1] for name, module in modules if isinstance(module, MixtureLinear)
     }
     return {"projections": sorted(names), "with_key": sorted(names & FUSED)}
-
-
-def input_side(name: str) -> str:
-    """Tell whose tokens an adapted layer reads: "encoder" or "decoder".
-
-    In cross-attention the query comes from the decoder, key and value from the encoder.
-    """
-    parts = name.split(".")
-    cross = {"EncDecAttention", "encoder_attn", "crossattention"} & set(parts)
-    if cross and parts[-1] in {"k", "v", "k_proj", "v_proj", "key", "value"}:
-        return "encoder"
-    return "encoder" if "encoder" in parts else "decoder"

@@ -80,7 +80,7 @@ class MixtureLinear(nn.Module):
         if control.arrow is not None:
             return self.chosen(x, base, control.arrow)
         # Under autocast x may be float32 while the frozen layer answered in bfloat16.
-        x = dropout(x.to(base.dtype), control.dropout, self.training)
+        given, x = x, dropout(x.to(base.dtype), control.dropout, self.training)
         routes = control.routing.now
         if isinstance(routes, Tensor):
             tails, stacks, spread, _ = bank.parts(len(bank))
@@ -90,7 +90,7 @@ class MixtureLinear(nn.Module):
         if control.recorder is not None:
             if len(scores):
                 scores = F.pad(scores, (0, 1 + len(bank) - scores.shape[1]))
-            control.recorder.add(self.name, scores, x.shape[:-1], len(bank), control.combine)
+            control.recorder.add(self.name, scores, given, len(bank), control.combine)
         return out
 
     def plain(self, base: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -167,7 +167,7 @@ class MixtureLinear(nn.Module):
         dropped = dropout(x.to(base.dtype), self.control.dropout, self.training)
         out, scores = arrow.add(base, dropped, a, b, bank.spread, bank.prototypes(), how)
         if recorder is not None:
-            recorder.add(self.name, scores, x.shape[:-1], len(bank), "arrow")
+            recorder.add(self.name, scores, x, len(bank), "arrow")
         return out
 
 

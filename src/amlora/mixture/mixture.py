@@ -13,7 +13,7 @@ from amlora.mixture.bank import Start, Trained
 from amlora.mixture.gates import Gates
 from amlora.mixture.layer import Control, MixtureLinear
 from amlora.mixture.reference import sparsity
-from amlora.mixture.scores import Recorder
+from amlora.mixture.scores import MaskOf, Recorder
 from amlora.mixture.stages import Stages
 from amlora.mixture.tensors import Dtype, check_tensor
 
@@ -139,9 +139,9 @@ class Mixture:
         self.names = list(names)
 
     @contextmanager
-    def recording(self, sides: Mapping[str, str]) -> Generator[Recorder]:
-        """Collect scores of the forward passes inside; set the recorder's masks before each."""
-        recorder = Recorder(dict(sides))
+    def recording(self, mask_of: MaskOf) -> Generator[Recorder]:
+        """Collect scores of the forward passes inside, of the tokens that `mask_of` tells."""
+        recorder = Recorder(mask_of)
         self.control.recorder = recorder
         try:
             yield recorder

@@ -1,5 +1,6 @@
 """Collect attention scores while a model runs, for reports: means and how concentrated they are."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -9,6 +10,9 @@ from amlora.mixture.arrow import Way
 
 TOP = 0.9
 """A token counts as decided when one LoRA, or none of them, takes more than this share."""
+
+MaskOf = Callable[[str, Tensor], Tensor]
+"""Tells from a layer's name and input which of its tokens count: (rows, tokens), 1 for those."""
 
 
 @dataclass
@@ -29,25 +33,22 @@ class Tally:
 
 @dataclass
 class Recorder:
-    """Give it the masks of a batch, run the model, read the tallies by layer name."""
+    """Tell it which tokens count, run the model, read the tallies by layer name."""
 
-    sides: dict[str, str]
-    """For each layer name, whose tokens its input holds: a key of `masks`."""
-    masks: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
-    """(rows, tokens) 1 where a token counts; "encoder" and "decoder"."""
+    mask_of: MaskOf
     tallies: dict[str, Tally] = field(default_factory=dict[str, Tally])
 
-    def add(self, name: str, scores: Tensor, shape: torch.Size, loras: int, combine: Way) -> None:
+    def add(self, name: str, scores: Tensor, given: Tensor, loras: int, combine: Way) -> None:
         """Add one forward pass of one layer.
 
         Args:
             name: the layer's name.
             scores: (T, 1 + N), or empty for "sum" and "mean" of all LoRAs.
-            shape: (rows, tokens) of the layer's input, T = rows * tokens.
+            given: (rows, tokens, D_in) the layer's input, T = rows * tokens.
             loras: N.
             combine: how the scores arose.
         """
-        mask = self.masks[self.sides[name]].to(torch.bool)
+        mask, shape = self.mask_of(name, given).to(torch.bool), given.shape[:-1]
         # Some models flatten rows and tokens before a layer.
         if mask.numel() != shape.numel():
             raise ValueError(f"{name}: input is {tuple(shape)}, the mask {tuple(mask.shape)}.")

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from amlora.engine.batch import collate, target_logits
 from amlora.engine.encode import Row
+from amlora.engine.padding import Padding
 from amlora.methods.parts.moments import Moments, second_moments
 from amlora.mixture.layer import MixtureLinear
 from trained import trained
@@ -55,14 +56,15 @@ def test_layers_that_read_one_tensor_have_one_result_bit_for_bit_that_of_each_al
 
 
 def test_inputs_that_part_ways_after_a_shared_one_are_told_apart(llama_folder):
-    _, mixture = trained(llama_folder)
+    backbone, mixture = trained(llama_folder)
     (first, one), (second, other), *_ = mixture.layers.items()
     generator = torch.Generator().manual_seed(0)
     shared, left, right = (torch.randn(2, 3, 48, generator=generator) for _ in range(3))
     given = ((shared, shared), (left, right), (shared, shared))
-    moments = Moments(mixture.layers)
+    moments = Moments(mixture.layers, Padding(backbone))
+    rows = [Row("t", str(i), (1, 50, 51), (90,), "x") for i in range(2)]
     for a, b in given:
-        moments.begin({"decoder": torch.ones(2, 3)})
+        moments.begin(collate(rows, backbone, share=1.0))
         moments.add(one, (a,))
         moments.add(other, (b,))
     means = moments.means()

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from amlora.engine.backbone import Backbone
-from amlora.engine.batch import collate, length, token_masks
+from amlora.engine.batch import Batch, collate, length
 from amlora.engine.encode import Row
+from amlora.engine.padding import Padding
 from amlora.engine.route import by_routes
-from amlora.mixture.inject import input_side
 from amlora.mixture.layer import MixtureLinear
 
 BATCH = 8
@@ -55,32 +55,29 @@ class Read:
 class Moments:
     """The sums over the inputs that layers were given, padding left out."""
 
-    def __init__(self, layers: Mapping[str, MixtureLinear]) -> None:
+    def __init__(self, layers: Mapping[str, MixtureLinear], padding: Padding) -> None:
         empty: dict[int, Sum] = {}
         self.sums: dict[str, Sum] = {}
         for name, layer in layers.items():
             width = layer.bank.a.shape[1]
             nothing = Sum(torch.zeros(width, width, dtype=torch.float64), 0)
             self.sums[name] = empty.setdefault(width, nothing)
-        self.masks: Mapping[str, Tensor] = {}
+        self.padding = padding
         self.latest: dict[str, Read] = {}
 
-    def begin(self, masks: Mapping[str, Tensor]) -> None:
-        """Make ready for a batch.
-
-        Args:
-            masks: (rows, tokens) by side of the model, 1 where a token counts.
-        """
-        self.masks = masks
+    def begin(self, batch: Batch) -> None:
+        """Make ready for a batch."""
+        self.padding.begin(batch)
         self.latest = {}  # by side: in cross-attention they take turns
 
     def add(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         """Add the input (rows, tokens, D_in) of an adapted layer that is about to run."""
         assert isinstance(module, MixtureLinear)
-        side, given = input_side(module.name), inputs[0]
+        given = inputs[0]
+        side = self.padding.side(module.name, given)
         read = self.latest.get(side)
         if read is None or read.given is not given:
-            read = self.latest[side] = self.read(given, self.masks[side])
+            read = self.latest[side] = self.read(given, self.padding.masks[side])
         self.sums[module.name] = read.onto(self.sums[module.name])
 
     def read(self, given: Tensor, mask: Tensor) -> Read:
@@ -119,16 +116,17 @@ def second_moments(
     """
     model = backbone.model
     training = model.training
-    found = Moments(layers)
+    found = Moments(layers, Padding(backbone))
     hooks = [layer.register_forward_pre_hook(found.add) for layer in layers.values()]
     ordered = sorted(rows, key=length)
     model.eval()
     try:
-        for i in range(0, len(ordered), BATCH):
-            batch = collate(ordered[i : i + BATCH], backbone, share=1.0)
-            found.begin(token_masks(backbone, batch))
-            with torch.no_grad(), backbone.arithmetic(), by_routes(backbone, batch.rows):
-                model(**batch.inputs, use_cache=False)
+        with found.padding.watched():
+            for i in range(0, len(ordered), BATCH):
+                batch = collate(ordered[i : i + BATCH], backbone, share=1.0)
+                found.begin(batch)
+                with torch.no_grad(), backbone.arithmetic(), by_routes(backbone, batch.rows):
+                    model(**batch.inputs, use_cache=False)
     finally:
         for hook in hooks:
             hook.remove()
