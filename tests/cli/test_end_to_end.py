@@ -214,6 +214,44 @@ def test_predict_puts_texts_together_as_the_run_did(place, tmp_path):
     assert (status, json.loads(said)[0]["text"]) == (0, "a good film of it"), err
 
 
+def test_predict_says_what_was_shortened_and_which_answers_had_not_ended(
+    place, llama_folder, tmp_path
+):
+    base = shutil.copytree(llama_folder, tmp_path / "base")  # with room for an answer
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 1024}))
+    texts = tmp_path / "texts.txt"
+    texts.write_text(f"a good film\n{'the team won ' * 300}\n")
+    words = ("--file", texts, "--task", "feel", "--max-new-tokens", 2, "--base", base, "--json")
+    status, out, err = amlora("predict", place.run, *words)
+    assert status == 0, err
+    short, long = json.loads(out)
+    assert short["shortened"] == 0 < long["shortened"] < 3900
+    assert (
+        "warning: predict: 1 of 2 given texts are longer than model.max_tokens = 512 allows and"
+        f" were shortened, by {long['shortened']} characters at most.\n"
+    ) in err
+    cut = sum(not each["ended"] for each in (short, long))
+    assert cut == 0 or f"predict: {cut} of 2 answers had not ended after 2 tokens;" in err
+
+
+def test_options_that_a_full_prompt_leaves_no_room_for_are_refused(place):
+    words = ("the team won " * 300, "--task", "feel", "--choose")
+    status, out, err = amlora("predict", place.run, *words)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert " has 512 positions and text 1 takes 512 of them" in err
+
+
+def test_an_answer_beyond_the_models_positions_is_refused_before_it_is_generated(place):
+    words = ("a good film", "--raw", "--max-new-tokens", 600)
+    status, out, err = amlora("predict", place.run, *words)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("amlora: --max-new-tokens: 600, but ")
+    assert err.endswith(
+        " has 512 positions and text 1 takes 4 of them with its words; at most 508.\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [

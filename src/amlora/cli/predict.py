@@ -1,5 +1,6 @@
 """`amlora predict`: answer texts with what a run, or a skills folder, has learned."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -51,8 +52,11 @@ def predict(
         int, typer.Option("--batch", min=1, help="Texts at once; more is faster, rounds otherwise.")
     ] = 1,
     max_new_tokens: Annotated[
-        int, typer.Option("--max-new-tokens", min=1, help="Where an answer is cut.")
-    ] = 50,
+        int | None,
+        typer.Option(
+            "--max-new-tokens", min=1, help="Where an answer is cut: 50, or the longest option."
+        ),
+    ] = None,
     runs: Annotated[Path, typer.Option("--runs", help="Where runs are looked up by name.")] = Path(
         "runs"
     ),
@@ -93,9 +97,11 @@ def predict(
         precision=precision,
         trust_remote_code=trust_remote_code,
     )
-    answers = answer(
+    answers, warnings = answer(
         backbone, learned, known, card, choose=choose, batch=batch, max_new_tokens=max_new_tokens
     )
+    for line in warnings:
+        print(f"warning: {line}", file=sys.stderr)
     answers = in_places(answers, texts)
     if as_json:
         return print_json(answers)
@@ -144,27 +150,42 @@ def answer(
     *,
     choose: bool,
     batch: int,
-    max_new_tokens: int,
-) -> list[dict[str, Any]]:
-    """Answer the texts with a model and what it has learned; without a card they are sent as is."""
+    max_new_tokens: int | None,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Answer the texts with a model and what it has learned; without a card they are sent as is.
+
+    Returns:
+        The answers, and warnings: of texts that were shortened, or answers that were cut.
+
+    Raises:
+        InputError: the model has no positions for an answer of that length.
+    """
     from amlora.engine.choose import option_scores
-    from amlora.engine.encode import encode_prompt
-    from amlora.engine.generate import generate_answers
+    from amlora.engine.encode import decode, encode_prompts
+    from amlora.engine.generate import generate_each
     from amlora.engine.settings import EvaluateSettings
+    from amlora.evaluate.lost import lost_lines, together
     from amlora.mixture.route import by_name, noted
 
     prompts = [prompt_for(card, text) for text in texts]
     answers: list[dict[str, Any]] = [
         {"task": None if card is None else card.name, "text": text} for text in texts
     ]
-    ids = [encode_prompt(backbone, prompt) for prompt in prompts]
+    read = encode_prompts(backbone, prompts)
+    ids = [row for row, _ in read]
+    for each, (_, lost) in zip(answers, read, strict=True):
+        each |= {"shortened": lost.characters, "unknown": lost.unknown > 0}
+    counts = {"given": (together([lost for _, lost in read]), len(texts))}
+    warnings = lost_lines("predict", counts, backbone.settings.max_tokens)
     if learned.router is not None:
         for each, row in zip(answers, ids, strict=True):
             route, belief = learned.router.read(row)
             named = by_name(route, learned.mixture.names)
             if named is not None:
                 each |= {"stages": named, **noted(belief, learned.mixture.names)}
+    longest = longest_option(backbone, card)
     if choose and card is not None:
+        check_room(backbone, ids, longest, f"--choose: an option of {longest} tokens")
         most = EvaluateSettings().tokens_per_batch
         scores = option_scores(
             backbone, prompts, card.options, tokens_per_batch=most, router=learned.router
@@ -172,11 +193,49 @@ def answer(
         for each, row in zip(answers, scores.tolist(), strict=True):
             each["answer"] = card.options[row.index(max(row))]
             each["shares"] = dict(zip(card.options, row, strict=True))
-        return answers
-    said = generate_answers(backbone, ids, max_new_tokens=max_new_tokens, batch=batch)
-    for each, words in zip(answers, said, strict=True):
-        each["answer"] = words.strip()
-    return answers
+        return answers, warnings
+    limit = max_new_tokens or max(EvaluateSettings().max_new_tokens, longest)
+    check_room(backbone, ids, limit, f"--max-new-tokens: {limit}")
+    made = generate_each(backbone, ids, max_new_tokens=limit, batch=batch)
+    for each, new in zip(answers, made, strict=True):
+        each |= {"answer": decode(backbone, new).strip(), "ended": len(new) < limit}
+    if cut := sum(not each["ended"] for each in answers):
+        warnings.append(
+            f"predict: {cut} of {len(answers)} answers had not ended after {limit} tokens;"
+            " --max-new-tokens allows more."
+        )
+    return answers, warnings
+
+
+def longest_option(backbone: "Backbone", card: "TaskCard | None") -> int:
+    """Return the number of tokens of a task's longest option, its end included; 0 without any."""
+    from amlora.engine.encode import encode_pairs
+
+    options = () if card is None else card.options
+    pairs = encode_pairs(backbone, [prompt_for(card, "")] * len(options), options)
+    return max((len(ids) for _, ids in pairs), default=0)
+
+
+def check_room(
+    backbone: "Backbone", prompts: Sequence[Sequence[int]], new: int, asked: str
+) -> None:
+    """Refuse answers of `new` tokens that, with their prompt, need more positions than there are.
+
+    Raises:
+        InputError: naming what was asked for, the text, and the most that there is room for.
+    """
+    from amlora.engine.backbone import positions
+
+    limit = positions(backbone.model.config)
+    if limit is None:
+        return
+    for number, prompt in enumerate(prompts, start=1):
+        room = limit - (len(prompt) if backbone.family == "decoder-only" else 0)
+        if new > room:
+            raise InputError(
+                f"{asked}, but {backbone.name} has {limit} positions and text {number} takes"
+                f" {len(prompt)} of them with its words; at most {room}."
+            )
 
 
 def prompt_for(card: "TaskCard | None", text: str) -> "Prompt":

@@ -109,6 +109,21 @@ def generate_answers(
     batch: int = 1,
     routes: Sequence[Route | None] | None = None,
 ) -> list[str]:
+    """Return the texts of what `generate_each` returns."""
+    made = generate_each(
+        backbone, prompts, max_new_tokens=max_new_tokens, batch=batch, routes=routes
+    )
+    return [decode(backbone, ids) for ids in made]
+
+
+def generate_each(
+    backbone: Backbone,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    batch: int = 1,
+    routes: Sequence[Route | None] | None = None,
+) -> list[list[int]]:
     """Generate an answer to each prompt, greedily.
 
     Args:
@@ -119,10 +134,11 @@ def generate_answers(
         routes: of the prompts; None for the model as it is.
 
     Returns:
-        The texts in the order of the prompts.
+        The ids before the end token, in the order of the prompts; `max_new_tokens` of them where
+        the answer had not ended.
     """
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    texts = [""] * len(prompts)
+    out: list[list[int]] = [[] for _ in prompts]
     with inference(backbone):
         for at in range(0, len(order), batch):
             chosen = order[at : at + batch]
@@ -130,5 +146,5 @@ def generate_answers(
             ids = [prompts[i] for i in chosen]
             made = generate_ids(backbone, ids, max_new_tokens, routes=own)
             for i, new in zip(chosen, made, strict=True):
-                texts[i] = decode(backbone, new)
-    return texts
+                out[i] = new
+    return out

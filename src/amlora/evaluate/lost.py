@@ -1,6 +1,6 @@
 """What tokenising loses of texts by nobody's wish: counts, and the lines that say so."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -16,6 +16,16 @@ class Lost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Prompts with characters for which the tokenizer has no token."""
     unwritable: int = 0
     """Free-text answers with such characters, or that do not read back as they are."""
+
+
+def together(parts: Sequence[Lost]) -> Lost:
+    """Return the counts over the rows of several parts."""
+    return Lost(
+        shortened=sum(part.shortened for part in parts),
+        characters=max((part.characters for part in parts), default=0),
+        unknown=sum(part.unknown for part in parts),
+        unwritable=sum(part.unwritable for part in parts),
+    )
 
 
 def lost_lines(name: str, splits: Mapping[str, tuple[Lost, int]], longest: int) -> list[str]:
