@@ -79,7 +79,7 @@ def test_cells_are_lines_times_seeds_the_first_seed_first(grid_of):
     ]
 
 
-def test_a_cell_is_the_base_with_the_grids_and_the_lines_settings_over_it(grid_of):
+def test_a_cell_is_the_base_with_the_grids_and_the_lines_settings_over_it(grid_of, tmp_path):
     settings = cell(grid_of(GRID), "seq_ft", seed=2).settings
     assert settings == settings_from(
         {
@@ -87,7 +87,7 @@ def test_a_cell_is_the_base_with_the_grids_and_the_lines_settings_over_it(grid_o
             "seed": 2,
             "method": {"name": "seq_ft"},
             "stream": {
-                "data_root": "data",
+                "data_root": str(tmp_path / "data"),
                 "tasks": [{"name": "a", "source": "a"}, {"name": "b", "source": "b"}],
             },
             "train": {"batch": 16, "epochs": 2.0, "lr": 1e-5},
@@ -167,7 +167,25 @@ def test_the_papers_orders_replace_the_bases(grid_of, tmp_path):
     (tmp_path / "papers.toml").write_text(base)
     text = 'orders = ["2", "4"]\n' + GRID.replace("base.toml", "papers.toml")
     stream = cell(grid_of(text), "sin_lora", order="4").settings.stream
-    assert (stream.order, stream.name, stream.data_root) == ("4", "", "data")
+    assert (stream.order, stream.name, stream.data_root) == (
+        "4",
+        "",
+        str(tmp_path / "data"),
+    )
+
+
+def test_paths_of_a_base_start_from_the_base_and_those_of_a_grid_from_the_grid(tmp_path):
+    (tmp_path / "grids").mkdir()
+    path = tmp_path / "grids" / "some.toml"
+    (tmp_path / "base.toml").write_text(BASE)
+    path.write_text(GRID.replace("base.toml", "../base.toml"))
+    stream = load_grid(path).slots[0].group.cell(0, 1e-4).settings.stream
+    assert stream.data_root == str(tmp_path / "grids" / ".." / "data")
+    (tmp_path / "base.toml").write_text(BASE.replace('data_root = "data"', ""))
+    path.write_text(GRID.replace("base.toml", "../base.toml") + '[stream]\ndata_root = "more"\n')
+    stream = load_grid(path).slots[0].group.cell(0, 1e-4).settings.stream
+    assert stream.data_root == str(tmp_path / "grids" / "more")
+    assert [task.source for task in stream.tasks] == ["a", "b"]
 
 
 def test_one_order_may_choose_for_all(grid_of):

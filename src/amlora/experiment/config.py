@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from amlora import files
 from amlora.engine.settings import EvaluateSettings, ModelSettings
 from amlora.engine.train import TrainSettings
 from amlora.errors import InputError, nearest
 from amlora.experiment.fields import convert, kind_at, mismatch, shown, unknown
+from amlora.experiment.paths import MARK, anchor
 from amlora.experiment.toml import lists, override, read_toml, write_toml
-from amlora.files import digest
 from amlora.methods import method_class, method_names
 from amlora.streams.settings import StreamSettings
 
@@ -75,7 +76,7 @@ def load_settings(
     """Read a settings file; a file without `name` is named after the file.
 
     Args:
-        path: a TOML file.
+        path: a TOML file; its paths start from its folder (`paths.py`).
         overrides: "dotted.path=value" each, applied in order; the value is TOML, else plain text.
         method: replaces the whole [method] table by this method with its defaults.
 
@@ -88,6 +89,9 @@ def load_settings(
         raw["method"] = {"name": method}
     for text in overrides:
         override(raw, text, kind_of_setting)
+    if not files.read_bytes(path, follow=True).startswith(MARK.encode()):
+        given = [text.partition("=")[0] for text in overrides]
+        anchor(raw, path.parent, given=given)
     return settings_from(raw)
 
 
@@ -180,12 +184,12 @@ def flat(value: object) -> Any:
 
 def settings_digest(settings: RunSettings) -> str:
     """Return the sha256 of all settings that decide a run."""
-    return digest(recorded(settings))
+    return files.digest(recorded(settings))
 
 
 def to_toml(settings: RunSettings) -> str:
     """Write every setting as TOML that `load_settings` reads back to equal settings."""
-    return write_toml(resolved(settings))
+    return MARK + write_toml(resolved(settings))
 
 
 def kind_of_setting(raw: Mapping[str, Any], steps: Sequence[str]) -> inspect.Type | None:

@@ -17,6 +17,7 @@ from amlora.errors import InputError, nearest
 from amlora.experiment.config import NAME
 from amlora.experiment.fields import convert, shown
 from amlora.experiment.grid import Grid, Group, Slot
+from amlora.experiment.paths import anchor, is_rooted
 from amlora.experiment.toml import read_toml
 from amlora.streams.settings import QUICKSTART, StreamSettings
 
@@ -122,8 +123,12 @@ def load_grid(path: Path) -> Grid:
     raw.setdefault("name", path.stem)
     if "method" in raw:
         raise InputError("grid.method: a grid has one [[methods]] entry for each method.")
+    given = raw.get("base")
+    base = read_base(path, given if isinstance(given, str) else "")
+    rooted = is_rooted(base)
+    anchor(base, (path.parent / str(given)).parent, rooted=is_rooted(raw))
+    anchor(raw, path.parent, rooted=rooted)
     settings = convert(raw, GridSettings, "grid")
-    base = read_base(path, settings.base)
     for table in TABLES:
         base[table] = merged(base.get(table, {}), msgspec.structs.asdict(settings)[table])
     seeds = settings.seeds or (base.pop("seed", 0),)

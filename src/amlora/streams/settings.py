@@ -29,7 +29,7 @@ class TaskSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     source: str = ""
     """A folder with train, dev and test files (.jsonl, .json, .csv, .tsv, .parquet), one such file
     (then it is the train split), or a folder in the reference layout (with a labels.json). Relative
-    to `data_root` if that is set."""
+    to `data_root` if that is set, else to the settings file."""
     hub: str = ""
     """Id of a data set on the Hugging Face hub, or a local folder in a hub repository's layout."""
     hub_config: str = ""
@@ -76,8 +76,9 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     name: str = ""
     """"quickstart" is the built-in stream; any other name is only a name."""
     data_root: str = ""
-    """Folder of the reference layout, or the folder that relative task sources start from; it may
-    begin with an environment variable, "$NAME". An order without it is read from the hub."""
+    """Folder of the reference layout, or the folder that relative task sources start from; relative
+    to the settings file. It may begin with an environment variable, "$NAME". An order without it is
+    read from the hub."""
     tasks: tuple[TaskSettings, ...] = ()
     """Own tasks, in the order in which they are learned."""
     order: str = ""
