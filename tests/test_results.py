@@ -12,6 +12,8 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 CENTRE = ("am_lora-am_lora-*", "mean_lora-*", "inc_lora-inc_lora-*")
 """What the study of the attention shares with the comparison on order 1; one run each."""
+FLOOR = ["attention/all-without-l1-am_lora-a2362329-0", "attention/l1-proximal-am_lora-12690934-0"]
+"""Two runs that differ by nothing that matters."""
 
 
 def printed(capsys, *words: str) -> str:
@@ -45,6 +47,7 @@ def test_the_table_of_methods_is_that_of_the_kept_records(capsys):
 @pytest.mark.parametrize(
     ("names", "words"),
     [
+        (FLOOR, ["pairs", "--against", "all-without-l1"]),
         (["order1"], ["methods"]),
         (["order1"], ["pairs"]),
         (["attention"], ["methods"]),

@@ -30,7 +30,7 @@ LATEX = {
     "\N{DAGGER}": r"$^\dagger$",
     "\N{DOUBLE DAGGER}": r"$^\ddagger$",
 }
-MARKDOWN = re.compile(r"[\\|*<>`$~&]|\](?=[(\[:])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+MARKDOWN = re.compile(r"[\\|*<>`$~&]|\](?=[(\[])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 """What Markdown, or HTML in it, reads as its own; `_` within a word it does not."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
