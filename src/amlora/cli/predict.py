@@ -1,6 +1,5 @@
 """`amlora predict`: answer texts with what a run, or a skills folder, has learned."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from amlora.cli.output import Json, print_json
-from amlora.cli.terminal import say
+from amlora.cli.terminal import say, tell
 from amlora.errors import InputError, nearest
 from amlora.printable import one_line
 
@@ -101,7 +100,7 @@ def predict(
         backbone, learned, known, card, choose=choose, batch=batch, max_new_tokens=max_new_tokens
     )
     for line in warnings:
-        print(f"warning: {line}", file=sys.stderr)
+        tell(one_line(f"warning: {line}"))
     answers = in_places(answers, texts)
     if as_json:
         return print_json(answers)
