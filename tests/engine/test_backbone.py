@@ -93,7 +93,9 @@ def test_a_damaged_folder_is_one_line(llama_folder, tmp_path, file, damage):
     path.unlink()
     if damage == "cut":
         path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match=r"model\.name: cannot load") as caught:
+    with pytest.raises(
+        InputError, match=r"model\.name: .*(cannot load|has no weights|not JSON)"
+    ) as caught:
         load(tmp_path)
     assert "\n" not in str(caught.value)
 

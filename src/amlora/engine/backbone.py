@@ -1,31 +1,26 @@
 """Load a base model of either family: built in, from a folder, a GGUF file or the hub."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from huggingface_hub import try_to_load_from_cache
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForSeq2SeqLM,
-    AutoTokenizer,
-    GgufConfig,
+    GenerationConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
-from amlora.engine.builtin import BUILT_IN, built_in_folder, require_gguf, without_bars
 from amlora.engine.device import resolve_device, resolve_precision
 from amlora.engine.fingerprint import tokenizer_fingerprint, weights_fingerprint
+from amlora.engine.opening import ALONE, load_parts, loading
 from amlora.engine.settings import ModelSettings
-from amlora.errors import InputError, nearest
+from amlora.engine.source import commit, find_source
+from amlora.engine.special import special_tokens
+from amlora.errors import InputError
 from amlora.mixture.manifest import Base
 from amlora.mixture.route import Routing
 
@@ -67,6 +62,8 @@ class Backbone:
     """sha256 over all weights as they were loaded."""
     tokenizer_fingerprint: str
     """sha256 over what decides a text's ids and where an answer ends."""
+    without_embedding: Mapping[int, str]
+    """Tokens that the tokenizer knows and the model does not, by id; no text may give one."""
     routing: Routing = field(default_factory=Routing)
     """What tells the model's adapted layers which stages answer."""
 
@@ -91,15 +88,6 @@ class Backbone:
             self.model.train(training)
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a model's files are, in the words of `from_pretrained`."""
-
-    path: str
-    gguf_file: str | None
-    revision: str | None
-
-
 def load_backbone(settings: ModelSettings, *, frozen: bool = True) -> Backbone:
     """Load the model and the tokenizer onto their device, in eval mode, all weights requiring grad.
 
@@ -115,53 +103,81 @@ def load_backbone(settings: ModelSettings, *, frozen: bool = True) -> Backbone:
     """
     device = resolve_device(settings.device)
     precision = resolve_precision(settings.precision, device)
-    source = find_source(settings)
-    where: dict[str, Any] = {
-        "revision": source.revision or "main",
-        "trust_remote_code": settings.trust_remote_code,
-    }
-    how: dict[str, Any] = {"dtype": precision if frozen else torch.float32}
-    if settings.attention != "auto":
-        how["attn_implementation"] = settings.attention
-    elif device.type == "cpu":
-        how["attn_implementation"] = "eager"
-    if source.gguf_file:
-        require_gguf()
-        where["gguf_file"] = source.gguf_file
-        how["quantization_config"] = GgufConfig(dequantize=True)
-    with loading(settings):
-        config = AutoConfig.from_pretrained(source.path, **where)
-        tokenizer = AutoTokenizer.from_pretrained(source.path, **where)
-        loader = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        model = loader.from_pretrained(source.path, **where, **how)
-    check_length(config, settings)
-    if settings.dropout is not None:
-        set_dropout(model, settings.dropout)
-    if settings.checkpointing:
-        enable_checkpointing(model)
-    fingerprint = weights_fingerprint(model, model.state_dict())
-    model.to(device)  # pyright: ignore[reportArgumentType]  # its own wrapper has no type
+    with ALONE:
+        source = find_source(settings)
+        with loading(settings):
+            model, tokenizer = load_parts(
+                source, settings, device, precision if frozen else torch.float32
+            )
+            check_length(model.config, settings)
+            if settings.dropout is not None:
+                set_dropout(model, settings.dropout)
+            if settings.checkpointing:
+                enable_checkpointing(model)
+            backbone = put_together(model, tokenizer, settings, precision, commit(source))
+            model.to(device)  # pyright: ignore[reportArgumentType]  # its own wrapper has no type
+            try_out(backbone)
     if (head := model.get_output_embeddings()) is not None:
         head.register_forward_pre_hook(contiguous)
-    model.eval()
-    end_ids = end_tokens(model, tokenizer, settings.name)
-    end_id = min(end_ids) if tokenizer.eos_token_id is None else tokenizer.eos_token_id
-    pad_id = end_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    return backbone
+
+
+def put_together(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    settings: ModelSettings,
+    precision: torch.dtype,
+    revision: str,
+) -> Backbone:
+    """Find out what the engine needs to know of a loaded model, and let it stop where answers do.
+
+    Raises:
+        InputError: see `special_tokens`.
+    """
+    special = special_tokens(model, tokenizer, settings.name)
+    # Where the folder names other end tokens, or none, `generate` would go on after the answer.
+    generation = model.generation_config or GenerationConfig()
+    generation.eos_token_id = sorted(special.end_ids)
+    generation.pad_token_id = special.pad_id
+    if special.start_id is not None:
+        generation.decoder_start_token_id = special.start_id
+    model.generation_config = generation
+    ends = [*generation.eos_token_id, special.pad_id]
     return Backbone(
         model=model,
         tokenizer=tokenizer,
-        family="encoder-decoder" if config.is_encoder_decoder else "decoder-only",
+        family="decoder-only" if special.start_id is None else "encoder-decoder",
         name=settings.name,
-        revision=commit(source),
+        revision=revision,
         settings=settings,
         precision=precision,
-        end_ids=end_ids,
-        end_id=end_id,
-        pad_id=pad_id,
-        start_id=start_token(model, settings.name) if config.is_encoder_decoder else None,
-        fingerprint=fingerprint,
-        tokenizer_fingerprint=tokenizer_fingerprint(tokenizer, [*sorted(end_ids), pad_id]),
+        end_ids=special.end_ids,
+        end_id=special.end_id,
+        pad_id=special.pad_id,
+        start_id=special.start_id,
+        without_embedding=special.without_embedding,
+        fingerprint=weights_fingerprint(model, model.state_dict()),
+        tokenizer_fingerprint=tokenizer_fingerprint(tokenizer, ends),
     )
+
+
+def try_out(backbone: Backbone) -> None:
+    """Run the model on one token: a config that does not fit its code fails here, in one line.
+
+    Raises:
+        InputError: its logits are not numbers, or not those of a language model.
+    """
+    ids = torch.tensor([[backbone.end_id]], device=backbone.model.device)
+    more = {}
+    if backbone.start_id is not None:
+        more["decoder_input_ids"] = torch.full_like(ids, backbone.start_id)
+    with torch.no_grad(), backbone.evaluating():
+        logits = backbone.model(input_ids=ids, attention_mask=torch.ones_like(ids), **more).logits
+    if logits.shape[:2] != (1, 1) or logits.isnan().any():
+        raise InputError(
+            f"model.name: {backbone.name!r} gives no logits for a token: shape"
+            f" {tuple(logits.shape)}, {int(logits.isnan().sum())} of them not a number."
+        )
 
 
 def contiguous(head: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -172,53 +188,6 @@ def contiguous(head: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
     of a forward pass.
     """
     return (inputs[0].contiguous(), *inputs[1:])
-
-
-def find_source(settings: ModelSettings) -> Source:
-    """Tell a built-in name, a GGUF file, a folder and a hub id apart.
-
-    Raises:
-        InputError: a name that looks like a path and does not exist, or a folder without the file.
-    """
-    name, gguf_file = settings.name, settings.gguf_file
-    if name in BUILT_IN:
-        return Source(str(built_in_folder(name)), None, None)
-    path = Path(name).expanduser()
-    if path.is_file() and path.suffix == ".gguf" and not gguf_file:
-        return Source(str(path.parent), path.name, None)
-    if path.is_dir():
-        if gguf_file and not (path / gguf_file).is_file():
-            there = nearest(gguf_file, [file.name for file in path.glob("*.gguf")])
-            raise InputError(f"model.gguf_file: no file {gguf_file!r} in {path}{there}.")
-        return Source(str(path), gguf_file or None, None)
-    looks_like_path = name.startswith((".", "~", "/")) or name.count("/") > 1 or "\\" in name
-    if looks_like_path or path.suffix == ".gguf":
-        raise InputError(f"model.name: there is no folder or GGUF file {name!r}.")
-    return Source(name, gguf_file or None, settings.revision or None)
-
-
-def commit(source: Source) -> str:
-    """Return the hub's commit that a loaded model came from, or "" for a folder."""
-    if Path(source.path).is_dir():
-        return ""
-    cached = try_to_load_from_cache(source.path, "config.json", revision=source.revision)
-    return Path(cached).parent.name if isinstance(cached, str) else ""
-
-
-@contextmanager
-def loading(settings: ModelSettings) -> Iterator[None]:
-    """Turn what `from_pretrained` raises into one line, and keep its progress bars off.
-
-    Raises:
-        InputError: files are missing or unusable.
-    """
-    try:
-        with without_bars():
-            yield
-    except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        hint = nearest(settings.name, BUILT_IN)
-        raise InputError(f"model.name: cannot load {settings.name!r}{hint}: {reason}") from error
 
 
 def check_length(config: PreTrainedConfig, settings: ModelSettings) -> None:
@@ -240,36 +209,6 @@ def positions(config: PreTrainedConfig) -> int | None:
     text = config.get_text_config()
     # Not a look into `vars`: some families keep it under a name of their own.
     return text.max_position_embeddings if hasattr(text, "max_position_embeddings") else None
-
-
-def end_tokens(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str
-) -> frozenset[int]:
-    """Return the tokens at which the model stops: its generation config's and the tokenizer's.
-
-    Raises:
-        InputError: there is none.
-    """
-    listed = model.generation_config.eos_token_id if model.generation_config else None
-    named = [*listed] if isinstance(listed, list) else [listed]
-    ids = {token for token in [*named, tokenizer.eos_token_id] if isinstance(token, int)}
-    if not ids:
-        raise InputError(f"model.name: {name!r} has no end token, so its answers would never end.")
-    if not tokenizer.is_fast:
-        raise InputError(f"model.name: {name!r} has no fast tokenizer, which amlora needs.")
-    return frozenset(ids)
-
-
-def start_token(model: PreTrainedModel, name: str) -> int:
-    """Return the token that the decoder starts from.
-
-    Raises:
-        InputError: the model names none.
-    """
-    for config in (model.generation_config, model.config):
-        if config is not None and isinstance(config.decoder_start_token_id, int):
-            return config.decoder_start_token_id
-    raise InputError(f"model.name: {name!r} has no decoder_start_token_id.")
 
 
 def enable_checkpointing(model: PreTrainedModel) -> None:

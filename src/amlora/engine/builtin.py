@@ -4,6 +4,7 @@ SmolLM2-135M-Instruct (Apache-2.0), 4-bit. Its weights are dequantised to float3
 (bfloat16 would change four weights in five), and kept as safetensors in the cache: 538 MB.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ def convert_gguf(gguf: Path, to: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     require_gguf()
-    with without_bars():
+    with quietly():
         model = AutoModelForCausalLM.from_pretrained(
             gguf.parent,
             gguf_file=gguf.name,
@@ -93,17 +94,22 @@ def convert_gguf(gguf: Path, to: Path) -> None:
 
 
 @contextmanager
-def without_bars() -> Iterator[None]:
-    """Keep transformers' progress bars off; how they were set is put back."""
-    from transformers.utils import logging
+def quietly() -> Iterator[None]:
+    """Keep transformers' progress bars and warnings off; how they were set is put back.
 
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    What its warnings say of a model that lacks weights is an error here.
+    """
+    from transformers.utils import logging as theirs
+
+    shown, level = theirs.is_progress_bar_enabled(), theirs.get_verbosity()
+    theirs.disable_progress_bar()
+    theirs.set_verbosity(max(level, logging.ERROR))
     try:
         yield
     finally:
+        theirs.set_verbosity(level)
         if shown:
-            logging.enable_progress_bar()
+            theirs.enable_progress_bar()
 
 
 def require_gguf() -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from amlora.files import digest
+from amlora.formats import digest
 
 PROBES = (
     "Is this a good film? Yes, it's GREAT!",

@@ -144,6 +144,9 @@ def tokenise(backbone: Backbone, texts: Iterable[str], target: bool = False) -> 
         backbone: gives the tokenizer.
         texts: what to tokenise.
         target: they are answers of an encoder-decoder model; some tokenizers treat those otherwise.
+
+    Raises:
+        InputError: a text holds a token that the model has no embedding for.
     """
     texts = list(texts)
     if not texts:
@@ -151,4 +154,11 @@ def tokenise(backbone: Backbone, texts: Iterable[str], target: bool = False) -> 
     tokenizer = backbone.tokenizer
     made = tokenizer(text_target=texts) if target else tokenizer(text=texts)
     assert made.encodings is not None, "load_backbone refuses slow tokenizers"
+    if beyond := backbone.without_embedding:
+        for text, encoding in zip(texts, made.encodings, strict=True):
+            for token in beyond.keys() & {*encoding.ids}:
+                raise InputError(
+                    f"the token {beyond[token]!r} (id {token}) of {backbone.name!r} has no"
+                    f" embedding; it stands in the text {text[:60]!r}."
+                )
     return made.encodings

@@ -68,4 +68,6 @@ def place(
         "words": [*words, task.cue, task.show_options, prefix, form],
         "examples": plain(tuple(examples)),
     }
+    if backbone.without_embedding:  # what is kept was tokenised without any of these
+        decisive["beyond"] = sorted(backbone.without_embedding)
     return files.cache_folder() / "tokens" / f"{files.digest(decisive)}.json"

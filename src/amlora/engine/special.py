@@ -1,0 +1,98 @@
+"""The tokens that begin, end and pad a model's texts, and those that it has no embedding for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from amlora.errors import InputError
+from amlora.mixture.inject import linear_sizes
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """Token ids, all of which the model has."""
+
+    end_ids: frozenset[int]
+    """Every token at which generation stops."""
+    end_id: int
+    """The one that is put after an answer."""
+    pad_id: int
+    start_id: int | None
+    """First token of the decoder; None for decoder-only models."""
+    without_embedding: Mapping[int, str]
+    """Tokens that the tokenizer knows and the model does not, by id."""
+
+
+def special_tokens(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str
+) -> Special:
+    """Find a model's special tokens.
+
+    Raises:
+        InputError: the tokenizer is not a fast one, there is no end token or first token, or one
+            that is needed has no embedding.
+    """
+    end_ids = end_tokens(model, tokenizer, name)
+    own, pad = number(tokenizer.eos_token_id), number(tokenizer.pad_token_id)
+    end_id = min(end_ids) if own is None else own
+    pad_id = end_id if pad is None else pad
+    start_id = start_token(model, name) if model.config.is_encoder_decoder else None
+    rows = embedded(model)
+    needed = [*(("end", token) for token in sorted(end_ids)), ("pad", pad_id)]
+    if start_id is not None:
+        needed.append(("first", start_id))
+    words = {token: word for word, token in tokenizer.get_vocab().items()}
+    for what, token in needed:
+        if not 0 <= token < rows:
+            raise InputError(
+                f"model.name: the {what} token {words.get(token, '')!r} of {name!r} has the id"
+                f" {token}, but the model has {rows} embeddings; resize the model to its tokenizer"
+                " (resize_token_embeddings) and save both."
+            )
+    beyond = {token: word for token, word in words.items() if token >= rows}
+    return Special(end_ids, end_id, pad_id, start_id, beyond)
+
+
+def number(token: object) -> int | None:
+    """Return an id that is one."""
+    return token if isinstance(token, int) and not isinstance(token, bool) else None
+
+
+def end_tokens(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str
+) -> frozenset[int]:
+    """Return the tokens at which the model stops: its generation config's and the tokenizer's.
+
+    Raises:
+        InputError: there is none.
+    """
+    listed = model.generation_config.eos_token_id if model.generation_config else None
+    named = [*listed] if isinstance(listed, list) else [listed]
+    ids = {number(token) for token in [*named, tokenizer.eos_token_id]} - {None}
+    if not ids:
+        raise InputError(f"model.name: {name!r} has no end token, so its answers would never end.")
+    if not tokenizer.is_fast:
+        raise InputError(f"model.name: {name!r} has no fast tokenizer, which amlora needs.")
+    return frozenset(token for token in ids if token is not None)
+
+
+def start_token(model: PreTrainedModel, name: str) -> int:
+    """Return the token that the decoder starts from.
+
+    Raises:
+        InputError: the model names none.
+    """
+    for config in (model.generation_config, model.config):
+        token = None if config is None else number(config.decoder_start_token_id)
+        if token is not None:
+            return token
+    raise InputError(f"model.name: {name!r} has no decoder_start_token_id.")
+
+
+def embedded(model: PreTrainedModel) -> int:
+    """Return how many tokens a model can both read and write."""
+    rows = len(model.get_input_embeddings().get_parameter("weight"))
+    head = model.get_output_embeddings()
+    sizes = None if head is None else linear_sizes(head)
+    return rows if sizes is None else min(rows, sizes[1])

@@ -1,0 +1,162 @@
+"""Whether a base model is whole: it has every weight that its config asks for, and no other.
+
+transformers fills what is missing with random numbers and drops what is left over, with a warning;
+a model of this kind learns, and answers, as if nothing were wrong.
+"""
+
+import copy
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from amlora.engine.source import FLOATS, Stored, count
+from amlora.errors import InputError
+
+SPARE = 1 << 24
+"""Weights that a model may have beyond its files' and still be built, to be told by name."""
+COMPUTED = 1 << 29
+"""Values of masks and tables that are computed and not stored."""
+PACKED = 16
+"""At most so many weights of a quantised model are kept in one stored value."""
+FEW = 64
+"""Parts that any model may have."""
+COUNTS = re.compile(r"(layers?|blocks?|labels|experts|block_count|attention_types)$")
+"""Numbers in a config that say how often something is built, one by one."""
+HARMLESS = (
+    re.compile(r"(attn|attention)\.(masked_)?bias$"),  # masks that GPT-2 and its kin once stored
+    re.compile(r"rotary_emb\.inv_freq$"),  # a table that is computed
+    re.compile(r"^cls\.seq_relationship\.|\.pooler\.dense\."),  # BERT's other heads
+)
+"""Left over in published models, and of no use for generation."""
+
+
+def check_counts(config: Mapping[str, Any], stored: Stored) -> None:
+    """Refuse a config that asks for more parts than there are tensors, before any is built.
+
+    Raises:
+        InputError: naming the number.
+    """
+    most = max(stored.tensors, FEW)
+    for name, value in numbers(config):
+        if value > most and COUNTS.search(name):
+            raise InputError(
+                f"model.name: its config says {name} = {value}, but there are"
+                f" {stored.tensors} tensors of weights."
+            )
+
+
+def numbers(value: object, name: str = "") -> list[tuple[str, float]]:
+    """Return all numbers of a plain value with the names that they stand under."""
+    if isinstance(value, Mapping):
+        return [found for key, each in value.items() for found in numbers(each, str(key))]
+    if isinstance(value, list | tuple):
+        return [found for each in value for found in numbers(each, name)]
+    return [(name, value)] if isinstance(value, int | float) else []
+
+
+def check_size(loader: Any, config: PreTrainedConfig, stored: Stored, *, quantised: bool) -> None:
+    """Refuse a model that is much larger than its files, or other in kind, before it is built.
+
+    It is built without memory first; a smaller difference is told by name once it was loaded.
+
+    Args:
+        loader: the auto class.
+        config: of the model.
+        stored: what the files hold.
+        quantised: they hold packed values.
+
+    Raises:
+        InputError: naming a weight.
+    """
+    with torch.device("meta"):
+        model = loader.from_config(copy.deepcopy(config))
+    wanted = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
+    values = sum(map(count, wanted.values()))
+    computed = sum(count(tuple(buffer.shape)) for buffer in model.buffers())
+    most = (PACKED if quantised else 1) * stored.values + SPARE
+    if values > most or computed > COMPUTED:
+        for name, shape in wanted.items():
+            if stored.shapes.get(name, shape) != shape:
+                raise InputError(
+                    f"model.name: its config asks for {name} of shape {shape}, but the file's is"
+                    f" {stored.shapes[name]}."
+                )
+        raise InputError(
+            f"model.name: its config asks for {values:,} weights and {computed:,} computed values,"
+            f" but its files hold at most {stored.values:,}."
+        )
+    kinds = {name: stored.kinds[name] for name in wanted if name in stored.kinds}
+    if not quantised and (others := {n: kind for n, kind in kinds.items() if kind not in FLOATS}):
+        name, kind = min(others.items())
+        raise InputError(
+            f"model.name: {name} is stored as {kind}, and no quantization_config says how to read"
+            f" it; weights are {', '.join(sorted(FLOATS))}."
+        )
+
+
+def check_loaded(
+    model: PreTrainedModel, info: Mapping[str, Any], stated: Mapping[str, Any]
+) -> None:
+    """Refuse a loaded model that has lacked weights, or has left some over.
+
+    Args:
+        model: the model.
+        info: what `from_pretrained(..., output_loading_info=True)` says of it.
+        stated: its config, as it stands in the file.
+
+    Raises:
+        InputError: naming them.
+    """
+    kind = type(model).__name__
+    if mismatched := sorted(info["mismatched_keys"]):
+        name, found, wanted = mismatched[0]
+        raise InputError(
+            f"model.name: {name} has the shape {tuple(found)}, but its config asks for"
+            f" {tuple(wanted)}{more(mismatched)}."
+        )
+    missing = {*info["missing_keys"]}
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    apart = stated.get("tie_word_embeddings") is False and "text_config" not in stated
+    # T5 shares a head that is missing, even where the file says that the two differ.
+    if apart and head is not None and head.weight is embedding.weight:
+        missing.add("lm_head.weight")
+    if missing:
+        raise InputError(f"model.name: {kind} lacks {listed(missing)}; they would be random.")
+    known = [name for name in info["unexpected_keys"] if any(p.search(name) for p in HARMLESS)]
+    if left := {*info["unexpected_keys"]} - {*known}:
+        raise InputError(
+            f"model.name: {kind} has no place for {listed(left)}; its config and its files do not"
+            " belong together."
+        )
+
+
+def check_finite(model: PreTrainedModel) -> None:
+    """Refuse weights that are not numbers.
+
+    Raises:
+        InputError: naming one.
+    """
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point() and not finite(weight):
+            raise InputError(f"model.name: {name} holds values that are not finite.")
+
+
+def finite(weight: Tensor) -> bool:
+    """Tell whether all values are finite; only a sum that is not needs a second look."""
+    with torch.no_grad():
+        return bool(weight.sum(dtype=torch.float32).isfinite() or weight.isfinite().all())
+
+
+def listed(names: Collection[str]) -> str:
+    """Return the first names, and how many more there are."""
+    first = sorted(names)
+    return ", ".join(first[:3]) + more(first[2:])
+
+
+def more(names: Collection[object]) -> str:
+    """Return how many there are beyond the first."""
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""

@@ -1,0 +1,295 @@
+"""A base model is loaded whole or not at all, and before anything large is built."""
+
+import json
+import os
+import resource
+import threading
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from amlora.engine.backbone import Backbone, load_backbone
+from amlora.engine.encode import encode_prompt
+from amlora.engine.settings import ModelSettings
+from amlora.errors import InputError
+from amlora.streams.prompt import Prompt
+from tiny import tiny_gguf, tiny_llama, tiny_t5
+from trained import load_base, logits
+
+
+@pytest.fixture
+def llama(tmp_path):
+    """A folder of one's own, with a head of its own."""
+    folder = tiny_llama(tmp_path / "llama")
+    change(folder, tie_word_embeddings=False)
+    tensors = load_file(folder / "model.safetensors")
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].flip(0)
+    put(folder, tensors)
+    return folder
+
+
+def put(folder, tensors):
+    save_file({n: t.contiguous().clone() for n, t in tensors.items()}, folder / "model.safetensors")
+
+
+def change(folder, file="config.json", **fields):
+    path = folder / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def without(folder, part):
+    tensors = load_file(folder / "model.safetensors")
+    put(folder, {name: tensor for name, tensor in tensors.items() if part not in name})
+
+
+def test_a_whole_model_is_loaded(llama):
+    load_base(llama)
+
+
+@pytest.mark.parametrize(
+    ("part", "named"),
+    [
+        ("lm_head", r"lacks lm_head\.weight; "),
+        ("q_proj", r"lacks model\.layers\.0\.self_attn\.q_proj\.weight, .*layers\.1"),
+        ("layers.1.mlp.up_proj", r"lacks model\.layers\.1\.mlp\.up_proj\.weight; "),
+        ("embed_tokens", r"lacks model\.embed_tokens\.weight; "),
+        ("norm", r"lacks model\.layers\.0\.input_layernorm\.weight, .*, .* and 2 more; "),
+    ],
+)
+def test_a_model_that_lacks_weights_is_refused(llama, part, named):
+    without(llama, part)
+    with pytest.raises(InputError, match=named):
+        load_base(llama)
+
+
+def test_shared_embeddings_are_not_taken_for_missing(tmp_path):
+    folder = tiny_t5(tmp_path, tied=True)
+    load_base(folder)
+    stored = {*load_file(folder / "model.safetensors")}
+    shared = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight"}
+    assert not shared & stored and "shared.weight" in stored
+    without(folder, "shared")
+    with pytest.raises(InputError, match=r"lacks decoder\.embed_tokens\.weight, .* and 1 more"):
+        load_base(folder)
+
+
+def test_a_head_of_its_own_is_missed_where_it_would_be_shared(tmp_path):
+    folder = tiny_t5(tmp_path)
+    change(folder, tie_word_embeddings=False)
+    with pytest.raises(InputError, match=r"lacks lm_head\.weight"):
+        load_base(folder)
+    tensors = load_file(folder / "model.safetensors")
+    put(folder, tensors | {"lm_head.weight": tensors["shared.weight"].flip(0)})
+    weights = load_base(folder).model.state_dict()
+    assert not torch.equal(weights["lm_head.weight"], weights["shared.weight"])
+
+
+def test_other_names_and_other_layers_are_refused(llama):
+    tensors = load_file(llama / "model.safetensors")
+    put(llama, {f"base.{name}": tensor for name, tensor in tensors.items()})
+    with pytest.raises(InputError, match=r"LlamaForCausalLM lacks lm_head\.weight, .* more;"):
+        load_base(llama)
+    put(llama, tensors)
+    change(llama, num_hidden_layers=3)
+    with pytest.raises(InputError, match=r"lacks model\.layers\.2\.input_layernorm"):
+        load_base(llama)
+    change(llama, num_hidden_layers=1)
+    with pytest.raises(InputError, match=r"no place for model\.layers\.1\.input_layernorm"):
+        load_base(llama)
+
+
+def test_another_width_is_told_with_both_shapes(llama):
+    change(llama, intermediate_size=128)
+    with pytest.raises(
+        InputError, match=r"down_proj\.weight has the shape \(48, 96\), .*\(48, 128"
+    ):
+        load_base(llama)
+
+
+def test_buffers_that_older_files_hold_are_no_left_overs(llama):
+    before = logits(load_base(llama))
+    tensors = load_file(llama / "model.safetensors")
+    tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(6)
+    put(llama, tensors)
+    assert torch.equal(logits(load_base(llama)), before)
+
+
+def test_a_gguf_file_that_lacks_weights_is_refused(tmp_path):
+    path = tiny_gguf(tmp_path / "tiny.gguf")
+    path.write_bytes(path.read_bytes().replace(b"ffn_up", b"ffn_xx"))
+    with pytest.raises(InputError, match=r"model\.layers\.0\.mlp\.up_proj\.weight|ffn_xx"):
+        load_backbone(ModelSettings(name=str(path), max_tokens=32))
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"hidden_size": 48_000},
+        {"intermediate_size": 10**9},
+        {"vocab_size": 10**9},
+        {"num_hidden_layers": 10**6},
+        {"num_hidden_layers": 10**9},
+        {"num_labels": 10**9},
+    ],
+    ids=str,
+)
+def test_a_config_that_asks_for_far_more_is_refused_before_it_is_built(llama, sizes):
+    change(llama, **sizes)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    (name,) = sizes
+    asked = "its config (asks for|says num_labels)" if "num_hidden" not in name else f"says {name}"
+    with pytest.raises(InputError, match=asked):
+        load_base(llama)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 << 10  # KiB
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.bool, torch.complex64, torch.float8_e4m3fn])
+def test_weights_of_a_type_that_is_none_are_refused(llama, kind):
+    tensors = load_file(llama / "model.safetensors")
+    name = "model.layers.0.mlp.up_proj.weight"
+    put(llama, tensors | {name: tensors[name].to(kind)})
+    with pytest.raises(InputError, match=rf"{name} is stored as \w+, and no quantization_config"):
+        load_base(llama)
+
+
+def test_weights_that_are_not_finite_are_refused(llama):
+    tensors = load_file(llama / "model.safetensors")
+    tensors["model.embed_tokens.weight"][-1, -1] = float("nan")
+    put(llama, tensors)
+    with pytest.raises(InputError, match=r"embed_tokens\.weight holds values that are not finite"):
+        load_base(llama)
+
+
+def test_only_pickled_weights_are_refused_with_the_way_to_convert_them(llama):
+    torch.save(load_file(llama / "model.safetensors"), llama / "pytorch_model.bin")
+    load_base(llama)  # safetensors beside them are read
+    (llama / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"as a pickle \(\.bin\).*save_pretrained\(folder\)"):
+        load_base(llama)
+
+
+@pytest.mark.parametrize("peft", [True, False])
+def test_an_adapter_beside_a_model_is_refused(llama, monkeypatch, peft):
+    if not peft:
+        monkeypatch.setattr("transformers.integrations.peft.is_peft_available", lambda: False)
+    change_to = {"peft_type": "LORA", "base_model_name_or_path": str(llama)}
+    (llama / "adapter_config.json").write_text(json.dumps(change_to))
+    with pytest.raises(InputError, match=r"adapter_config\.json is there.*merge_and_unload"):
+        load_base(llama)
+    (llama / "config.json").unlink()
+    with pytest.raises(InputError, match=r"adapter_config\.json is there"):
+        load_base(llama)
+
+
+def sharded(folder, where):
+    tensors = load_file(folder / "model.safetensors")
+    save_file(tensors, folder / "part.safetensors")
+    (folder / "model.safetensors").unlink()
+    index = {"weight_map": {name: "part.safetensors" for name in tensors}, "metadata": {}}
+    index["weight_map"][min(tensors)] = where
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("../part.safetensors", r"names '\.\./part\.safetensors', no safetensors file beside it"),
+        ("/etc/passwd", "names '/etc/passwd', no safetensors file beside it"),
+        ("other.safetensors", "names 'other.safetensors', which is missing"),
+        (7, "weight_map is missing"),
+    ],
+)
+def test_an_index_names_files_beside_it(llama, where, said):
+    before = logits(load_base(llama))
+    sharded(llama, "part.safetensors")
+    assert torch.equal(logits(load_base(llama)), before)
+    (llama / "part.safetensors").rename(llama / "model.safetensors")
+    sharded(llama, where)
+    with pytest.raises(InputError, match=said):
+        load_base(llama)
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_what_is_no_file_is_refused_and_never_opened(llama, file):
+    moved = llama.parent / file
+    (llama / file).rename(moved)
+    (llama / file).symlink_to(moved)
+    load_base(llama)  # a link to a file is one, as in the hub's cache
+    (llama / file).unlink()
+    os.mkfifo(llama / file)
+    with pytest.raises(InputError, match=rf"{file} is no regular file"):
+        load_base(llama)
+    (llama / file).unlink()
+    (llama / file).symlink_to("/dev/zero")
+    with pytest.raises(InputError, match=rf"{file} is no regular file"):
+        load_base(llama)
+
+
+def test_a_config_that_is_far_too_large_is_not_read(llama):
+    os.truncate(llama / "config.json", 20 << 30)
+    with pytest.raises(InputError, match=r"config\.json has 21474836480 bytes; at most"):
+        load_base(llama)
+
+
+NAMES = ("attn_implementation", "_attn_implementation", "_attn_implementation_internal")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("wanted", ["auto", "eager", "sdpa"])
+def test_the_settings_choose_the_kernel_and_not_the_config(llama, name, wanted):
+    change(llama, **{name: "somebody/kernel", "experts_implementation": "somebody/kernel"})
+    backbone = load_backbone(ModelSettings(name=str(llama), device="cpu", attention=wanted))
+    used = backbone.model.config._attn_implementation
+    assert used == ("eager" if wanted == "auto" else wanted)
+
+
+def test_a_special_token_without_an_embedding_is_refused(llama):
+    tokenizer = AutoTokenizer.from_pretrained(llama)
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    tokenizer.save_pretrained(llama)
+    with pytest.raises(InputError, match=r"pad token '\[PAD\]' .*id 420, .*has 420 embeddings"):
+        load_base(llama)
+    model = AutoModelForCausalLM.from_pretrained(llama)
+    model.resize_token_embeddings(len(tokenizer))
+    model.save_pretrained(llama)
+    assert load_base(llama).pad_id == 420
+
+
+def test_a_text_with_a_token_without_an_embedding_is_refused_and_no_other(llama):
+    tokenizer = AutoTokenizer.from_pretrained(llama)
+    tokenizer.add_tokens(["<image>"])
+    tokenizer.save_pretrained(llama)
+    backbone = load_base(llama)
+    assert encode_prompt(backbone, Prompt("", "a good film", ""))
+    with pytest.raises(InputError, match=r"the token '<image>' \(id 420\) of .* has no embedding"):
+        encode_prompt(backbone, Prompt("", "a good <image> film", ""))
+
+
+def test_whatever_other_peoples_code_raises_is_one_line_with_its_kind(llama):
+    path = llama / "tokenizer.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(InputError, match=r"model\.name: cannot load ") as caught:
+        load_base(llama)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_threads_load_without_disturbing_each_other(llama, t5_folder):
+    default, found = torch.get_default_dtype(), dict[int, Backbone]()
+    precisions = ("bfloat16", "float32") * 2
+
+    def load(index):
+        folder = llama if index % 2 else t5_folder
+        settings = ModelSettings(name=str(folder), precision=precisions[index // 2], device="cpu")
+        found[index] = load_backbone(settings)
+
+    threads = [threading.Thread(target=load, args=(index,)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert torch.get_default_dtype() == default
+    assert {found[i].fingerprint for i in (0, 2)} == {load_base(t5_folder).fingerprint}
+    assert {found[i].fingerprint for i in (1, 3)} == {load_base(llama).fingerprint}
+    assert torch.nn.Linear(2, 2).weight.dtype == default
