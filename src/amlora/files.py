@@ -121,11 +121,7 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
 
 
 def check_replaceable(path: Path) -> None:
-    """Refuse to write where there is something that is not a regular file.
-
-    Raises:
-        InputError: a link, a folder, a pipe, a device or a socket.
-    """
+    """Refuse to write where there is a link, a folder, a pipe, a device or a socket."""
     with suppress(FileNotFoundError):
         check_regular(path, os.lstat(path).st_mode)
 
@@ -135,6 +131,19 @@ def check_regular(path: Path, mode: int) -> None:
     for is_kind, name in KINDS:
         if is_kind(mode):
             raise InputError(f"{path}: {name}; only regular files are read and written here.")
+
+
+def check_own(path: Path) -> None:
+    """Refuse a file or folder of ours that is, or in which there is, a link or a special file."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(mode):
+        check_regular(path, mode)
+        return
+    for name in os.listdir(path):
+        check_own(path / name)
 
 
 def append_line(path: Path, text: str) -> None:
@@ -153,18 +162,21 @@ def append_line(path: Path, text: str) -> None:
 
 
 @contextmanager
-def readable(path: Path, *, follow: bool = False) -> Iterator[tuple[int, int]]:
-    """Open a regular file for reading; give the number to read it through, and its size.
-
-    Raises:
-        InputError: a folder, a link (unless followed), a pipe, a device or a socket.
-    """
+def readable(path: Path, most: int | None, follow: bool) -> Iterator[tuple[int, int]]:
+    """Open a regular file for reading; give the number to read it through, and its size."""
     if not follow:
         check_regular(path, os.lstat(path).st_mode)
     with opened(path, os.O_RDONLY | (GUARD & ~os.O_NOFOLLOW if follow else GUARD)) as handle:
         found = os.fstat(handle)
         check_regular(path, found.st_mode)
+        if most is not None and found.st_size > most:
+            raise too_large(path, most)
         yield handle, found.st_size
+
+
+def too_large(path: Path, most: int) -> InputError:
+    """Return the error for a file of more than `most` bytes."""
+    return InputError(f"{path}: more than {most:,} bytes, the most that are read of it.")
 
 
 def read_bytes(path: Path, *, most: int | None = None, follow: bool = False) -> bytes:
@@ -179,21 +191,20 @@ def read_bytes(path: Path, *, most: int | None = None, follow: bool = False) -> 
         InputError: not a regular file, or larger.
         FileNotFoundError: no such file.
     """
-    with readable(path, follow=follow) as (handle, size):
+    with readable(path, most, follow) as (handle, size):
         pieces: list[bytes] = []
-        while most is None or size <= most:
-            piece = os.read(handle, size + 1)
-            if not piece:
-                return b"".join(pieces)
+        while piece := os.read(handle, size + 1):
             pieces.append(piece)
             size = max(size, sum(map(len, pieces)))  # it may grow, and some state no size
-    raise InputError(f"{path}: more than {most:,} bytes, the most that are read of it.")
+            if most is not None and size > most:
+                raise too_large(path, most)
+    return b"".join(pieces)
 
 
-def sha256_file(path: Path, *, follow: bool = False) -> str:
+def sha256_file(path: Path, *, most: int | None = None, follow: bool = False) -> str:
     """Return the sha256 of a regular file as 64 hexadecimal digits, reading it in pieces."""
     found = hashlib.sha256()
-    with readable(path, follow=follow) as (handle, _):
+    with readable(path, most, follow) as (handle, _):
         while piece := os.read(handle, CHUNK):
             found.update(piece)
     return found.hexdigest()
@@ -245,16 +256,6 @@ def discard(path: Path) -> None:
     remove(gone)
 
 
-def clear(folder: Path, keep: tuple[str, ...] = ()) -> None:
-    """Discard a folder; with names to keep, everything else in it."""
-    if not keep:
-        discard(folder)
-        return
-    for name in sorted(os.listdir(folder)):
-        if name not in keep:
-            discard(folder / name)
-
-
 def put(path: Path, to: Path) -> None:
     """Flush a file, or a folder of files, that another program wrote, and rename it in one step."""
     if stat.S_ISDIR(os.stat(path).st_mode):
@@ -299,6 +300,7 @@ def lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
 
     make_folder(folder)
     path = folder / ".lock"
+    check_replaceable(path)
     held = FileLock(path, timeout=-1 if wait else 0)
     try:
         with naming(path):

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from transformers import BartConfig, BartForConditionalGeneration, GPT2Config, GPT2LMHeadModel
 
+from amlora import files
 from amlora.errors import InputError
 from amlora.experiment.config import RunSettings, load_settings
 from amlora.experiment.prepare import prepare, run_name
+from amlora.experiment.record import identity_of
 from amlora.experiment.run import run
 from amlora.experiment.store import read_record
 from small_run import small_settings, write_rows, write_tasks
@@ -120,3 +122,10 @@ def test_a_runs_name_follows_from_what_decides_what_is_adapted_and_not_from_the_
     identity = prepare(settings(tmp_path, llama_folder)).identity
     assert identity["adapted"] == {"projections": ["q_proj", "v_proj"], "with_key": []}
     assert run_name({**identity, "adapted": {}}) == run_name(identity)
+
+
+def test_the_name_of_every_kept_run_follows_from_its_record():
+    records = sorted((Path(__file__).parents[2] / "results").rglob("record.json"))
+    assert len(records) > 200
+    names = {path.parent.name: run_name(identity_of(files.read_sealed(path))) for path in records}
+    assert [name for name, found in names.items() if name != found] == []

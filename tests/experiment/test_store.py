@@ -1,5 +1,7 @@
 """Run folders: listed, found by name, and read only when unaltered."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,8 @@ import pytest
 from amlora import files
 from amlora.errors import InputError
 from amlora.experiment.store import find_run, find_runs, list_runs, read_record
+from broken_disk import disk
+from broken_disk import whole as undisturbed
 
 ROW = '{"after": 0, "task": "a", "row": "test:0", "hit": true}\n'
 
@@ -30,8 +34,9 @@ def make_run(runs: Path, name: str, *, finished: bool = True, average: float = 0
         "method": "am_lora",
         "settings": settings,
         "settings_digest": files.digest(settings),
+        "stream_digest": "",
         "model": {"name": "tiny"},
-        "tasks": [{"name": "a", "test": 1}],
+        "tasks": [{"name": "a", "test": 1, "scored": 1}],
         "R": [[0.0], [average]],
         "stages": [],
         "metrics": {"average": average, "forgetting": None},
@@ -174,3 +179,119 @@ def test_a_record_that_lacks_something_is_refused_and_says_what(tmp_path, key):
     del record[key], record["digest"]
     files.write_sealed(folder / "record.json", record)
     assert refusal(folder) == f"/record.json: altered or damaged; it lacks {key!r}."
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"R": [[0.0], [1.5]]}, "R has an entry outside 0..1"),
+        ({"R": [[0.0], ["0.5"]]}, "Expected `float | null`"),
+        ({"R": [[0.0, 0.0]]}, "row 0 of R has 2 entries, not 1"),
+        ({"tasks": [{"name": "a", "test": -1, "scored": 1}]}, "Expected `int` >= 0"),
+        ({"tasks": [{"name": "a", "test": 1, "scored": 1}] * 2, "R": [[0, 0]]}, "the same name"),
+        ({"metrics": {"average": 2.0}}, "Expected `float` <= 1"),
+        ({"seed": "1"}, "Expected `int`, got `str`"),
+        ({"stages": [7]}, "Expected `object`, got `int`"),
+        ({"texts": {"../../notes": "0" * 64}}, "'../../notes' is no file of a run"),
+    ],
+)
+def test_values_that_cannot_be_are_refused_behind_a_right_digest(tmp_path, values, line):
+    folder = make_run(tmp_path, "a")
+    change(folder, **values)
+    text = refusal(folder)
+    assert text.startswith("/record.json: ") and line in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"finished": 7}',
+        '{"device": 3}',
+        '{"device": {"accelerators": [1]}}',
+        '{"seconds": {"train": NaN}}',
+        '{"seconds": {"train": -1}}',
+        '{"git": []}',
+        '{"versions": {"torch": 2}}',
+        "[]",
+        "[" * 100_000,
+    ],
+)
+def test_measurements_that_cannot_be_are_named_and_the_other_runs_listed(tmp_path, text):
+    folder = make_run(tmp_path, "a")
+    make_run(tmp_path, "b")
+    (folder / "measured.json").write_text(text)
+    damaged, whole = list_runs(tmp_path)
+    assert damaged.problem.startswith(f"{folder}/measured.json: ")
+    assert (whole.name, whole.problem) == ("b", "")
+
+
+def spoil(path: Path, how: str) -> None:
+    """Put something in a file's place."""
+    path.unlink(missing_ok=True)
+    if how == "pipe":
+        os.mkfifo(path)
+    elif how == "folder":
+        path.mkdir()
+    elif how == "huge":
+        path.touch()
+        os.truncate(path, 20 << 30)
+    else:
+        path.symlink_to(how)
+
+
+@pytest.mark.parametrize("how", ["pipe", "folder", "huge", "/etc/passwd", "/dev/zero"])
+@pytest.mark.parametrize("name", ["record.json", "measured.json", "config.toml", "rows.jsonl"])
+def test_a_run_with_something_else_in_a_files_place_is_named_and_the_others_listed(
+    tmp_path, name, how
+):
+    unfinished = name == "config.toml"
+    folder = make_run(tmp_path, "a", finished=not unfinished)
+    make_run(tmp_path, "b")
+    spoil(folder / name, how)
+    damaged, whole = list_runs(tmp_path)
+    assert damaged.problem.startswith(f"{folder}/{name}: ") and "root:" not in damaged.problem
+    assert (whole.name, whole.problem) == ("b", "")
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named_and_the_others_listed(tmp_path, monkeypatch):
+    make_run(tmp_path, "a")
+    make_run(tmp_path, "b")
+
+    def locked(path, **how):
+        if "/a/" in str(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return os.stat(path, **how)
+
+    with disk(undisturbed) as made:
+        monkeypatch.setattr(made, "stat", locked, raising=False)
+        monkeypatch.setattr(made, "lstat", locked, raising=False)
+        damaged, other = list_runs(tmp_path)
+    assert damaged.problem == f"{tmp_path}/a/record.json: Permission denied."
+    assert (other.name, other.problem) == ("b", "")
+
+
+@pytest.mark.parametrize("name", ["pseudo.jsonl", "config.toml"])
+def test_other_files_that_a_record_speaks_of_are_vouched_for(tmp_path, name):
+    folder = make_run(tmp_path, "a")
+    files.write_text(folder / name, "told")
+    stated = files.sha256_file(folder / name)
+    spoken = {"config_digest": stated} if name == "config.toml" else {"texts": {name: stated}}
+    change(folder, **spoken)
+    assert read_record(folder)["name"] == "a"
+    (folder / name).write_text("other")
+    assert refusal(folder) == f"/{name}: altered; its sha256 is not the one in record.json."
+    (folder / name).unlink()
+    if name == "pseudo.jsonl":
+        assert refusal(folder) == f"/{name}: missing; the run's record speaks of it."
+
+
+def test_files_that_a_record_does_not_speak_of_are_refused(tmp_path):
+    folder = make_run(tmp_path, "a")
+    (folder / "attention.json").write_text("{}")
+    assert refusal(folder) == "/attention.json: the run's record does not speak of it."
+    (folder / "attention.json").unlink()
+    (folder / "skills").mkdir()
+    change(folder, config_digest=files.sha256_file(folder / "config.toml"))
+    assert refusal(folder) == "/skills: the run's record does not speak of it."
+    change(folder, skills_digest="0" * 64)
+    assert refusal(folder).startswith("/skills/versions/0001/manifest.json: missing;")

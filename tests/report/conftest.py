@@ -176,9 +176,11 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
         config: str = 'name = "example"\n',
     ) -> Path:
         folder = tmp_path_factory.mktemp("run")
-        files.write_sealed(folder / "record.json", record)
         if attention is not None:
             (folder / "attention.json").write_text(json.dumps(attention))
+            digest = files.sha256_file(folder / "attention.json")
+            record = {**record, "attention_digest": digest}
+        files.write_sealed(folder / "record.json", record)
         if measured is not None:
             (folder / "measured.json").write_text(json.dumps(measured))
         (folder / "config.toml").write_text(config)

@@ -158,7 +158,7 @@ def run_name(identity: Mapping[str, Any]) -> str:
     settings["evaluate"].pop("general", None)
     model = {**identity["model"], "name": ""}
     decisive = {**identity, "settings": settings, "settings_digest": "", "model": model}
-    del decisive["adapted"]  # follows from settings and model
+    decisive.pop("adapted", None)  # follows from settings and model
     hash8 = digest(decisive)[:8]
     return f"{identity['name']}-{identity['method']}-{hash8}-{identity['seed']}"
 

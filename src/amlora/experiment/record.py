@@ -20,6 +20,18 @@ RECORD = "record.json"
 """The record's file; its presence says that a run is finished."""
 
 
+IDENTITY = (
+    *("name", "seed", "method", "method_version", "settings", "settings_digest", "stream_digest"),
+    *("model", "tokens_digest", "general_digest", "boundaries", "adapted"),
+)
+"""What decides a run and names its folder, of all that a record holds."""
+
+
+def identity_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a record that decides the run."""
+    return {key: record[key] for key in IDENTITY if key in record}
+
+
 def task_entry(task: Task, split: str, lost: Mapping[str, Lost]) -> dict[str, Any]:
     """Return what a record says of a task.
 
@@ -52,6 +64,7 @@ def build_record(
     texts: Mapping[str, str] | None = None,
     rows_digest: str | None = None,
     attention_digest: str | None = None,
+    config_digest: str | None = None,
     routing: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Put a record together.
@@ -63,7 +76,8 @@ def build_record(
         progress: matrices and counts so far; see `run.fresh_progress`. With `general` where that is
             measured; other records do not mention it.
         texts: sha256 of the files that the method leaves for a reader, by name.
-        rows_digest, attention_digest: sha256 of the files beside the record; None while it runs.
+        rows_digest, attention_digest, config_digest: sha256 of the files beside the record; None
+            while it runs.
         routing: see `routing.routing`; the record of a method without routes does not mention it.
     """
     split = identity["settings"]["evaluate"]["split"]
@@ -82,6 +96,7 @@ def build_record(
         "texts": dict(texts or {}),
         "rows_digest": rows_digest,
         "attention_digest": attention_digest,
+        "config_digest": config_digest,
     }
     if routing is not None:
         record["routing"] = dict(routing)

@@ -8,13 +8,22 @@ from accelerate import Accelerator
 
 from amlora import files
 from amlora.engine.device import resolve_device
+from amlora.errors import InputError
 from amlora.experiment import progress as display
 from amlora.experiment.config import RunSettings
 from amlora.experiment.found import summary_line
 from amlora.experiment.prepare import prepare, run_name
-from amlora.experiment.record import RECORD
+from amlora.experiment.record import RECORD, identity_of
+from amlora.experiment.store import read_record
 from amlora.experiment.together import agree, by_main, join
 from amlora.experiment.work import Work
+
+OURS = (
+    *("record.json", "checkpoint", "config.toml", "rows.jsonl", "attention.json", "measured.json"),
+    *("log.jsonl", "skills", "pseudo.jsonl", ".lock"),
+)
+"""All names that a run writes; others in its folder are left alone."""
+START_OVER = f"Delete {RECORD} to go on from the checkpoint, or give --force to start over."
 
 
 def run(
@@ -66,11 +75,13 @@ def run(
 
         def claim() -> bool:
             """Lock the folder, and tell whether its run is finished."""
+            check_folder(folder)
             held.enter_context(files.lock(folder))
             if force:
                 start_over(folder)
             if not files.exists(folder / RECORD):
                 return False
+            check_finished(folder)
             # A kill right after the record was written leaves these.
             files.discard(folder / "checkpoint")
             files.sweep(folder)
@@ -87,9 +98,43 @@ def run(
     return folder
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse to run in a folder that is a link, or in which something of ours leads elsewhere.
+
+    Raises:
+        InputError: names the link, pipe or device.
+    """
+    if folder.is_symlink():
+        raise InputError(f"{folder}: a link; a run writes to a folder of its own.")
+    for name in OURS:
+        files.check_own(folder / name)
+
+
+def check_finished(folder: Path) -> None:
+    """Refuse a record that is not this run's, or that does not fit what lies beside it.
+
+    Until then nothing that the run may go on from is removed.
+
+    Raises:
+        InputError: names the file and what to do.
+    """
+    try:
+        name = run_name(identity_of(read_record(folder)))
+    except InputError as error:
+        raise InputError(f"{error} {START_OVER}") from None
+    except (KeyError, TypeError, AttributeError):  # settings that are none of a run
+        name = "no run"
+    if name != folder.name:
+        raise InputError(f"{folder / RECORD}: of another run ({name}). {START_OVER}")
+
+
 def start_over(folder: Path) -> None:
-    """Discard all of a run but its lock, so that a kill leaves the whole run or none."""
+    """Discard all of a run but its lock, so that a kill leaves the whole run or none.
+
+    What is not ours stays.
+    """
     # The record goes first: while it is there, all that it speaks of is there too.
-    for name in (RECORD, "checkpoint"):
-        files.discard(folder / name)
-    files.clear(folder, keep=(".lock",))
+    for name in (RECORD, "checkpoint", *OURS):
+        if name != ".lock":
+            files.discard(folder / name)
+    files.sweep(folder)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from amlora import files, records
 from amlora.errors import InputError, nearest
 from amlora.experiment.toml import read_toml
-from amlora.files import digest, read_json, read_sealed, sha256_file
+from amlora.records import as_record, check_files
 
 FORMAT = 1
-CONFIG, RECORD, ROWS = "config.toml", "record.json", "rows.jsonl"
-MEASURED, ATTENTION = "measured.json", "attention.json"
+CONFIG, RECORD, MEASURED = "config.toml", "record.json", "measured.json"
 NEEDED = (
     *("name", "seed", "method", "settings", "settings_digest", "model", "tasks", "R", "stages"),
     *("metrics", "rows_digest"),
@@ -38,8 +38,11 @@ class Summary:
 
 
 def is_run(folder: Path) -> bool:
-    """Return whether a folder is a run's."""
-    return (folder / CONFIG).is_file() or (folder / RECORD).is_file()
+    """Return whether a folder is a run's; one that cannot be looked into may be."""
+    try:
+        return any(files.exists(folder / name) for name in (CONFIG, RECORD))
+    except OSError:
+        return True
 
 
 def run_folders(runs: Path) -> list[Path]:
@@ -68,12 +71,14 @@ def summary(folder: Path) -> Summary:
                 folder=folder,
                 name=str(settings.get("name", "")),
                 method=str(method.get("name", "")) if isinstance(method, dict) else "",
-                seed=settings.get("seed"),
+                seed=seed if isinstance(seed := settings.get("seed"), int) else None,
             )
         record = read_record(folder)
         measured = read_measured(folder)
     except InputError as error:
         return Summary(folder=folder, problem=str(error))
+    except OSError as error:
+        return Summary(folder=folder, problem=f"{error.filename}: {error.strerror}.")
     return Summary(
         folder=folder,
         name=record["name"],
@@ -88,7 +93,7 @@ def summary(folder: Path) -> Summary:
 
 def finished(folder: Path) -> bool:
     """Return whether a run has its record, which is written last."""
-    return (folder / RECORD).is_file()
+    return files.exists(folder / RECORD)
 
 
 def find_run(wanted: str, runs: Path) -> Path:
@@ -152,33 +157,22 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder}: not a run folder; it has neither {CONFIG} nor {RECORD}.")
     if not finished(folder):
         raise InputError(f"{folder}: not finished; the command that started it resumes it.")
-    record = read_sealed(path)
+    record = files.read_sealed(path)
     if record.get("format") != FORMAT:
         raise InputError(f"{path}: not a record of format {FORMAT}.")
     if missing := [key for key in NEEDED if key not in record]:
         raise InputError(f"{path}: altered or damaged; it lacks {missing[0]!r}.")
-    if digest(record["settings"]) != record["settings_digest"]:
+    checked = as_record(path, record)
+    if files.digest(record["settings"]) != record["settings_digest"]:
         raise InputError(f"{path}: altered; its settings do not have the digest that it states.")
-    check_file(folder / ROWS, record["rows_digest"])
-    if record.get("attention_digest"):
-        check_file(folder / ATTENTION, record["attention_digest"])
+    check_files(folder, checked, all_there=True)
     return record
-
-
-def check_file(path: Path, expected: str) -> None:
-    """Refuse a file of a run whose bytes are not those that the record speaks of."""
-    if not path.is_file():
-        raise InputError(f"{path}: missing; the run's record speaks of it.")
-    if sha256_file(path) != expected:
-        raise InputError(f"{path}: altered; its sha256 is not the one in {RECORD}.")
 
 
 def read_measured(folder: Path) -> Mapping[str, Any]:
     """Read a run's times, memory, versions and device; empty when the file is not there."""
     path = folder / MEASURED
-    if not path.is_file():
+    if not files.exists(path):
         return {}
-    measured = read_json(path)
-    if not isinstance(measured, dict):
-        raise InputError(f"{path}: expected a JSON object.")
-    return measured
+    records.read_measured(path)
+    return files.read_json(path)

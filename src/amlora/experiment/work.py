@@ -39,6 +39,7 @@ class Work:
         self.made, self.folder, self.accelerator, self.told = made, folder, accelerator, told
         self.method, self.backbone, self.stages = made.method, made.backbone, made.stages
         self.stage_names = [stage.task for stage in made.stages]
+        self.config = to_toml(made.settings)
         self.every = made.settings.train.checkpoint_every
         self.environment = environment(accelerator)
         self.so_far: dict[str, Any] = fresh_progress(self.environment)
@@ -117,7 +118,7 @@ class Work:
     def set_up(self) -> None:
         """Make the folder ready for writing."""
         files.sweep(self.folder)
-        files.write_text(self.folder / "config.toml", to_toml(self.made.settings))
+        files.write_text(self.folder / "config.toml", self.config)
 
     def score_newcomer(self, index: int) -> None:
         """Score earlier tasks when a newcomer has entered and not yet learned."""
@@ -292,12 +293,15 @@ class Work:
             texts={name: files.sha256_bytes(text.encode()) for name, text in texts.items()},
             rows_digest=files.sha256_bytes(rows),
             attention_digest=digest,
+            config_digest=files.sha256_bytes(self.config.encode()),
             routing=routing(rows, self.stage_names),
         )
         if method.mixture:
             # A version that a killed process left could not be told from an older one.
             files.discard(folder / "skills")
-            keep_skills(folder / "skills", self.made, method.mixture, record)
+            version = keep_skills(folder / "skills", self.made, method.mixture, record)
+            manifest = folder / "skills" / "versions" / version / "manifest.json"
+            record["skills_digest"] = files.sha256_file(manifest)
         self.spent("save")
         files.write_json(folder / "measured.json", measured(self.so_far, self.accelerator))
         files.write_sealed(folder / RECORD, record)

@@ -1,22 +1,21 @@
 """Where a run comes from: code, machine, versions, digests, times, as names and values."""
 
 from collections import Counter
-from typing import Any
 
+from amlora.records import Device
 from amlora.report import format
 from amlora.report.read import Run
 
 
-def device_text(device: dict[str, Any]) -> str:
+def device_text(device: Device) -> str:
     """Say on what a run was made: accelerators, processor, threads, memory, system."""
-    cards = Counter(str(card.get("name")) for card in device.get("accelerators") or [])
-    threads, memory = device.get("threads"), device.get("memory_bytes")
+    cards = Counter(card.name for card in device.accelerators)
     parts = (
         *(f"{number} x {name}" for name, number in cards.items()),
-        device.get("cpu"),
-        f"{threads} threads" if threads else "",
-        f"{format.size(memory)} of memory" if memory else "",
-        device.get("platform"),
+        device.cpu,
+        f"{device.threads} threads" if device.threads else "",
+        f"{format.size(device.memory_bytes)} of memory" if device.memory_bytes else "",
+        device.platform,
     )
     return ", ".join(str(part) for part in parts if part)
 
@@ -24,8 +23,8 @@ def device_text(device: dict[str, Any]) -> str:
 def provenance(run: Run) -> tuple[tuple[str, str], ...]:
     """Return where a run comes from, as names and values."""
     record, measured = run.record, run.measured
-    dirty = " with uncommitted changes" if measured.git.get("dirty") else ""
-    commit = measured.git.get("commit")
+    dirty = " with uncommitted changes" if measured.git.dirty else ""
+    commit = measured.git.commit
     speed = measured.tokens_per_second
     rows = (
         ("folder", run.folder.name),

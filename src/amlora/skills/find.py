@@ -6,6 +6,7 @@ from pathlib import Path
 from amlora import files
 from amlora.errors import InputError, nearest
 from amlora.mixture.manifest import CURRENT
+from amlora.records import RECORD, check_skills
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w./-]+)?")
 PATTERNS = ["CURRENT", "tasks/*", "versions/*"]
@@ -19,7 +20,7 @@ def find_skills(folder: str | Path) -> Path:
             of either layout, with "@revision" behind it for a commit, tag or branch.
 
     Raises:
-        InputError: there is nothing of that kind.
+        InputError: there is nothing of that kind, or a run's record does not speak of its skills.
     """
     path = Path(folder).expanduser()
     if not path.exists() and path.parent.is_dir() and path.parent != Path():
@@ -29,6 +30,8 @@ def find_skills(folder: str | Path) -> Path:
         path = download(folder)
     for candidate in (path, path / "skills"):
         if (candidate / CURRENT).exists():
+            if candidate != path and files.exists(path / RECORD):
+                check_skills(path)
             return candidate
     if not path.exists():
         raise InputError(f"{folder}: no such folder.")
