@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from words import ANSWERS, INSTRUCTION, WORDS
 
-from amlora import files
+from amlora.cache import cache_folder
 from amlora.engine.backbone import Backbone, load_backbone
 from amlora.engine.builtin import BUILT_IN, without_bars
 from amlora.engine.settings import ModelSettings
@@ -44,7 +44,7 @@ def quick_start() -> Subject:
 def at_hand() -> bool:
     """Tell whether the quick-start model lies in the cache."""
     name = f"{QUICK_START}-{BUILT_IN[QUICK_START].member_sha256[:8]}"
-    return (files.cache_folder() / "models" / name).is_dir()
+    return (cache_folder() / "models" / name).is_dir()
 
 
 @contextmanager

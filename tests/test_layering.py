@@ -23,7 +23,8 @@ ALLOWED = {
     "formats": {"errors"},
     "printable": set(),
     "records": BASIS | {"evaluate"},
-    "wheels": BASIS,
+    "cache": BASIS,
+    "wheels": BASIS | {"cache"},
     "mixture": BASIS,
     "streams": BASIS | {"wheels"},
     "evaluate": BASIS,
@@ -31,13 +32,13 @@ ALLOWED = {
     | LEAVES
     | {"engine.batch", "engine.encode", "engine.backbone", "engine.generate", "engine.padding"}
     | {"engine.route"},
-    "engine": BASIS | LEAVES | {"wheels", "methods.base"},
+    "engine": BASIS | LEAVES | {"cache", "wheels", "methods.base"},
     "report": BASIS | {"evaluate", "records"},
     "experiment": BASIS | LEAVES | {"wheels", "methods", "engine"},
-    "skills": BASIS | LEAVES | {"wheels", "methods", "engine", "experiment"},
+    "skills": BASIS | LEAVES | {"cache", "wheels", "methods", "engine", "experiment"},
     "cli": BASIS
     | LEAVES
-    | {"records", "wheels", "methods", "engine", "report", "experiment", "skills"},
+    | {"cache", "records", "wheels", "methods", "engine", "report", "experiment", "skills"},
 }
 HEAVY = {"torch", "transformers", "accelerate", "peft", "datasets", "matplotlib", "scipy"}
 LONGEST = 400  # lines

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from amlora import files, wheels
+from amlora.cache import cache_folder
 from amlora.errors import InputError
 
 NAME = "tinytexts-1.0-py3-none-any.whl"
@@ -54,14 +55,14 @@ def names(folder: Path) -> list[str]:
 
 def test_a_wheel_is_fetched_into_the_cache_alone_and_whole(index, sha256):
     wheel = fetch(sha256)
-    assert wheel == files.cache_folder() / "wheels" / NAME
+    assert wheel == cache_folder() / "wheels" / NAME
     assert wheel.read_bytes() == (index / NAME).read_bytes()
     assert names(wheel.parent) == [NAME]
 
 
 def cached() -> Path:
     """The wheel's place in the cache, its folder made."""
-    wheel = files.cache_folder() / "wheels" / NAME
+    wheel = cache_folder() / "wheels" / NAME
     wheel.parent.mkdir(parents=True)
     return wheel
 
@@ -84,7 +85,7 @@ def test_another_file_than_the_pinned_one_is_refused_and_not_kept(sha256):
         f"refuses {NAME}: its sha256 is {sha256}, expected {'0' * 64};"
         " the package index gave another file than the pinned one."
     )
-    assert names(files.cache_folder() / "wheels") == []
+    assert names(cache_folder() / "wheels") == []
 
 
 def test_what_a_killed_fetch_left_is_swept_up(index, sha256):
@@ -98,7 +99,7 @@ def test_what_pip_cannot_find_is_one_line_with_its_reason(sha256):
     text = str(caught.value)
     assert text.startswith("could not download tinytexts==2.0: No matching distribution found")
     assert "\n" not in text and f"put {NAME} into" in text
-    assert names(files.cache_folder() / "wheels") == []
+    assert names(cache_folder() / "wheels") == []
 
 
 def test_a_file_is_read_out_of_a_wheel(index):

@@ -47,13 +47,6 @@ KINDS = (
 )
 
 
-def cache_folder() -> Path:
-    """Where fetched files are kept: $AMLORA_CACHE, $XDG_CACHE_HOME/amlora or ~/.cache/amlora."""
-    if named := os.environ.get("AMLORA_CACHE"):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "amlora"
-
-
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Let an error of the disk that names no path, as that of a full one, name this one."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from amlora import files
+from amlora.cache import place
 from amlora.errors import InputError
 
 
@@ -29,11 +30,11 @@ def fetch(package: str, version: str, sha256: str, filename: str) -> Path:
     Raises:
         InputError: pip cannot download it, or what came has another sha256.
     """
-    folder = files.cache_folder() / "wheels"
-    wheel = folder / filename
+    wheel = place("wheels", filename)
+    folder = wheel.parent
     if is_whole(wheel, sha256):
         return wheel
-    with files.lock(files.cache_folder(), wait=True):
+    with files.lock(folder.parent, wait=True):
         if is_whole(wheel, sha256):  # another process was faster
             return wheel
         files.make_folder(folder)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from amlora import files
+from amlora.cache import cache_folder
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row, encode_rows
 from amlora.engine.exact import exact_match, generated_match
@@ -33,7 +33,7 @@ def data_root() -> Path:
 
 def needs_the_cache(part: str) -> None:
     """Skip where a part of the quick start is not in the cache."""
-    if not list((files.cache_folder() / part).glob("*")):
+    if not list((cache_folder() / part).glob("*")):
         pytest.skip(f"the cache has no {part}; `make demo` fetches them")
 
 

@@ -54,6 +54,13 @@ def test_the_second_time_nothing_is_tokenised(llama_folder, cache, monkeypatch):
     assert cached_rows(backbone, task, task.train, prefix="off", form="full") == first
 
 
+def test_rows_are_tokenised_where_there_can_be_no_cache(llama_folder, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("AMLORA_CACHE", str(tmp_path / "file" / "cache"))
+    cached, made = both(backbone_of(llama_folder), task_of(WORTH))
+    assert cached == made
+
+
 def test_a_damaged_file_is_made_again(llama_folder, cache):
     backbone, task = backbone_of(llama_folder), task_of(WORTH)
     both(backbone, task)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amlora import files
+from amlora.cache import cache_folder
 from amlora.errors import InputError
 from amlora.streams import quickstart_texts as texts
 from amlora.streams.load import load_stream
@@ -134,7 +134,7 @@ def test_every_part_builds_a_task_out_of_its_own_labels():
 
 
 def test_the_pinned_wheels_give_the_stream():
-    folder = files.cache_folder() / "wheels"
+    folder = cache_folder() / "wheels"
     missing = [part.filename for part in PARTS if not (folder / part.filename).is_file()]
     if missing:
         pytest.skip(f"not in the cache: {', '.join(missing)}")

@@ -61,8 +61,8 @@ def doctor(
 
 def examine(model: str) -> dict[str, Any]:
     """Return all facts, with the list of what is wrong under "problems"."""
+    from amlora.cache import cache_folder
     from amlora.experiment.provenance import device_facts, versions
-    from amlora.files import cache_folder
 
     problems: list[str] = []
     found, device = versions(), device_facts()
@@ -108,8 +108,8 @@ def model_state(name: str) -> tuple[str, bool]:
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
+    from amlora.cache import cache_folder
     from amlora.engine.builtin import BUILT_IN
-    from amlora.files import cache_folder
 
     if name in BUILT_IN:
         if any((cache_folder() / "models").glob(f"{name}-*")):

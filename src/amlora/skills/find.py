@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from amlora import files
+from amlora.cache import place
 from amlora.errors import InputError, nearest
 from amlora.mixture.manifest import CURRENT
 from amlora.records import RECORD, check_skills
@@ -49,7 +49,7 @@ def download(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     repository, _, revision = name.partition("@")
-    local = files.cache_folder() / "skills" / name.replace("/", "--")
+    local = place("skills", name.replace("/", "--"))
     try:
         snapshot_download(
             repository,
