@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from amlora import files
 from amlora.cache import place
 from amlora.errors import InputError, nearest
 from amlora.mixture.manifest import CURRENT
