@@ -1,6 +1,7 @@
 """What every method must do, whatever it is, on both families."""
 
 import dataclasses
+import re
 
 import pytest
 import torch
@@ -10,8 +11,10 @@ from torch import Tensor
 from amlora.engine.batch import collate, target_logits
 from amlora.engine.encode import encode_rows
 from amlora.engine.train import Progress, TrainSettings, train_stage
+from amlora.errors import InputError
 from amlora.experiment.prepare import prepare
 from amlora.methods import method_class
+from amlora.methods.base import State
 from amlora.methods.lora import LoRAMethod
 from contract.conftest import CASES, LEARNING, USUAL
 
@@ -149,6 +152,40 @@ def test_restored_state_gives_the_same_answers(settings, learned):
     other.method.restore(made.method.state())
     for index in range(len(made.stream.tasks)):
         assert torch.equal(logits(made, index), logits(other, index))
+
+
+def test_a_state_whose_tensors_fit_nothing_is_refused_and_named(settings, learned):
+    state, method = learned[0].method.state(), prepare(settings).method
+    method.restore(state)
+    names = sorted(name for name, tensor in state.tensors.items() if tensor.numel())
+    changes = {
+        "missing": None,
+        "shape": lambda tensor: tensor[None],
+        "dtype": lambda tensor: tensor.to(torch.complex64),
+        "not finite": lambda tensor: tensor.clone().fill_(torch.nan),
+    }
+    for name in names[:: max(1, len(names) // 8)]:
+        tensor = state.tensors[name]
+        for kind, change in changes.items():
+            others = {key: each for key, each in state.tensors.items() if key != name}
+            if change is not None:
+                if kind == "not finite" and not tensor.is_floating_point():
+                    continue
+                others[name] = change(tensor)
+            elif name == "former":
+                continue  # it comes with the second stage
+            with pytest.raises(InputError, match=re.escape(name.split("/", 1)[-1])):
+                method.restore(State(others, state.values))
+
+
+def test_a_state_whose_values_fit_nothing_is_refused_and_named(settings, learned):
+    state, method = learned[0].method.state(), prepare(settings).method
+    for name, value in state.values.items():
+        rest = {key: each for key, each in state.values.items() if key != name}
+        for others in (rest, {**rest, name: {"x": 1}}, {**rest, name: -1.5}):
+            with pytest.raises(InputError, match=name):
+                method.restore(State(state.tensors, others))
+        assert value is not None
 
 
 def test_rows_become_longer_by_as_many_tokens_as_the_method_says(learned):

@@ -1,11 +1,23 @@
 """Checkpoints: whole or refused."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from amlora import files
-from amlora.engine.checkpoint import COMMIT, Checkpoint, load, read_rows, save, write_rows
+from amlora.engine.checkpoint import (
+    COMMIT,
+    Checkpoint,
+    check_place,
+    load,
+    read_rows,
+    save,
+    write_rows,
+)
+from amlora.engine.train import load_moments
 from amlora.errors import InputError
+from amlora.experiment.work import fresh_progress
 from amlora.methods.base import State
 
 
@@ -16,8 +28,8 @@ def made(step: int) -> Checkpoint:
         state=State({"layer.a": torch.full((2, 3), float(step))}, {"names": ["one"]}),
         moments={"0.exp_avg": torch.ones(3) * step, "0.step": torch.tensor(float(step))},
         progress={
+            **fresh_progress({"torch": "2"}),
             "R": [[0.5, None]],
-            "rows": [],
             "stage": {"step": step, "losses": [0.1], "tokens": 7},
         },
         environment={"torch": "2", "threads": 2},
@@ -84,3 +96,111 @@ def test_a_missing_file_is_named(tmp_path):
     path.unlink()
     with pytest.raises(InputError, match=path.name):
         load(tmp_path)
+
+
+def edited(folder, change) -> None:
+    """Change a checkpoint's plain values and seal them again, as whoever writes it can."""
+    save(folder, made(5))
+    value = files.read_sealed(folder / COMMIT)
+    del value["digest"]
+    change(value)
+    files.write_sealed(folder / COMMIT, value)
+
+
+VALUES = {
+    "stage -1": lambda v: v.update(stage=-1),
+    "stage '1'": lambda v: v.update(stage="1"),
+    "phase": lambda v: v.update(phase="end"),
+    "values": lambda v: v.update(values=[]),
+    "environment": lambda v: v.update(environment=None),
+    "files": lambda v: v["files"].pop("moments"),
+    "file": lambda v: v["files"]["state"].update(file="../../state-1.safetensors"),
+    "sha256": lambda v: v["files"]["state"].update(sha256="0"),
+    "step": lambda v: v["progress"]["stage"].update(step=-1),
+    "tokens": lambda v: v["progress"]["stage"].update(tokens=1e300),
+    "losses": lambda v: v["progress"]["stage"].update(losses=["low"]),
+    "no losses": lambda v: v["progress"]["stage"].pop("losses"),
+    "R": lambda v: v["progress"].update(R=[[1.5, None]]),
+    "rows": lambda v: v["progress"].update(rows=7),
+    "seconds": lambda v: v["progress"].update(seconds={"load": -1}),
+    "progress": lambda v: v.update(progress=None),
+    "something else": lambda v: v.update(news=1),
+}
+
+
+@pytest.mark.parametrize("case", VALUES)
+def test_values_that_no_checkpoint_has_are_refused_in_one_line(tmp_path, case):
+    edited(tmp_path, VALUES[case])
+    with pytest.raises(InputError, match=r"current\.json: .*start the run over") as caught:
+        load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tensor_that_is_no_number_is_refused_and_named(tmp_path):
+    point = made(5)
+    point.moments["0.exp_avg"][1] = torch.nan
+    save(tmp_path, point)
+    with pytest.raises(InputError, match=r"moments-1\.safetensors: 0\.exp_avg: "):
+        load(tmp_path)
+
+
+def test_a_place_that_the_run_has_is_accepted(tmp_path):
+    save(tmp_path, placed())
+    found = load(tmp_path)
+    assert found is not None
+    check_place(tmp_path, found, [9, 9], 2)
+
+
+def placed(**changes) -> Checkpoint:
+    """A checkpoint at step 1 of the second of two stages."""
+    point = made(1)
+    point.progress |= {"R": [[0.5, None]] * 2, "stages": [{"tokens": 1}], **changes}
+    return point
+
+
+@pytest.mark.parametrize(
+    ("point", "told"),
+    [
+        (dataclasses.replace(placed(), stage=99), "stage 99"),
+        (dataclasses.replace(placed(), stage=2), "stage 2"),
+        (placed(stage={"step": 999, "losses": [0.1] * 999, "tokens": 7}), "step 999"),
+        (placed(stage={"step": 2, "losses": [0.1], "tokens": 7}), "1 losses of 2 steps"),
+        (placed(R=[[0.5, None]]), "1 rows of R at stage 1"),
+        (placed(R=[[0.5, None]] * 3), "3 rows of R at stage 1"),
+        (placed(stages=[]), "at stage 1"),
+        (placed(R=[[0.5]] * 2), "1 values, but there are 2 tasks"),
+        (dataclasses.replace(placed(), phase="begin"), "step 1"),
+    ],
+)
+def test_a_place_that_the_run_has_not_is_refused(tmp_path, point, told):
+    with pytest.raises(InputError, match=told):
+        check_place(tmp_path, point, [9, 9], 2)
+
+
+def test_foreign_tensor_files_are_left_alone(tmp_path):
+    for name in ("model.safetensors", "model-00001-of-00002.safetensors"):
+        (tmp_path / name).write_bytes(b"")
+    save(tmp_path, made(5))
+    assert len(list(tmp_path.glob("model*"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"0.step": None}, "0.step"),
+        ({"7.step": torch.tensor(1.0)}, "7."),
+        ({"x": torch.ones(3)}, "x"),
+        ({"0.exp_avg": torch.ones(4)}, r"shape \(4,\)"),
+        ({"0.exp_avg": torch.ones(3).double()}, "float64"),
+        ({"0.exp_avg": torch.full((3,), torch.inf)}, "not finite"),
+        ({"0.exp_avg_sq": -torch.ones(3)}, "at least 0"),
+    ],
+)
+def test_moments_that_fit_no_weight_are_refused_and_named(changes, told):
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimiser = torch.optim.AdamW([weight])
+    whole = {"0.step": torch.tensor(5.0), "0.exp_avg": torch.ones(3), "0.exp_avg_sq": torch.ones(3)}
+    load_moments(optimiser, whole)
+    given = {name: tensor for name, tensor in {**whole, **changes}.items() if tensor is not None}
+    with pytest.raises(InputError, match=f"moments: .*{told}"):
+        load_moments(optimiser, given)

@@ -5,14 +5,18 @@ names them with their hashes and is written last: it is the commit. Tensor files
 before are removed after that.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
+from msgspec import Meta
 from torch import Tensor
 
-from amlora import files
+from amlora import files, formats
 from amlora.errors import InputError
 from amlora.methods.base import State
 
@@ -20,6 +24,74 @@ COMMIT = "current.json"
 FORMAT = 1
 Phase = Literal["begin", "train"]
 """Of a stage. begin: nothing of it is done. train: `begin` is done and its row evaluated."""
+Count = Annotated[int, Meta(ge=0, lt=2**53)]
+Seconds = Annotated[float, Meta(ge=0, le=1e12)]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Matrix = list[list[Annotated[float, Meta(ge=0, le=1)] | None]]
+OURS = re.compile(r"(state|moments)-([0-9]{1,9})\.safetensors")
+
+
+class Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tensor file of a checkpoint."""
+
+    file: str
+    sha256: Sha256
+
+    def __post_init__(self) -> None:
+        """Check the name."""
+        if not OURS.fullmatch(self.file):
+            raise ValueError(f"file: {self.file!r} is no name of ours.")
+
+
+class Files(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Both tensor files."""
+
+    state: Stored
+    moments: Stored
+
+
+class Within(msgspec.Struct, frozen=True):
+    """Where the stage in progress stands."""
+
+    step: Count
+    losses: list[float]
+    tokens: Count
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """What is told of a stage that has ended; there is more, which nothing is computed from."""
+
+    tokens: Count
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """What a run has measured so far; there is more, which nothing is computed from."""
+
+    R: Matrix
+    entered: Matrix
+    stages: list[Ended]
+    evaluation: list[dict[str, Any]]
+    rows: list[Sha256]
+    seconds: dict[str, Seconds]
+    scored_rows: Count
+    prefill_seconds: Seconds
+    trainable: Count
+    environments: list[dict[str, Any]]
+    stage: Within
+    general: list[dict[str, Any]] = []
+
+
+class Commit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The contents of `current.json`."""
+
+    format: int
+    stage: Count
+    phase: Phase
+    values: dict[str, Any]
+    progress: Measured
+    environment: dict[str, Any]
+    files: Files
+    digest: Sha256
 
 
 @dataclass
@@ -47,8 +119,8 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     """Replace the folder's checkpoint by this one."""
     files.make_folder(folder)
     files.sweep(folder)
-    old = {path.name for path in folder.glob("*.safetensors")}
-    number = 1 + max((int(name.rsplit("-", 1)[1].split(".")[0]) for name in old), default=0)
+    old = [match for path in folder.iterdir() if (match := OURS.fullmatch(path.name))]
+    number = 1 + max((int(match[2]) for match in old), default=0)
     stored: dict[str, dict[str, Any]] = {}
     for kind, tensors in (("state", checkpoint.state.tensors), ("moments", checkpoint.moments)):
         path = folder / f"{kind}-{number}.safetensors"
@@ -63,39 +135,91 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         "files": stored,
     }
     files.write_sealed(folder / COMMIT, value)
-    for name in old:
-        files.remove(folder / name)
+    for match in old:
+        files.remove(folder / match[0])
 
 
 def load(folder: Path) -> Checkpoint | None:
     """Return the folder's checkpoint, or None where there is none.
 
     Raises:
-        InputError: a file is missing, of another format, or not what was written.
+        InputError: a file is missing, of another format, not what was written, or holds what no
+            checkpoint does.
     """
-    if not files.exists(folder / COMMIT):
+    path = folder / COMMIT
+    if not files.exists(path):
         return None
-    try:
-        value = files.read_sealed(folder / COMMIT)
+    with blamed(folder):
+        value = files.read_sealed(path)
         if value.get("format") != FORMAT:
-            raise InputError(f"{folder / COMMIT}: not a checkpoint of format {FORMAT}.")
-        tensors = {kind: read_tensors(folder, entry) for kind, entry in value["files"].items()}
-        read_rows(folder, value["progress"]["rows"])
-    except InputError as error:
-        raise InputError(f"{error} Delete {folder} to start the run over.") from error
+            raise InputError(f"{path}: not a checkpoint of format {FORMAT}.")
+        commit = formats.typed(path, value, Commit)
+        state, moments = (
+            read_tensors(folder, of) for of in (commit.files.state, commit.files.moments)
+        )
+        read_rows(folder, commit.progress.rows)
     return Checkpoint(
-        stage=value["stage"],
-        phase=value["phase"],
-        state=State(tensors["state"], value["values"]),
-        moments=tensors["moments"],
+        stage=commit.stage,
+        phase=commit.phase,
+        state=State(state, commit.values),
+        moments=moments,
         progress=value["progress"],
-        environment=value["environment"],
+        environment=commit.environment,
     )
 
 
-def read_tensors(folder: Path, entry: Mapping[str, str]) -> dict[str, Tensor]:
-    """Read one of a checkpoint's tensor files after checking its hash."""
-    return files.read_tensors(files.inside(folder, entry["file"]), sha256=entry["sha256"])
+@contextmanager
+def blamed(folder: Path) -> Generator[None]:
+    """Let an error of what a checkpoint holds say how to go on without it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{error} Delete {folder} to start the run over.") from error
+
+
+def check_place(folder: Path, found: Checkpoint, steps: Sequence[int], tasks: int) -> None:
+    """Refuse a checkpoint that stands where its run has no place, or whose counts disagree.
+
+    Args:
+        folder: the checkpoint's.
+        found: what `load` returned.
+        steps: of each of the run's stages.
+        tasks: how many are scored: the columns of R.
+
+    Raises:
+        InputError: names the place.
+    """
+    within, rows = found.progress["stage"], found.progress["R"]
+    training = found.phase == "train"
+    last = len(steps) - training
+    most = steps[found.stage] if training and found.stage <= last else 0
+    if found.stage > last:
+        told = f"stage {found.stage} ({found.phase}), but there are {len(steps)} stages"
+    elif within["step"] > most:
+        told = f"step {within['step']}, but stage {found.stage} ({found.phase}) has {most}"
+    elif len(within["losses"]) != within["step"]:
+        told = f"{len(within['losses'])} losses of {within['step']} steps"
+    elif len(found.progress["stages"]) != found.stage or len(rows) != found.stage + 1:
+        told = f"{len(rows)} rows of R at stage {found.stage}"
+    elif wrong := [row for row in (*rows, *found.progress["entered"]) if len(row) != tasks]:
+        told = f"a row of R with {len(wrong[0])} values, but there are {tasks} tasks"
+    else:
+        return
+    raise InputError(f"{folder / COMMIT}: {told}.")
+
+
+def read_tensors(folder: Path, entry: Stored) -> dict[str, Tensor]:
+    """Read one of a checkpoint's tensor files after checking its hash.
+
+    Raises:
+        InputError: it is missing, altered, or holds values that are no numbers.
+    """
+    path = folder / entry.file
+    tensors = files.read_tensors(path, sha256=entry.sha256)
+    for name, tensor in tensors.items():
+        if tensor.isnan().any():
+            raise InputError(f"{path}: {name}: holds values that are no numbers.")
+    return tensors
 
 
 def write_rows(folder: Path, number: int, text: str) -> str:

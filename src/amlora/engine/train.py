@@ -18,8 +18,12 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from amlora.engine.batch import micro_batches, plan, seed_of
+from amlora.errors import InputError
 from amlora.methods.base import Group, Method, Stage
+from amlora.mixture.tensors import check_tensor
 
+ADAM = ("step", "exp_avg", "exp_avg_sq")
+"""What AdamW keeps of each weight."""
 BUCKET = 2**20
 """Numbers that processes add up at once: few messages for small weights, little memory for big."""
 
@@ -246,10 +250,27 @@ def moments(optimiser: torch.optim.AdamW) -> Iterator[tuple[str, Tensor]]:
 
 
 def load_moments(optimiser: torch.optim.AdamW, stored: dict[str, Tensor]) -> None:
-    """Put back what `moments` yielded."""
+    """Put back what `moments` yielded.
+
+    Raises:
+        InputError: a tensor is unknown, of another shape or dtype, not finite, or without its like.
+    """
     weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+    places = {str(index): weight for index, weight in enumerate(weights)}
+    whole = {
+        f"{index}.{name}" for index in {key.partition(".")[0] for key in stored} for name in ADAM
+    }
+    if wrong := whole ^ stored.keys():
+        raise InputError(f"moments: {min(wrong)!r} is missing or unknown.")
     for key, tensor in stored.items():
         index, _, name = key.partition(".")
-        weight = weights[int(index)]
+        if index not in places:
+            raise InputError(f"moments: {key!r}, but there are {len(weights)} trained tensors.")
+        weight = places[index]
+        shape = () if name == "step" else tuple(weight.shape)
+        kind = torch.float32 if name == "step" else weight.dtype
+        check_tensor(f"moments: {key}", tensor, shape, str(kind).removeprefix("torch."))
+        if name != "exp_avg" and (tensor < 0).any():
+            raise InputError(f"moments: {key}: must be at least 0.")
         device = "cpu" if name == "step" and not optimiser.defaults["fused"] else weight.device
         optimiser.state[weight][name] = tensor.to(device, copy=True)

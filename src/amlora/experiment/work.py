@@ -83,7 +83,8 @@ class Work:
     def pick_up(self) -> tuple[int, Phase, Progress]:
         """Take a checkpoint's state, if there is one; return the stage, its phase and progress."""
         by_main(self.accelerator, self.set_up)
-        found = checkpoint.load(self.folder / "checkpoint")
+        place = self.folder / "checkpoint"
+        found = checkpoint.load(place)
         agree(
             self.accelerator,
             found and (found.stage, found.phase, found.progress["stage"]["step"]),
@@ -91,6 +92,13 @@ class Work:
         )
         if found is None:
             return 0, "begin", Progress()
+        with checkpoint.blamed(place):
+            steps = [stage.steps for stage in self.stages]
+            checkpoint.check_place(place, found, steps, len(self.made.scored))
+            if found.phase == "train":
+                self.method.resume(found.state, self.stages[found.stage])
+            elif found.stage:
+                self.method.restore(found.state)
         if found.environment != self.environment:
             other = ", ".join(
                 f"{name} {value} (was {found.environment.get(name)})"
@@ -103,14 +111,11 @@ class Work:
             )
         loading = self.so_far["seconds"]["load"]
         self.so_far = found.progress
-        self.so_far["seconds"]["load"] += loading
+        self.so_far["seconds"]["load"] = loading + self.so_far["seconds"].get("load", 0.0)
         if self.environment not in self.so_far["environments"]:
             self.so_far["environments"].append(self.environment)
-        progress = Progress(**self.so_far.pop("stage"), moments=found.moments)
-        if found.phase == "train":
-            self.method.resume(found.state, self.stages[found.stage])
-        elif found.stage:
-            self.method.restore(found.state)
+        within = self.so_far.pop("stage")
+        progress = Progress(within["step"], within["losses"], within["tokens"], found.moments)
         self.told.note(f"{self.folder}: goes on at task {found.stage + 1}, step {progress.step}.")
         self.clock = time.perf_counter()
         return found.stage, found.phase, progress

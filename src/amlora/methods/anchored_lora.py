@@ -16,9 +16,10 @@ from torch import Tensor
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row
 from amlora.engine.route import Router, vector_of
+from amlora.errors import InputError
 from amlora.methods.am_lora import AMLoRA, AMLoRASettings
 from amlora.methods.base import Stage, State
-from amlora.methods.lora import mixture_state
+from amlora.methods.lora import mixture_state, stored_loras
 from amlora.methods.parts.per_task import PerTask
 from amlora.mixture.stages import Covariance, Mixing, Stages, StageSettings
 
@@ -139,13 +140,19 @@ class AnchoredLoRA(AMLoRA):
         return State(tensors, state.values)
 
     def restore(self, state: State) -> None:
-        """Take them back, frozen."""
-        values = state.values
+        """Take them back, frozen.
+
+        Raises:
+            InputError: there are more stages than LoRAs, or their vectors have another width.
+        """
+        loras = stored_loras(state)
         self.stages.restore(state.tensors)
+        if len(self.stages) > len(loras[0]):
+            raise InputError(f"stages: {len(self.stages)} of {len(loras[0])} LoRAs.")
+        if len(self.stages) and self.stages.width != self.width:
+            raise InputError(f"stages.means: width {self.stages.width}, expected {self.width}.")
         self.mixture.restore(
-            values["names"],
-            values["ranks"],
-            values["alphas"],
+            *loras,
             state.tensors,
             stages=len(self.stages) if self.combine == "attention" else 0,
         )

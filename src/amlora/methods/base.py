@@ -18,18 +18,23 @@ A hook is given a `Stage` and never the stream, so no method can see later tasks
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import msgspec
+import torch
 from torch import Tensor, nn
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import Batch, task_loss
 from amlora.engine.encode import Row
+from amlora.errors import InputError
+from amlora.formats import typed
 from amlora.mixture.mixture import Mixture
+from amlora.mixture.tensors import Shape, check_tensor
 from amlora.streams.prompt import Form, Prefix
 from amlora.streams.task import Task
 
+Kind = TypeVar("Kind")
 Terms = dict[str, Tensor]
 """Scalars by name; the loop adds them up and logs each."""
 Schedule = Literal["per_task", "joint"]
@@ -84,6 +89,32 @@ class State:
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
+
+    def take(self, name: str, shape: Shape, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return a tensor.
+
+        Args:
+            name: its key.
+            shape: None for a size that may be any.
+            dtype: what it must have.
+
+        Raises:
+            InputError: it is missing, has another shape or dtype, or is not finite.
+        """
+        if name not in self.tensors:
+            raise InputError(f"{name}: missing from the stored state.")
+        check_tensor(name, self.tensors[name], shape, str(dtype).removeprefix("torch."))
+        return self.tensors[name]
+
+    def value(self, name: str, kind: type[Kind]) -> Kind:
+        """Return a plain value as what it must be.
+
+        Raises:
+            InputError: it is missing or of another kind.
+        """
+        if name not in self.values:
+            raise InputError(f"{name}: missing from the stored state.")
+        return typed(name, self.values[name], kind)
 
 
 class Method:

@@ -87,11 +87,10 @@ class EWC(SeqFT):
     def restore(self, state: State) -> None:
         super().restore(state)
         device = self.backbone.model.device
-        self.fisher, self.anchor = (
-            {
-                name.removeprefix(f"{kind}/"): tensor.to(device, copy=True)
-                for name, tensor in state.tensors.items()
-                if name.startswith(f"{kind}/")
-            }
-            for kind in ("fisher", "anchor")
-        )
+        self.fisher, self.anchor = {}, {}
+        if any(name.startswith("fisher/") for name in state.tensors):
+            for kind, into in (("fisher", self.fisher), ("anchor", self.anchor)):
+                for name, weight in self.trainable.state().tensors.items():
+                    if not name.endswith(".w"):  # a lone LoRA's selector never learns
+                        stored = state.take(f"{kind}/{name}", tuple(weight.shape), weight.dtype)
+                        into[name] = stored.to(device, copy=True)

@@ -20,6 +20,7 @@ from amlora.engine.backbone import Backbone
 from amlora.engine.batch import Batch
 from amlora.engine.encode import Row
 from amlora.engine.route import vector_of
+from amlora.errors import InputError
 from amlora.methods.base import Group, Stage, State, Terms
 from amlora.methods.inf_lora import InfLoRA, InfLoRASettings
 from amlora.methods.parts.per_task import PerTask, number_of, numbers
@@ -186,10 +187,18 @@ class GainLoRA(InfLoRA):
     def restore(self, state: State) -> None:
         """Take them back, frozen."""
         super().restore(state)
-        device = self.backbone.model.device
+        device, gates = self.backbone.model.device, len(self.mixture)
+        embedding = self.backbone.model.get_input_embeddings()
         tensors = {name: tensor.to(device) for name, tensor in state.tensors.items()}
-        self.gates.restore(tensors, len(state.values["names"]))
-        self.read = [tensors[f"{READ}{index}"].clone() for index in range(3)]
+        self.gates.restore(tensors, gates)
+        width = embedding.get_parameter("weight").shape[1] if gates else 0
+        if gates and self.gates.width != width:
+            raise InputError(f"gates.0.g3: width {self.gates.width}, expected {width}.")
+        inner = self.wanted.gate.width if gates else 0
+        self.read = [
+            state.take(f"{READ}{index}", (size, None)).to(device, copy=True)
+            for index, size in enumerate((width, inner, width))
+        ]
         self.in_step = False
 
     def resume(self, state: State, stage: Stage) -> None:

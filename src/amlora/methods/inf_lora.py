@@ -118,7 +118,7 @@ class InfLoRA(LoRAMethod):
         """Take the LoRAs and the subspaces back."""
         super().restore(state)
         self.basis = {
-            name: state.tensors[f"{BASIS}{name}"].to(basis.device, copy=True)
+            name: state.take(f"{BASIS}{name}", (len(basis), None)).to(basis.device, copy=True)
             for name, basis in self.basis.items()
         }
 

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import Batch, seed_of
 from amlora.engine.encode import Row
+from amlora.errors import InputError
 from amlora.methods.base import Group, Method, Stage, State, Terms
 from amlora.methods.parts.prompts import add_prompts, from_vocabulary, in_front
 from amlora.methods.parts.queries import Queries, Query
@@ -196,11 +197,14 @@ class L2P(Method):
 
     def restore(self, state: State) -> None:
         """Take the pool and the counts back."""
-        device = self.backbone.model.device
-        tensors = state.tensors
-        self.prompts = nn.Parameter(tensors["prompts"].to(device, copy=True))
-        self.keys = nn.Parameter(tensors["keys"].to(device, copy=True))
-        self.earlier, self.current = list(state.values["earlier"]), list(state.values["current"])
+        device, width = self.backbone.model.device, self.embedding.weight.shape[1]
+        pool, length = self.options.pool, self.options.length
+        prompts = state.take("prompts", (pool, length, width))
+        self.prompts = nn.Parameter(prompts.to(device, copy=True))
+        self.keys = nn.Parameter(state.take("keys", (pool, width)).to(device, copy=True))
+        self.earlier, self.current = (state.value(n, list[int]) for n in ("earlier", "current"))
+        if not len(self.earlier) == len(self.current) == pool:
+            raise InputError(f"earlier: there must be a count for each of {pool} prompts.")
 
     def resume(self, state: State, stage: Stage) -> None:
         """Take them back; they learn on as they are."""

@@ -21,6 +21,7 @@ from amlora import files
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import Batch, collate, seed_of, target_logits, token_loss
 from amlora.engine.encode import Row, encode_rows
+from amlora.errors import InputError
 from amlora.methods.base import Group, Method, Stage, State, Terms
 from amlora.methods.parts.distil import drift
 from amlora.methods.parts.memory import Memory
@@ -243,14 +244,18 @@ class LFPT5(Method):
     def restore(self, state: State) -> None:
         """Take them back, frozen."""
         device = self.backbone.model.device
-        tensors = {name: each.to(device, copy=True) for name, each in state.tensors.items()}
-        self.put(tensors["prompt"])
-        self.former = tensors.get("former")
-        self.learned = msgspec.convert(state.values["learned"], list[Task])
-        self.memory = Memory.from_plain(state.values["memory"])
-        self.told = list(state.values["told"])
+        shape = self.options.length, self.embedding.weight.shape[1]
+        self.put(state.take("prompt", shape).to(device, copy=True))
+        self.former = None
+        if "former" in state.tensors:
+            self.former = state.take("former", shape).to(device, copy=True)
+        self.learned = state.value("learned", list[Task])
+        self.memory = Memory.of_state(state, len(self.embedding.weight))
+        self.told = state.value("told", list[dict[str, Any]])
 
     def resume(self, state: State, stage: Stage) -> None:
         """Take them back and let the prompt learn again."""
         self.restore(state)
+        if self.learned and self.former is None:
+            raise InputError("former: missing from the stored state.")
         self.open(stage)

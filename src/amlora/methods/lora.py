@@ -1,16 +1,21 @@
 """What all methods that keep LoRAs share: the mixture, its growth, its state."""
 
 import math
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from amlora.engine.backbone import Backbone
+from amlora.errors import InputError
 from amlora.methods.base import Group, Method, Stage, State
 from amlora.mixture.bank import Start, Trained, check_scale
 from amlora.mixture.inject import find_targets, inject
 from amlora.mixture.layer import Control
 from amlora.mixture.mixture import Mixture
 from amlora.mixture.reference import Combine
+
+Rank = Annotated[int, Meta(ge=1)]
 
 
 class LoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -101,8 +106,15 @@ class LoRAMethod(Method):
         restore_mixture(self.mixture, state)
 
     def resume(self, state: State, stage: Stage) -> None:
-        """Take them back and make the newest LoRA trainable again."""
+        """Take them back and make the newest LoRA trainable again.
+
+        Raises:
+            InputError: the newest LoRA is not the stage's.
+        """
         self.restore(state)
+        wanted = self.lora_name(stage)
+        if self.mixture.names[-1:] != [wanted]:
+            raise InputError(f"names: the newest LoRA must be {wanted!r}.")
         self.mixture.train_newest(self.selectors)
 
 
@@ -123,5 +135,22 @@ def mixture_state(mixture: Mixture) -> State:
 
 def restore_mixture(mixture: Mixture, state: State) -> None:
     """Replace all LoRAs and selectors by stored ones, frozen; by none where there are none."""
-    values = state.values
-    mixture.restore(values["names"], values["ranks"], values["alphas"], state.tensors)
+    mixture.restore(*stored_loras(state), state.tensors)
+
+
+def stored_loras(state: State) -> tuple[list[str], list[int], list[float]]:
+    """Return names, ranks and alphas of the LoRAs of a state.
+
+    Raises:
+        InputError: they are missing, not equally many, or out of range.
+    """
+    names, alphas = state.value("names", list[str]), state.value("alphas", list[float])
+    ranks = state.value("ranks", list[Rank])
+    if not len(names) == len(ranks) == len(alphas):
+        raise InputError(f"ranks: {len(names)} LoRAs, {len(ranks)} ranks, {len(alphas)} alphas.")
+    for alpha, rank in zip(alphas, ranks, strict=True):
+        try:
+            check_scale(alpha, rank)
+        except ValueError as error:
+            raise InputError(f"alphas: {error}") from None
+    return names, ranks, alphas

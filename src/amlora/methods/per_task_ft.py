@@ -1,8 +1,11 @@
 """PerTaskFT: a model of its own for each task, started anew from the pretrained weights."""
 
+from typing import Any
+
 import msgspec
 
 from amlora.engine.backbone import Backbone
+from amlora.errors import InputError
 from amlora.methods.base import Stage, State
 from amlora.methods.seq_ft import SeqFT
 
@@ -65,15 +68,20 @@ class PerTaskFT(SeqFT):
     def restore(self, state: State) -> None:
         """Take the kept weights back; the model gets the pretrained ones."""
         self.kept = {
-            task: copied(part(state, index)) for index, task in enumerate(state.values["tasks"])
+            task: copied(part(state, index))
+            for index, task in enumerate(state.value("tasks", list[str]))
         }
-        self.stored = state.values["stored"]
+        self.stored = state.value("stored", int)
+        for kept in self.kept.values():
+            self.trainable.restore(kept)  # so that what does not fit is refused now
         self.trainable.restore(self.pretrained)
         self.placed = self.learning = None
 
     def resume(self, state: State, stage: Stage) -> None:
         """Take them back, and go on with the last, which was being trained."""
         self.restore(state)
+        if stage.task not in self.kept:
+            raise InputError(f"tasks: {stage.task!r}, which is being learned, is missing.")
         self.trainable.restore(self.kept.pop(stage.task))
         self.trainable.begin()
         self.placed = self.learning = stage.task
@@ -89,4 +97,7 @@ def part(state: State, index: int) -> State:
     """Return one task's weights out of the state of all."""
     start = f"{index}/"
     tensors = {n.removeprefix(start): t for n, t in state.tensors.items() if n.startswith(start)}
-    return State(tensors, state.values["values"][index])
+    values = state.value("values", list[dict[str, Any]])
+    if len(values) != len(state.value("tasks", list[str])):
+        raise InputError(f"values: there must be one for each task, got {len(values)}.")
+    return State(tensors, values[index])

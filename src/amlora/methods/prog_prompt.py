@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import seed_of
 from amlora.engine.encode import Row
+from amlora.errors import InputError
 from amlora.methods.base import Group, Method, Stage, State
 from amlora.methods.parts.prompts import add_prompts, from_vocabulary, in_front
 
@@ -150,23 +151,29 @@ class ProgPrompt(Method):
     def restore(self, state: State) -> None:
         """Take the prompts back, frozen."""
         device = self.backbone.model.device
+        shape = self.options.length, self.embedding.weight.shape[1]
         self.network = None
         self.prompts = {
             task: nn.Parameter(
-                state.tensors[f"prompt.{i}"].to(device, copy=True), requires_grad=False
+                state.take(f"prompt.{i}", shape).to(device, copy=True), requires_grad=False
             )
-            for i, task in enumerate(state.values["tasks"])
+            for i, task in enumerate(state.value("tasks", list[str]))
         }
         self.read = len(self.prompts)
 
     def resume(self, state: State, stage: Stage) -> None:
         """Take the prompts back, and the newest with its network to learn on."""
         self.restore(state)
+        if [*self.prompts][-1:] != [stage.task]:
+            raise InputError(f"tasks: the newest prompt must be of {stage.task!r}.")
         self.learn_newest(stage)
         if self.network is not None:
-            stored = state.tensors.items()
-            weights = {n.removeprefix(NETWORK): w for n, w in stored if n.startswith(NETWORK)}
-            self.network.load_state_dict(weights)
+            self.network.load_state_dict(
+                {
+                    name: state.take(NETWORK + name, tuple(weight.shape), weight.dtype)
+                    for name, weight in self.network.state_dict().items()
+                }
+            )
 
 
 def residual_network(width: int, hidden: int) -> nn.Module:

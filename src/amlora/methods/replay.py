@@ -78,7 +78,8 @@ class Replay(SeqFT):
 
     def restore(self, state: State) -> None:
         super().restore(state)
-        self.memory = Memory.from_plain(state.values["memory"])
+        vocabulary = len(self.backbone.model.get_input_embeddings().get_parameter("weight"))
+        self.memory = Memory.of_state(state, vocabulary)
 
 
 def classes_of(stage: Stage) -> list[str]:

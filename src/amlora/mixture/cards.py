@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from amlora import files
+from amlora import formats
 from amlora.errors import InputError
 from amlora.mixture.arrow import Way
 from amlora.mixture.manifest import Base, StoredLoRA, TaskCard
@@ -115,10 +115,10 @@ def check_scores(where: Path | str, scores: object, tasks: int) -> None:
             a metric is no number.
     """
     try:
-        files.json_bytes(scores)
-        found = msgspec.convert(scores, Scores)
-    except (msgspec.ValidationError, TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"{where}: no scores: {error}.") from None
+        formats.json_bytes(scores)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"{where}: no plain values: {error}.") from None
+    found = formats.typed(where, scores, Scores)
     for index, row in enumerate(found.R):
         if len(row) != tasks:
             raise InputError(f"{where}: row {index} of R: {len(row)} values, {tasks} tasks.")

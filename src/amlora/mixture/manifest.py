@@ -20,7 +20,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from amlora import files
+from amlora import files, formats
 from amlora.errors import InputError
 from amlora.mixture.arrow import Arrow
 from amlora.mixture.bank import check_scale
@@ -43,6 +43,7 @@ Contents = dict[str, bytes]
 
 VERSION = re.compile(r"[0-9]{4,9}")
 CURRENT_LINE = re.compile(r"([0-9]{4,9}) ([0-9a-f]{64})\n")
+LONGEST_CURRENT = 1000  # bytes; a longer one is none
 LONGEST_SLUG = 40
 TASK_FOLDER = re.compile(rf"tasks/[0-9]{{2,9}}-[a-z0-9-]{{1,{LONGEST_SLUG}}}-[0-9a-f]{{8}}")
 
@@ -199,7 +200,8 @@ def read_current(folder: Path) -> Previous:
     """
     path = folder / CURRENT
     check_regular(path)
-    match = CURRENT_LINE.fullmatch(files.read_bytes(path).decode("utf-8", "replace"))
+    data = files.read_bytes(path, most=LONGEST_CURRENT)
+    match = CURRENT_LINE.fullmatch(data.decode("utf-8", "replace"))
     if match is None:
         raise InputError(f"{path}: altered: it must be one line, a version and a sha256.")
     return Previous(version=match[1], sha256=match[2])
@@ -215,18 +217,15 @@ def read_manifest(folder: Path, entry: Previous) -> Manifest:
     check_folder(folder, where)
     path = folder / where / MANIFEST
     check_regular(path)
-    data = files.read_bytes(path)
+    data = files.read_bytes(path, most=files.MOST)
     if files.sha256_bytes(data) != entry.sha256:
         raise InputError(f"{path}: altered: its sha256 is not the one that was written down.")
-    value = files.parse_json(path, data)
-    try:
-        stated = msgspec.convert(value, Head).format
-        if stated != FORMAT:
-            way = "install a newer one" if stated > FORMAT else "learn them again"
-            raise InputError(f"{path}: format {stated}, but this amlora reads {FORMAT}; {way}.")
-        manifest = msgspec.convert(value, Manifest)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: no manifest of ours: {error}.") from None
+    value = formats.parse_json(path, data)
+    stated = formats.typed(path, value, Head).format
+    if stated != FORMAT:
+        way = "install a newer one" if stated > FORMAT else "learn them again"
+        raise InputError(f"{path}: format {stated}, but this amlora reads {FORMAT}; {way}.")
+    manifest = formats.typed(path, value, Manifest)
     if manifest.version != entry.version:
         raise InputError(f"{path}: says that it is version {manifest.version!r}.")
     check_names(path, manifest)
@@ -291,7 +290,7 @@ def read_file(folder: Path, manifest: Manifest, name: str) -> bytes:
     if size != stated.size:
         kind = "truncated" if size < stated.size else "altered"
         raise InputError(f"{path}: {kind}: {size} bytes where the manifest says {stated.size}.")
-    data = files.read_bytes(path)
+    data = files.read_bytes(path, most=size)
     if files.sha256_bytes(data) != stated.sha256:
         raise InputError(f"{path}: altered: its sha256 is not the manifest's.")
     return data

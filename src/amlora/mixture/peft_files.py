@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from amlora import files
+from amlora import files, formats
 from amlora.mixture.manifest import CONFIG, WEIGHTS, Base, Manifest, read_file
 from amlora.mixture.mixture import Mixture
 from amlora.mixture.tensors import Shape, check_tensors
@@ -65,7 +65,7 @@ def read_adapters(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
     widths: dict[str, Shape] = dict.fromkeys(manifest.targets, (None, None))
     for lora in manifest.loras:
         name = f"{lora.folder}/{WEIGHTS}"
-        tensors = files.parse_tensors(folder / name, read_file(folder, manifest, name))
+        tensors = formats.parse_tensors(folder / name, read_file(folder, manifest, name))
         shapes: dict[str, Shape] = {}
         for target, (d_in, d_out) in widths.items():
             shapes |= {key(target, "A"): (lora.rank, d_in), key(target, "B"): (d_out, lora.rank)}

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from torch import Tensor
 
-from amlora import files
+from amlora import formats
 from amlora.errors import InputError
 from amlora.mixture.cards import check_scores
 from amlora.mixture.folders import check_stages
@@ -94,10 +93,7 @@ def read_cards(folder: Path, manifest: Manifest) -> tuple[TaskCard, ...]:
     for task in manifest.tasks:
         name = f"{task.folder}/{CARD}"
         data = read_file(folder, manifest, name)
-        try:
-            card = msgspec.convert(files.parse_json(folder / name, data), TaskCard)
-        except msgspec.ValidationError as error:
-            raise InputError(f"{folder / name}: no task card: {error}.") from None
+        card = formats.typed(folder / name, formats.parse_json(folder / name, data), TaskCard)
         if card.name != task.name:
             raise InputError(f"{folder / name}: is the card of {card.name!r}, not {task.name!r}.")
         cards.append(card)
@@ -111,7 +107,7 @@ def read_scores(folder: Path, manifest: Manifest) -> dict[str, Any]:
         InputError: they are altered, or do not fit the tasks.
     """
     name = f"versions/{manifest.version}/{SCORES}"
-    scores = files.parse_json(folder / name, read_file(folder, manifest, name))
+    scores = formats.parse_json(folder / name, read_file(folder, manifest, name))
     check_scores(folder / name, scores, len(manifest.tasks))
     return scores
 
@@ -119,7 +115,7 @@ def read_scores(folder: Path, manifest: Manifest) -> dict[str, Any]:
 def read_tensors(folder: Path, manifest: Manifest, name: str) -> tuple[Path, dict[str, Tensor]]:
     """Return the path of a version's tensor file, and what it holds."""
     own = f"versions/{manifest.version}/{name}"
-    return folder / own, files.parse_tensors(folder / own, read_file(folder, manifest, own))
+    return folder / own, formats.parse_tensors(folder / own, read_file(folder, manifest, own))
 
 
 def read_stages(folder: Path, manifest: Manifest) -> tuple[Stages | None, dict[str, Tensor]]:

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from amlora.engine.encode import Row
+from amlora.methods.base import State
 from amlora.methods.parts.memory import Memory
 
 ROWS = [Row("Größe", str(i), (1, 40 + i), (90, 2), "x", shared=i) for i in range(5)]
@@ -36,8 +37,8 @@ def test_every_row_is_drawn_equally_often():
 
 def test_rows_survive_json():
     plain = json.loads(json.dumps(Memory(ROWS).plain()))
-    assert Memory.from_plain(plain).rows == ROWS
-    assert Memory.from_plain([]).rows == []
+    assert Memory.of_state(State({}, {"memory": plain}), 100).rows == ROWS
+    assert Memory.of_state(State({}, {"memory": []}), 100).rows == []
 
 
 def test_an_empty_memory_gives_nothing_and_refuses_to_give_something():

@@ -1,6 +1,6 @@
 """Rows that a method keeps beyond their task, and draws from again."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -8,6 +8,8 @@ import torch
 
 from amlora.engine.batch import seed_of
 from amlora.engine.encode import Row
+from amlora.errors import InputError
+from amlora.methods.base import State
 
 
 class Memory:
@@ -47,6 +49,16 @@ class Memory:
         return [msgspec.json.decode(msgspec.json.encode(row)) for row in self.rows]
 
     @classmethod
-    def from_plain(cls, rows: Sequence[dict[str, Any]]) -> "Memory":
-        """Return what `plain` was called on."""
-        return cls(msgspec.convert(rows, list[Row]))
+    def of_state(cls, state: State, vocabulary: int) -> "Memory":
+        """Return what `plain` was called on, from the value "memory" of a state.
+
+        Raises:
+            InputError: it is missing, or a row has no ids that a vocabulary of this size has.
+        """
+        rows = state.value("memory", list[Row])
+        for row in rows:
+            if not (row.prompt_ids and row.answer_ids):
+                raise InputError(f"memory: row {row.row!r} has no prompt or no answer.")
+            if not all(0 <= each < vocabulary for each in (*row.prompt_ids, *row.answer_ids)):
+                raise InputError(f"memory: row {row.row!r} has an id beyond {vocabulary}.")
+        return cls(rows)

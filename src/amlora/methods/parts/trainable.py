@@ -6,11 +6,15 @@ import msgspec
 from torch import nn
 
 from amlora.engine.backbone import Backbone
+from amlora.errors import InputError
 from amlora.methods.base import State
 from amlora.methods.lora import LoRASettings, mixture_size, mixture_state, restore_mixture
 from amlora.mixture.inject import find_targets, inject
 from amlora.mixture.layer import Control
 from amlora.mixture.mixture import Mixture
+
+ALL = "all tasks"
+"""The name of the one LoRA."""
 
 
 class TrainableSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,7 +60,7 @@ class AllWeights:
     def restore(self, state: State) -> None:
         """Write the weights back in place."""
         for name, weight in self.weights().items():
-            weight.data.copy_(state.tensors[name])
+            weight.data.copy_(state.take(name, tuple(weight.shape), weight.dtype))
 
 
 class OneLoRA:
@@ -72,7 +76,7 @@ class OneLoRA:
         """Make the LoRA where there is none yet, and let it learn."""
         if not len(self.mixture):
             self.mixture.grow(
-                "all tasks",
+                ALL,
                 rank=self.lora.rank,
                 alpha=self.lora.alpha,
                 start="zeros",
@@ -100,6 +104,8 @@ class OneLoRA:
     def restore(self, state: State) -> None:
         """Put a LoRA in the place of this one, frozen; no LoRA where the state has none."""
         restore_mixture(self.mixture, state)
+        if self.mixture.names not in ([], [ALL]):
+            raise InputError(f"names: there must be one LoRA, {ALL!r}.")
 
 
 def make_trainable(

@@ -1,0 +1,43 @@
+"""Change what a skills folder holds and let it vouch for it, as whoever writes a folder can."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import Tensor
+
+from amlora import files
+
+Change = Callable[[dict[str, Tensor]], object]
+"""Changes the tensors of a file in place."""
+
+
+def vouch(folder: Path, path: Path, data: bytes) -> None:
+    """Put bytes in a file's place, and their hash wherever the folder states it."""
+    path.write_bytes(data)
+    manifest = folder / "versions" / "0001" / "manifest.json"
+    if path not in (manifest, folder / "CURRENT"):
+        stated = files.read_json(manifest)
+        entry = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        stated["files"][str(path.relative_to(folder))] = entry
+        files.write_json(manifest, stated)
+    if path != folder / "CURRENT":
+        (folder / "CURRENT").write_text(f"0001 {files.sha256_file(manifest)}\n")
+
+
+def change_tensors(folder: Path, pattern: str, change: Change) -> Path:
+    """Change a tensor file, the first that fits a pattern; return its path."""
+    path = sorted(folder.glob(pattern))[0]
+    tensors = files.read_tensors(path)
+    change(tensors)
+    vouch(folder, path, files.tensor_bytes(tensors, {}))
+    return path
+
+
+def change_json(folder: Path, pattern: str, change: Callable[[dict], object]) -> Path:
+    """Change a JSON file, the first that fits a pattern; return its path."""
+    path = sorted(folder.glob(pattern))[0]
+    value = files.read_json(path)
+    change(value)
+    vouch(folder, path, files.json_bytes(value))
+    return path
