@@ -23,9 +23,10 @@ class NLoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """The LoRAs and the weight of the term."""
 
     lora: LoRASettings = LoRASettings()
-    strength: PerTask = 1e-4
-    """lambda: times the term, summed over layers; one number or one per task. Ours: the authors'
-    values, 0.4 to 1.8 by task order, are for the "inner" term."""
+    strength: PerTask = 5e-5
+    """lambda: times the term, summed over layers; one number or one per task. Ours, chosen on a
+    first task's dev rows (docs/methods/n_lora.md): the authors' values, 0.4 to 1.8 by task order,
+    are for the "inner" term."""
     term: Literal["update", "inner"] = "update"
     """Of what the L1 norm is taken: "update", B A, of the size of the weights, as the paper writes;
     "inner", A B, rank x rank, as the authors' code has it, for layers that are as wide as long."""
