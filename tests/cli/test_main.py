@@ -67,6 +67,7 @@ def here(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "good.toml").write_text(GOOD)
+    (tmp_path / "grid.toml").write_text('base = "good.toml"\n[[methods]]\nname = "sin_lora"\n')
     (tmp_path / "broken.toml").write_text("[method\n")
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
     (tmp_path / "typo.toml").write_text(GOOD.replace("[method]", "[method]\nsparcity = 1e-5"))
@@ -123,6 +124,17 @@ WRONG = [
     ("report half --out no/page.html", "no: no such folder."),
     (f"report half --out {'x' * 300}.html", f"{'x' * 300}.html: file name too long."),
     ("report", "Missing argument 'RUNS...'."),
+    ("report half --table 3", "Invalid value for '--table': '3' is not one of 'methods',"),
+    ("run grid.toml", "grid.toml: a grid file, which amlora grid takes."),
+    ("run attention-order1", "attention-order1: a grid file, which amlora grid takes."),
+    ("config check grid.toml", "grid.toml: a grid file, which amlora grid takes."),
+    ("config show bytes.toml", "bytes.toml: not UTF-8 at byte 0."),
+    ("grid good.toml --list", "good.toml: a settings file, which amlora run takes."),
+    ("grid quickstart", "quickstart: a settings file, which amlora run takes."),
+    (
+        "grid grid.toml --shard \u0663/\u0664",
+        "--shard \u0663/\u0664: expected I/N with I",
+    ),
     ("methods am_lra", "unknown method 'am_lra'; did you mean 'am_lora'?"),
 ]
 
@@ -135,6 +147,12 @@ def test_wrong_input_is_one_line_and_status_2_and_writes_nothing(here, words, li
     assert (status, out) == (2, "")
     assert err.startswith(f"amlora: {line}")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [[""], ["show", ""], ["methods", "--model", ""]], ids=str)
+def test_an_empty_argument_is_refused(words):
+    line = f"amlora: argument {len(words)} is empty.\n"
+    assert amlora(*words) == (2, "", line)
 
 
 def test_an_interrupted_run_tells_the_command_that_goes_on():

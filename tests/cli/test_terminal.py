@@ -121,6 +121,7 @@ COMMANDS = {
     "wrong setting": ("run", "{config}", "--set", "train.\x9b=1"),
     "wrong task": ("predict", "{run}", "x", "--task", "\x1b]8;;http://evil\x07"),
     "wrong method": ("run", "{config}", "--method", "a\rm\x1b"),
+    "wrong place": ("run", "{config}", "--runs", "/proc/runs", "-q"),
     "wrong file": ("predict", "{run}", "--file", "no\x1b[2J\rfile.csv"),
 }
 

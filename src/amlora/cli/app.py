@@ -36,7 +36,8 @@ from amlora.printable import shortened
 # What the machine refuses is no fault of the program either.
 SURROUNDINGS = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
-    *(errno.EIO, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR),
+    *(errno.EIO, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ELOOP),
+    *(errno.EMFILE, errno.ENFILE, errno.EFBIG, errno.ETXTBSY, errno.EBUSY, errno.ENOTEMPTY),
 }
 
 app = typer.Typer(
@@ -97,15 +98,15 @@ def run(words: Sequence[str]) -> int:
         SystemExit: nobody reads the output any more.
     """
     try:
-        for word in words:
-            check_letters(word)
+        for place, word in enumerate(words, 1):
+            check_word(word, place)
         with redirect_stdout(io.StringIO()) if rank.number() else nullcontext():
             status = app(words, prog_name="amlora", standalone_mode=False) or 0
         terminal.flush()
     except InputError as error:
         status = fail(str(error))
     except typer.TyperException as error:
-        status = fail(error.format_message())
+        status = fail(error.format_message().replace("Value error, ", ""))
     except OSError as error:
         if error.errno not in SURROUNDINGS:
             raise
@@ -114,12 +115,14 @@ def run(words: Sequence[str]) -> int:
     return status
 
 
-def check_letters(word: str) -> None:
-    """Refuse an argument with bytes that are no letters where it was typed.
+def check_word(word: str, place: int) -> None:
+    """Refuse an empty argument, as a script's unset variable makes one, and bytes that are no text.
 
     Raises:
         InputError: naming it.
     """
+    if not word:
+        raise InputError(f"argument {place} is empty.")
     try:
         word.encode()
     except UnicodeEncodeError:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from amlora.cli.output import Json, columns, print_json
-from amlora.cli.shipped import find, purpose, shipped, shipped_file
+from amlora.cli.shipped import check_kind, find, purpose, shipped, shipped_file
 from amlora.cli.terminal import say
 from amlora.errors import InputError
 
@@ -49,7 +49,9 @@ def show(
     """Print a settings file as it stands, or with all its defaults."""
     path = find(name)
     if not full and not as_json:
-        say(path.read_text(encoding="utf-8"), end="")
+        from amlora import files, formats
+
+        say(formats.unicode(path, files.read_bytes(path, most=files.MOST, follow=True)), end="")
         return
     check_and_print(path, (), None, as_json)
 
@@ -89,6 +91,7 @@ def check_and_print(
     """Load settings and print all of them."""
     from amlora.experiment.config import load_settings, resolved, to_toml
 
+    check_kind(path, "settings")
     settings = load_settings(path, overrides, method)
     if as_json:
         print_json(resolved(settings))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amlora.cli.output import Json, columns, print_json
-from amlora.cli.shipped import find
+from amlora.cli.shipped import check_kind, find
 from amlora.cli.terminal import say, tell
 from amlora.errors import InputError
 from amlora.printable import one_line
@@ -45,6 +45,7 @@ def grid(
     if runs.exists() and not runs.is_dir():
         raise InputError(f"{runs}: a file, not a folder of runs.")
     path = find(file, "grid")
+    check_kind(path, "grid")
     numbers = parse_shard(shard)
 
     from amlora.experiment.grid_file import load_grid
@@ -75,7 +76,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     Raises:
         InputError: not of that form, or a share that is none of them.
     """
-    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
     if not found or not 1 <= int(found[1]) <= int(found[2]):
         raise InputError(f"--shard {text}: expected I/N with I from 1 to N, such as 2/4.")
     return int(found[1]), int(found[2])

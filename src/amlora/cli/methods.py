@@ -7,6 +7,7 @@ import typer
 
 from amlora.cli.output import Json, columns, print_json, print_pairs
 from amlora.cli.terminal import say
+from amlora.errors import InputError
 from amlora.report.format import MISSING, count
 
 if TYPE_CHECKING:
@@ -111,7 +112,11 @@ def add_counts(facts: list[dict[str, Any]], model: str) -> None:
     from amlora.engine.backbone import load_backbone
     from amlora.engine.settings import ModelSettings
 
-    backbone = load_backbone(ModelSettings(name=model), frozen=False)
+    try:
+        settings = ModelSettings(name=model)
+    except ValueError as error:
+        raise InputError(f"--model: {error}.") from None
+    backbone = load_backbone(settings, frozen=False)
     for fact in facts:
         trained, stored = counted(fact["name"], backbone)
         fact["model"] = model

@@ -137,7 +137,7 @@ def pick_task(cards: Sequence["TaskCard"], task: str | None, skills: str) -> "Ta
     if task is None:
         raise InputError(f"--task: {skills} learned {known}; name one, or send the text --raw.")
     raise InputError(
-        f"--task: {skills} has no task {task!r}{nearest(task, names) or f'; {known}.'}"
+        f"--task: {skills} has no task {task!r}{nearest(task, names) or f'; tasks: {known}.'}"
     )
 
 

@@ -8,7 +8,7 @@ import typer
 from amlora.cli import rank
 from amlora.cli.config import Method, Name, Set
 from amlora.cli.output import Json
-from amlora.cli.shipped import find
+from amlora.cli.shipped import check_kind, find
 from amlora.cli.terminal import say, tell
 from amlora.errors import InputError, nearest
 
@@ -51,6 +51,7 @@ def run(
     if runs.exists() and not runs.is_dir():
         raise InputError(f"{runs}: a file, not a folder of runs.")
     path = find(config)
+    check_kind(path, "settings")
 
     from amlora.experiment.config import load_settings
 

@@ -9,6 +9,10 @@ PACKAGE = Path(__file__).parents[1]
 Kind = Literal["settings", "grid"]
 PLACES: dict[Kind, str] = {"settings": ".", "grid": "grids"}
 """Where the files of a kind are in the shipped folder."""
+TAKES: dict[Kind, str] = {
+    "settings": "a settings file, which amlora run takes",
+    "grid": "a grid file, which amlora grid takes",
+}
 
 
 def folder() -> Path:
@@ -45,8 +49,25 @@ def shipped_file(name: str, kind: Kind = "settings") -> Path:
     files = shipped(kind)
     if found := files.get(name.removesuffix(".toml")):
         return found
+    other: Kind = "grid" if kind == "settings" else "settings"
+    if name.removesuffix(".toml") in shipped(other):
+        raise InputError(f"{name}: {TAKES[other]}.")
     close = nearest(name.removesuffix(".toml"), files) or f"; shipped: {', '.join(files)}."
     raise InputError(f"{name}: no such {kind} file{close}")
+
+
+def check_kind(path: Path, kind: Kind) -> None:
+    """Refuse a file of the other kind, which would be found to lack this and that.
+
+    Raises:
+        InputError: it is one, or no TOML file.
+    """
+    from amlora.experiment.toml import read_toml
+
+    there = read_toml(path, follow=True)
+    found: Kind = "grid" if "methods" in there and "method" not in there else "settings"
+    if found != kind and not (kind == "grid" and "method" not in there):
+        raise InputError(f"{path}: {TAKES[found]}.")
 
 
 def purpose(path: Path) -> str:
