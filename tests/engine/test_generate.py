@@ -1,13 +1,17 @@
 """The reference: greedy whatever the model's own generation config says, and all is put back."""
 
+import json
+import shutil
+
 import pytest
 import torch
 from transformers import GenerationConfig
 
 from amlora.engine.backbone import ModelSettings, load_backbone
-from amlora.engine.encode import decode, encode_prompt
+from amlora.engine.encode import Row, decode, encode_prompt
 from amlora.engine.generate import configured, generate_answers, inference
 from amlora.streams.prompt import Prompt
+from tiny import learn
 
 TEXTS = ["a good film", "the market fell today and the team won", "x", "bad bad bad"]
 
@@ -77,3 +81,24 @@ def test_the_config_and_the_mode_are_put_back_after_a_failure(backbone):
     assert backbone.model.generation_config is own
     assert backbone.model.training
     backbone.model.eval()
+
+
+@pytest.mark.parametrize("named", [None, 7, [7, 9]], ids=str)
+def test_a_models_own_generate_stops_where_answers_were_taught_to_end(any_folder, tmp_path, named):
+    folder = shutil.copytree(any_folder, tmp_path / "model")
+    for file in ("config.json", "generation_config.json"):
+        stored = json.loads((folder / file).read_text())
+        stored.pop("eos_token_id", None)
+        stored |= {} if named is None else {"eos_token_id": named}
+        (folder / file).write_text(json.dumps(stored))
+    settings = ModelSettings(name=str(folder), precision="float32", max_tokens=64)
+    backbone = load_backbone(settings, frozen=False)
+    prompt = encode_prompt(backbone, Prompt("", "a good film", "\nAnswer:"))
+    taught = (300, 301, 300, backbone.end_id)
+    learn(backbone, [Row("task", "0", prompt, taught, "")], steps=60)
+    # The model's own `generate`, as users call it.
+    out = backbone.model.generate(  # pyright: ignore
+        torch.tensor([prompt]), max_new_tokens=20, do_sample=False
+    )[0].tolist()
+    assert out[-len(taught) :] == list(taught)
+    assert len(out) == len(taught) + (len(prompt) if backbone.family == "decoder-only" else 1)

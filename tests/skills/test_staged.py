@@ -1,9 +1,11 @@
 """Skills whose stages are kept: saved, loaded, and routed by the loaded model itself."""
 
 import copy
+import gc
 import json
 import shutil
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +105,8 @@ def test_padding_is_left_out_of_a_prompts_route_without_a_mask_too(staged):
 def test_a_pad_token_that_ends_answers_too_is_part_of_a_prompt(staged):
     backbone, skills = opened(staged[1])
     assert skills.router is not None
-    backbone.pad_id = min(backbone.end_ids)
-    prompt = (*PROMPTS[0], backbone.pad_id)
+    pad = skills.router.backbone.pad_id = min(backbone.end_ids)
+    prompt = (*PROMPTS[0], pad)
     backbone.model.generate(torch.tensor([prompt]), max_new_tokens=2)
     assert set(skills.router.found) == {prompt}
 
@@ -169,6 +171,39 @@ def test_what_cannot_be_routed_is_refused(staged):
         with pytest.raises(InputError, match=r"use model\.generate"):
             model(ids[:, :1], None, None, cache)
     assert model.generate(ids, max_new_tokens=2) is not None  # nothing is left closed
+
+
+def test_a_part_of_the_model_called_by_itself_is_refused(staged):
+    backbone, _ = opened(staged[1])
+    model: Any = backbone.model
+    ids, more = torch.tensor([PROMPTS[0]]), {}
+    parts = [model.base_model, model.get_decoder()]
+    if backbone.family == "encoder-decoder":
+        parts.append(model.get_encoder())
+        more = {"decoder_input_ids": ids[:, :2]}
+    for part in parts:
+        if part is not model:  # T5 is its own base model
+            with pytest.raises(InputError, match="call the whole model"):
+                part(input_ids=ids)
+    assert model(input_ids=ids, **more).logits is not None
+    assert model.generate(ids, max_new_tokens=2) is not None
+
+
+def test_a_model_is_freed_as_soon_as_nobody_holds_it(staged):
+    gc.collect()
+    gc.disable()
+    try:
+        model: Any = amlora.load(staged[1], device="cpu", precision="float32")[0]
+        model.generate(torch.tensor([PROMPTS[0]]), max_new_tokens=2)
+        twin = copy.deepcopy(model)
+        held = weakref.ref(model), weakref.ref(twin)
+        del model
+        assert held[0]() is None
+        assert twin.generate(torch.tensor([PROMPTS[0]]), max_new_tokens=2) is not None
+        del twin
+        assert held[1]() is None
+    finally:
+        gc.enable()
 
 
 def test_a_mask_that_is_not_named_is_read_too(staged):

@@ -2,21 +2,26 @@
 
 A route says which stages answer a prompt, or none, the base model; or how far each LoRA's gate is
 open. `model.generate` is routed by its prompts, to the end of their answers; any other forward pass
-by all of its input ids.
+by all of its input ids. A part of the model that is called by itself may not know the prompt, so it
+is refused at the first adapted layer.
 """
 
+import copy
 import inspect
 import threading
-from collections.abc import Mapping
+import weakref
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.route import Router
 from amlora.errors import InputError
+from amlora.mixture.layer import MixtureLinear
 
 
 class Turn:
@@ -28,6 +33,37 @@ class Turn:
     def __reduce__(self) -> tuple[type["Turn"], tuple[()]]:
         """Leave the lock behind where it is copied or stored."""
         return Turn, ()
+
+
+class Borrowed(Backbone):
+    """A backbone for what hangs on its model: it keeps the model in no memory of its own.
+
+    Without it a model would hold itself through its router, and be freed by the collector only.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        vars(self).update(vars(backbone))
+        self.own = weakref.ref(vars(self).pop("model"))
+
+    @property
+    def model(self) -> PreTrainedModel:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The model, as long as somebody else holds it.
+
+        Raises:
+            ReferenceError: nobody does.
+        """
+        model = self.own()
+        if model is None:
+            raise ReferenceError("the model is gone; keep it as long as its router.")
+        return model
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Borrowed":
+        """Copy what belongs to the copy of the model, where that is what is being copied."""
+        twin = memo[id(self)] = Borrowed.__new__(Borrowed)
+        kept = {name: value for name, value in vars(self).items() if name != "own"}
+        vars(twin).update(copy.deepcopy(kept, memo))
+        twin.own = weakref.ref(memo.get(id(self.model), self.model))
+        return twin
 
 
 class Listener:
@@ -46,6 +82,21 @@ class Listener:
         model.register_forward_pre_hook(self.before, with_kwargs=True)
         model.register_forward_hook(self.after, always_call=True)
         vars(model)["generate"] = self.generate
+        for module in cast(Iterable[nn.Module], model.modules()):
+            if isinstance(module, MixtureLinear):
+                module.register_forward_pre_hook(self.within)
+
+    def within(self, *_: object) -> None:
+        """Refuse an adapted layer outside of a call that is routed.
+
+        Raises:
+            InputError: nobody has said which LoRAs answer.
+        """
+        if self.backbone.routing.now is None:
+            raise InputError(
+                "the model: a part of it alone does not know which LoRAs answer; call the whole"
+                " model, or model.generate."
+            )
 
     def generate(self, inputs: Tensor | None = None, *rest: Any, **given: Any) -> Any:
         """Do what the model's own `generate` does, which knows the arguments.

@@ -19,7 +19,7 @@ from amlora.mixture.manifest import Base, TaskCard
 from amlora.mixture.mixture import Mixture
 from amlora.mixture.stored import read_skills
 from amlora.skills.find import find_skills
-from amlora.skills.listen import Listener
+from amlora.skills.listen import Borrowed, Listener
 
 ATTRIBUTE = "amlora"
 """Where a model keeps its `Skills`."""
@@ -148,9 +148,10 @@ def open_skills(
     backbone.routing, router = mixture.control.routing, None
     told = mixture.gates if mixture.stages is None else mixture.stages
     if told is not None:
-        router = Router(backbone, told)
+        borrowed = Borrowed(backbone)
+        router = Router(borrowed, told)
         check_width(path, router)
-        Listener(backbone, router).attach()
+        Listener(borrowed, router).attach()
     # The base as the folder names it, also where this machine has it elsewhere.
     skills = Skills(mixture, known, stored.cards, stored.scores, router)
     attach(backbone.model, skills)
