@@ -70,6 +70,10 @@ class StageFacts(msgspec.Struct, frozen=True):
     stored_examples: Count | None = None
     """None in records of versions that did not count them."""
     losses: tuple[float, ...] = ()
+    terms: dict[str, float] = {}
+    """Each loss term's mean; empty in records of versions that did not add them up."""
+    remarks: tuple[str, ...] = ()
+    """What did next to nothing."""
 
 
 class Counts(msgspec.Struct, frozen=True):

@@ -51,3 +51,11 @@ def test_texts_that_were_shortened_are_told(tmp_path, capsys):
         " shortened, by 712 characters at most.",
         "",
     ]
+
+
+def test_parts_that_did_next_to_nothing_are_told_below_the_stages(tmp_path, capsys):
+    stages = record_of("ewc", AM_LORA)["stages"]
+    stages[1] |= {"terms": {"task": 1.0, "ewc": 0.0}, "remarks": ["the term 'ewc' was 0 %."]}
+    lines = shown(tmp_path, capsys, stages=stages)
+    at = lines.index("stages")
+    assert lines[at + 5] == "topic: the term 'ewc' was 0 %."

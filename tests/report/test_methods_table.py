@@ -112,6 +112,17 @@ def test_rows_routed_right_are_counted_by_task_and_told(make_run: MakeRun):
     assert table.lines[-1].routed_right is None
 
 
+def test_stages_in_which_a_part_did_next_to_nothing_are_counted_below(make_run: MakeRun):
+    weak, fine = record("am_lora", AM_LORA), record("replay", AM_LORA)
+    for stage in (*weak["stages"], *fine["stages"]):
+        stage |= {"terms": {"task": 1.0}, "remarks": []}
+    for stage in weak["stages"][1:]:
+        stage["remarks"] = ["the term 'sparsity' was 0.1 % of the task's loss."]
+    said = render([table_of(make_run, weak, fine, record("own", AM_LORA))], "text")
+    assert "(the runs say which): am_lora 3 of 4." in said
+    assert "next to nothing" not in render([table_of(make_run, fine)], "text")
+
+
 def test_general_ability_is_not_mentioned_where_no_run_measured_it(make_run: MakeRun):
     table = table_of(make_run, record("am_lora", AM_LORA))
     for form in ("text", "markdown", "csv", "json", "latex"):

@@ -133,6 +133,13 @@ def test_texts_that_were_shortened_are_told_below_the_tasks(make_run: MakeRun) -
     assert ("li", line) in Page(build_page([make_run(record)])).texts
 
 
+def test_parts_that_did_next_to_nothing_are_told_below_the_stages(make_run: MakeRun) -> None:
+    record = record_of("ewc", AM_LORA)
+    record["stages"][1] |= {"terms": {"task": 1.0, "ewc": 0.0}, "remarks": ["ewc was 0 %."]}
+    page = Page(build_page([make_run(record)]))
+    assert ("li", "topic: ewc was 0 %.") in page.texts
+
+
 def test_metrics_stand_with_their_meaning(make_run: MakeRun) -> None:
     page = Page(build_page([make_run(record_of("one", AM_LORA))]))
     assert ("dd", "76.5 %") in page.texts

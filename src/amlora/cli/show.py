@@ -41,6 +41,9 @@ def show(
     print_pairs([(name, shown(name, record["metrics"].get(name))) for name in METRICS])
     say("\nstages")
     print_pairs([(stage["task"], stage_line(stage)) for stage in record["stages"]], indent=2)
+    for stage in record["stages"]:
+        for line in stage.get("remarks", ()):
+            say(one_line(f"  {stage['task']}: {line}"))
     if lost := read.lost_texts(read.read_record(folder / "record.json")):
         say("\ntexts")
         say("\n".join(f"  {one_line(line)}" for line in lost))

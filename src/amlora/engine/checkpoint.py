@@ -56,6 +56,7 @@ class Within(msgspec.Struct, frozen=True):
     step: Count
     losses: list[float]
     tokens: Count
+    terms: dict[str, float] | None = None
 
 
 class Ended(msgspec.Struct, frozen=True):

@@ -91,6 +91,8 @@ class Progress:
     """The task loss of every step done."""
     tokens: int = 0
     """Tokens read by all processes."""
+    terms: dict[str, float] | None = field(default_factory=dict)
+    """Each loss term's sum over the steps done; None where an older version did some of them."""
     moments: dict[str, Tensor] = field(default_factory=dict)
     """The optimiser's state."""
 
@@ -180,6 +182,9 @@ def train_stage(
         method.after_step(stage, step, rates)
         progress.step = step + 1
         progress.losses.append(totals["task"])
+        if progress.terms is not None:
+            for name, value in totals.items():
+                progress.terms[name] = progress.terms.get(name, 0.0) + value
         progress.tokens += sum(len(row.prompt_ids) + len(row.answer_ids) - 1 for row in chosen)
         progress.moments = dict(moments(optimiser))
         done(progress, totals)

@@ -1,20 +1,23 @@
 """What tokenising loses of texts by nobody's wish: counts, and the lines that say so."""
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import msgspec
 
+Count = Annotated[int, msgspec.Meta(ge=0)]
 
-class Lost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+
+class Lost(msgspec.Struct, frozen=True, kw_only=True):
     """Counts over the rows of one split."""
 
-    shortened: int = 0
+    shortened: Count = 0
     """Prompts whose text was cut to `model.max_tokens`."""
-    characters: int = 0
+    characters: Count = 0
     """That were cut off one of them at most."""
-    unknown: int = 0
+    unknown: Count = 0
     """Prompts with characters for which the tokenizer has no token."""
-    unwritable: int = 0
+    unwritable: Count = 0
     """Free-text answers with such characters, or that do not read back as they are."""
 
 

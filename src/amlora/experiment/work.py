@@ -15,6 +15,7 @@ from amlora.engine.train import NonFiniteLoss, Progress, train_stage
 from amlora.experiment import progress as display
 from amlora.experiment.config import to_toml
 from amlora.experiment.evaluation import Evaluation, answer_line, scored_line
+from amlora.experiment.idle import means, nothing_kept, weak_terms
 from amlora.experiment.measure import environment, measured
 from amlora.experiment.prepare import Prepared
 from amlora.experiment.record import RECORD, build_record, tenths
@@ -70,13 +71,13 @@ class Work:
                     self.score_newcomer(stage.index)
                     progress = Progress()
                     self.keep(stage.index, "train", progress)
-                self.learn(stage.index, progress)
+                remarks = self.learn(stage.index, progress)
                 phase = "begin"
                 self.method.end(stage)
                 self.score("learned", stage.index)
                 if stage is self.stages[-1]:
                     self.measure_general(stage.index)
-                self.close_stage(stage.index, progress)
+                self.close_stage(stage.index, progress, remarks)
                 self.keep(stage.index + 1, "begin", Progress())
             by_main(self.accelerator, self.finish)
 
@@ -115,7 +116,13 @@ class Work:
         if self.environment not in self.so_far["environments"]:
             self.so_far["environments"].append(self.environment)
         within = self.so_far.pop("stage")
-        progress = Progress(within["step"], within["losses"], within["tokens"], found.moments)
+        progress = Progress(
+            step=within["step"],
+            losses=within["losses"],
+            tokens=within["tokens"],
+            terms=within.get("terms"),  # None: of a version that did not add them up
+            moments=found.moments,
+        )
         self.told.note(f"{self.folder}: goes on at task {found.stage + 1}, step {progress.step}.")
         self.clock = time.perf_counter()
         return found.stage, found.phase, progress
@@ -177,14 +184,13 @@ class Work:
             self.so_far.setdefault("general", []).append(measured)
             self.spent("general")
 
-    def learn(self, index: int, progress: Progress) -> None:
-        """Train a stage from where it stands."""
+    def learn(self, index: int, progress: Progress) -> list[str]:
+        """Train a stage from where it stands; return what of it did next to nothing."""
         stage = self.stages[index]
         self.told.stage_started(index + 1, len(self.stages), stage.task, stage.steps)
-        if index and self.method.stores_examples and not self.method.stored_examples():
-            self.told.warn(
-                f"{stage.task}: no example of an earlier task was kept, so none is learned again."
-            )
+        remarks = nothing_kept(self.method, stage)
+        for line in remarks:
+            self.told.warn(f"{stage.task}: {line}")
         begun, before = time.perf_counter(), progress.tokens
 
         def done(state: Progress, terms: dict[str, float]) -> None:
@@ -210,6 +216,10 @@ class Work:
             raise
         progress.moments = {}  # twice the trained weights, which evaluation has no use for
         self.spent("train")
+        ended = [*weak_terms(means(progress)), *self.method.remarks(stage)]
+        for line in ended:
+            self.told.warn(f"{stage.task}: {line}")
+        return [*remarks, *ended]
 
     def log(self, index: int, state: Progress, terms: dict[str, float]) -> None:
         """Write a step to the log and the trackers."""
@@ -219,7 +229,7 @@ class Work:
         overall = state.step + sum(stage.steps for stage in self.stages[:index])
         self.accelerator.log({f"loss/{name}": value for name, value in terms.items()}, step=overall)
 
-    def close_stage(self, index: int, progress: Progress) -> None:
+    def close_stage(self, index: int, progress: Progress, remarks: list[str]) -> None:
         """Book what a finished stage did."""
         stage = self.stages[index]
         self.so_far["stages"].append(
@@ -232,6 +242,8 @@ class Work:
                 "stored_parameters": self.method.stored_parameters(),
                 "stored_examples": len(self.method.stored_examples()),
                 "losses": tenths(progress.losses),
+                "terms": means(progress),
+                "remarks": remarks,
             }
         )
         self.told.stage_finished(
@@ -248,7 +260,12 @@ class Work:
         if phase == "train":
             groups = self.method.parameters()
             self.so_far["trainable"] = sum(w.numel() for g in groups for w in g.parameters)
-        within = {"step": progress.step, "losses": progress.losses, "tokens": progress.tokens}
+        within = {
+            "step": progress.step,
+            "losses": progress.losses,
+            "tokens": progress.tokens,
+            "terms": progress.terms,
+        }
 
         def save() -> None:
             saved = Checkpoint(

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from amlora.engine.backbone import Backbone
-from amlora.methods.base import Group, Stage, Terms
+from amlora.methods.base import LITTLE, Group, Stage, Terms
 from amlora.methods.lora import LoRAMethod, LoRASettings
 from amlora.methods.parts.per_task import PerTask, check_values, number_of, numbers
 from amlora.mixture.bank import Start, Trained
@@ -109,6 +109,16 @@ class AMLoRA(LoRAMethod):
             with torch.no_grad():
                 for selector in self.mixture.selector_parameters():
                     selector.copy_(F.softshrink(selector, lr["selector"] * self.strength))
+
+    def remarks(self, stage: Stage) -> list[str]:
+        """Say where the soft threshold is far below the optimiser's step, which is about lr."""
+        strength = number_of(self.options.sparsity, stage.index)
+        if self.options.sparsity_form != "proximal" or not 0 < strength < LITTLE:
+            return []
+        return [
+            f"the soft threshold of sparsity_form = 'proximal' moved a weight by lr * {strength:g}"
+            " a step, and AdamW by about lr, so it did next to nothing."
+        ]
 
     def end(self, stage: Stage) -> None:
         """Freeze; from here on the newcomer is one of the others."""

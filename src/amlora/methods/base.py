@@ -11,6 +11,7 @@ The training loop (`engine/train.py`) calls them in this order, stage after stag
     before_update(stage, step)   gradients may be changed, once per step, before clipping
     penalty()                    named terms, once per step, outside gradient clipping
     after_step(stage, step, lr)  after the optimiser moved
+    remarks(stage)               what of the stage did next to nothing
     end(stage)                   freeze, fill a buffer, measure a Fisher
 
 A hook is given a `Stage` and never the stream, so no method can see later tasks' data.
@@ -37,6 +38,8 @@ from amlora.streams.task import Task
 Kind = TypeVar("Kind")
 Terms = dict[str, Tensor]
 """Scalars by name; the loop adds them up and logs each."""
+LITTLE = 0.01
+"""Share of what it acts beside below which a part of a method does next to nothing."""
 Schedule = Literal["per_task", "joint"]
 """per_task: one model through all tasks. joint: one stage with all tasks' rows."""
 
@@ -213,6 +216,13 @@ class Method:
             step: 0 for the first step.
             lr: the rate each group was just moved with, by group name.
         """
+
+    def remarks(self, stage: Stage) -> list[str]:
+        """Return what of a stage did next to nothing and is no term of the loss, a line each.
+
+        Called after the last step, before `end`; a run says and records it.
+        """
+        return []
 
     def end(self, stage: Stage) -> None:
         """Close the task."""

@@ -211,6 +211,17 @@ class LFPT5(Method):
         chosen = [i for i, key in enumerate(keys) if key in self.made_up]
         return drift(self.backbone, self.embedding, self.former, batch, logits, chosen)
 
+    def remarks(self, stage: Stage) -> list[str]:
+        """Say how many texts are longer than those that are learned and written."""
+        longest = self.options.pseudo.max_text_tokens
+        cut = sum(row.answer_ids[-1] != self.backbone.end_id for row in self.texts_of.values())
+        if not cut:
+            return []
+        return [
+            f"{cut} of {len(self.texts_of)} texts have more than method.pseudo.max_text_tokens ="
+            f" {longest} tokens; it learned to write their beginnings."
+        ]
+
     def end(self, stage: Stage) -> None:
         """Freeze the prompt; of the task, keep the words around its texts."""
         assert self.prompt is not None

@@ -186,6 +186,12 @@ def remarks(table: MethodsTable) -> list[str]:
     ]
     if routed:
         said.append(f"Rows that their own task's stage answered: {', '.join(routed)}.")
+    idle = [f"{line.label} {line.idle[0]} of {line.idle[1]}" for line in lines if line.idle[0]]
+    if idle:
+        said.append(
+            "Stages in which a term was under 1 % of the task's loss, or another part did next to"
+            f" nothing (the runs say which): {', '.join(idle)}."
+        )
     said.append("Stored: parameters after the last task, four bytes each; examples come on top.")
     return said
 

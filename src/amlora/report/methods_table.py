@@ -74,6 +74,8 @@ class MethodLine:
     """Of the parameters kept after the last stage, four bytes each; examples are not in it."""
     stored_examples: int | None = None
     """Kept after the last stage, made-up ones included."""
+    idle: tuple[int, int] = (0, 0)
+    """Stages in which a part of the method did next to nothing, and all that could say so."""
     needs_task_id: bool | None = None
     stores_examples: bool | None = None
     """False also where the method would keep some, and no run did."""
@@ -157,6 +159,7 @@ def line_of(line: MethodRuns, facts: Facts | None, choices: Sequence[Choice]) ->
         ),
         stored_megabytes=None if stored is None else stored * NUMBER_BYTES / 1e6,
         stored_examples=max(examples, default=None),
+        idle=idle_stages(runs),
         needs_task_id=facts.needs_task_id if facts else None,
         stores_examples=examples_kept(runs, facts),
         seconds=figure([run.measured.seconds.get("total") for run in runs]),
@@ -174,6 +177,12 @@ def examples_kept(runs: Sequence[Run], facts: Facts | None) -> bool | None:
     counts = [stage.stored_examples for run in runs for stage in run.record.stages]
     none = bool(counts) and all(count == 0 for count in counts)
     return facts.stores_examples and not none
+
+
+def idle_stages(runs: Sequence[Run]) -> tuple[int, int]:
+    """Count the stages of a line's runs that have remarks, and those whose versions made any."""
+    counted = [stage for run in runs for stage in run.record.stages if stage.terms]
+    return sum(bool(stage.remarks) for stage in counted), len(counted)
 
 
 def routed_right(record: Record) -> float | None:

@@ -232,7 +232,7 @@ def stages(record: Record) -> Sheet:
             )
             for stage in record.stages
         ),
-        remarks=(),
+        remarks=tuple(f"{stage.task}: {line}" for stage in record.stages for line in stage.remarks),
     )
 
 
