@@ -1,7 +1,10 @@
 """The shared start of prompts: run once, and the same answers."""
 
+from typing import Any
+
 import pytest
 import torch
+from transformers.cache_utils import DynamicLayer
 
 from amlora.engine.encode import Row
 from amlora.engine.exact import exact_match
@@ -41,7 +44,11 @@ def test_a_prefix_serves_many_batches(llama_folder):
         cut = [prefix.cut(row) for row in rows()]
         first = prefix.logits(backbone, cut)[1]
         again = prefix.logits(backbone, cut)[1]
-    assert torch.equal(first, again)
+        assert prefix.cache is not None
+        assert torch.equal(first, again)
+    assert prefix.cache.get_seq_length() == len(START)
+    for layer in prefix.cache.layers:  # one row's, whatever rows there were
+        assert isinstance(layer, DynamicLayer) and layer.keys is not None and len(layer.keys) == 1
 
 
 @pytest.mark.parametrize("start", [(), START[:3]])
@@ -59,7 +66,7 @@ def test_an_encoder_reads_in_both_directions_and_shares_nothing(t5_folder):
 
 def test_decisions_are_those_of_rows_scored_one_by_one(llama_folder):
     backbone = load_base(llama_folder)
-    settings = {"tokens_per_batch": 64, "max_new_tokens": 4}
+    settings: dict[str, Any] = {"tokens_per_batch": 64, "max_new_tokens": 4}
     together, _ = exact_match(backbone, rows(), **settings)
     alone = [exact_match(backbone, [row], **settings)[0][0] for row in rows()]
     assert [a.hit for a in together] == [a.hit for a in alone]

@@ -6,7 +6,6 @@ Rounding may differ from a run over the whole prompt, as it may between any two 
 of `exact.py` covers both.
 """
 
-import copy
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +22,31 @@ from amlora.engine.route import by_routes
 
 SHORTEST = 8
 """Shared tokens from which a cache is worth its copies."""
+
+
+class Shared(DynamicLayer):
+    """One layer's keys and values of the prefix: read by every row, and added to by none.
+
+    A layer's own would keep what it is given, for all rows and all layers at once, until the pass
+    has ended; nobody reads it again.
+    """
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        super().__init__()
+        self.lazy_initialization(keys, values)
+        self.keys, self.values = self.shared = keys, values  # (1, ..., length, D)
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
+        """Return the prefix's keys and values with each row's own behind them."""
+        keys, values = self.shared
+        return behind(keys, key_states), behind(values, value_states)
+
+
+def behind(shared: Tensor, own: Tensor) -> Tensor:
+    """Put each row's own states behind the shared ones."""
+    return torch.cat([shared.expand(len(own), *shared.shape[1:]), own], dim=-2)
 
 
 @dataclass(frozen=True)
@@ -46,8 +70,6 @@ class Prefix:
         batch = collate(rows, backbone, share=1.0)
         if self.cache is None:
             return batch, target_logits(backbone, batch)
-        cache = copy.deepcopy(self.cache)
-        cache.batch_repeat_interleave(len(rows))
         mask = batch.inputs["attention_mask"]
         before = mask.new_ones(len(rows), self.length)
         inputs = {
@@ -56,7 +78,7 @@ class Prefix:
             "position_ids": batch.inputs["position_ids"] + self.length,
         }
         kept = batch.labels.shape[1]
-        how = {"past_key_values": cache, "use_cache": True, "logits_to_keep": kept}
+        how = {"past_key_values": self.cache, "use_cache": True, "logits_to_keep": kept}
         with by_routes(backbone, rows):
             out = backbone.model(**inputs, **how)
         return batch, out.logits
@@ -87,8 +109,10 @@ def shared_prefix(backbone: Backbone, rows: Sequence[Row]) -> Prefix:
     cache = out.get("past_key_values")
     if type(cache) is not DynamicCache:
         return NOTHING
-    if any(type(layer) is not DynamicLayer for layer in cache.layers):
-        return NOTHING
+    for place, layer in enumerate(cache.layers):
+        if type(layer) is not DynamicLayer or layer.keys is None or layer.values is None:
+            return NOTHING
+        cache.layers[place] = Shared(layer.keys, layer.values)
     return Prefix(length, cache)
 
 
