@@ -36,8 +36,18 @@ def peak_bytes(work: Kind, loras: int, subject: Subject) -> tuple[int, int]:
 
 def highest() -> int:
     """Return the most bytes that this process has held at once."""
+    return counted("VmHWM")
+
+
+def resident() -> int:
+    """Return the bytes that this process holds now."""
+    return counted("VmRSS")
+
+
+def counted(name: str) -> int:
+    """Return one of the kernel's counts of bytes for this process."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
-    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    found = re.search(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)
     assert found is not None
     return 1024 * int(found[1])
 

@@ -14,7 +14,7 @@ from words import ANSWERS, INSTRUCTION, WORDS
 
 from amlora.cache import cache_folder
 from amlora.engine.backbone import Backbone, load_backbone
-from amlora.engine.builtin import BUILT_IN, without_bars
+from amlora.engine.builtin import BUILT_IN, quietly
 from amlora.engine.settings import ModelSettings
 
 QUICK_START = "smollm2-135m"
@@ -87,7 +87,7 @@ def save_random_llama(folder: Path, size: Size) -> None:
         }
     )
     torch.manual_seed(0)
-    with without_bars():
+    with quietly():
         LlamaForCausalLM(config).save_pretrained(folder)
     PreTrainedTokenizerFast(
         tokenizer_object=train_tokenizer(),

@@ -1,12 +1,22 @@
 """Batches: who is in them, how they are padded, and what their loss is."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from amlora.engine.batch import IGNORED, collate, micro_batches, plan, steps_of, task_loss
+from amlora.engine.batch import (
+    IGNORED,
+    collate,
+    length,
+    micro_batches,
+    plan,
+    steps_of,
+    task_loss,
+)
 from amlora.engine.encode import Row
 from trained import load_base
 
@@ -82,6 +92,29 @@ def test_micro_batches_add_up_to_the_mean_over_all_targets(any_folder):
     made = rows()
     with torch.inference_mode():
         parts = sum(task_loss(backbone, b) for b in micro_batches(made, backbone, size=3))
+        whole = collate(made, backbone, share=1 / sum(len(row.answer_ids) for row in made))
+        torch.testing.assert_close(parts, task_loss(backbone, whole), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("tokens", [1, 12, 40, None])
+def test_a_micro_batch_holds_no_more_tokens_than_allowed_unless_one_row_has_more(
+    any_folder, tokens
+):
+    backbone = load_base(any_folder)
+    made = rows()
+    batches = micro_batches(made, backbone, size=4, tokens=tokens)
+    assert sorted(row.row for batch in batches for row in batch.rows) == sorted(
+        row.row for row in made
+    )
+    for batch in batches:
+        padded = len(batch.rows) * max(map(length, batch.rows))
+        assert len(batch.rows) == 1 or (padded <= (tokens or padded) and len(batch.rows) <= 4)
+    # No two neighbours would have fitted together.
+    for first, second in pairwise(batches):
+        padded = (len(first.rows) + 1) * length(second.rows[0])
+        assert len(first.rows) == 4 or (tokens is not None and padded > tokens)
+    with torch.inference_mode():
+        parts = sum(task_loss(backbone, batch) for batch in batches)
         whole = collate(made, backbone, share=1 / sum(len(row.answer_ids) for row in made))
         torch.testing.assert_close(parts, task_loss(backbone, whole), rtol=1e-4, atol=1e-4)
 

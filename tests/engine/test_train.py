@@ -112,6 +112,7 @@ def test_a_stage_can_be_left_and_taken_up_at_any_step(any_folder):
         (lambda: TrainSettings(batch=0), "batch"),
         (lambda: TrainSettings(warmup=-1), "warmup"),
         (lambda: TrainSettings(steps=0), "steps"),
+        (lambda: TrainSettings(micro_tokens=0), "micro_tokens"),
         (lambda: TrainSettings(epochs=math.inf), "epochs"),
     ],
 )

@@ -68,6 +68,14 @@ def test_answers_that_the_score_does_not_see_are_told_unless_the_rule_sees_them(
         assert ("rule" in made.identity["settings"]["evaluate"]) is not told
 
 
+def test_a_limit_of_tokens_names_a_run_where_there_is_one(llama_folder, tmp_path):
+    without = prepare(settings(tmp_path, llama_folder)).identity
+    assert "micro_tokens" not in without["settings"]["train"]
+    limited = prepare(settings(tmp_path, llama_folder, "train.micro_tokens=800")).identity
+    assert limited["settings"]["train"]["micro_tokens"] == 800
+    assert run_name(limited) != run_name(without)
+
+
 def test_rows_that_leave_the_answer_no_room_are_refused_whatever_the_limit_is_called(
     gpt2, tmp_path
 ):

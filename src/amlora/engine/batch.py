@@ -92,15 +92,35 @@ def length(row: Row) -> int:
 
 
 def micro_batches(
-    rows: Sequence[Row], backbone: Backbone, *, size: int, process: int = 0, processes: int = 1
+    rows: Sequence[Row],
+    backbone: Backbone,
+    *,
+    size: int,
+    tokens: int | None = None,
+    process: int = 0,
+    processes: int = 1,
 ) -> list[Batch]:
     """Split one step's rows into padded micro-batches of similar length for this process.
 
     A step smaller than the number of processes leaves some of them without rows.
+
+    Args:
+        rows: of all processes.
+        backbone: the model.
+        size: most rows in a micro-batch.
+        tokens: most tokens, padding included; a longer row is alone. None for no limit.
+        process, processes: which part of the rows is this process's.
     """
     share = 1 / sum(len(row.answer_ids) for row in rows)
     mine = sorted(rows[process::processes], key=length)
-    return [collate(mine[i : i + size], backbone, share=share) for i in range(0, len(mine), size)]
+    parts: list[list[Row]] = []
+    for row in mine:
+        count = len(parts[-1]) + 1 if parts else 0
+        if parts and count <= size and (tokens is None or length(row) * count <= tokens):
+            parts[-1].append(row)
+        else:
+            parts.append([row])
+    return [collate(part, backbone, share=share) for part in parts]
 
 
 def collate(rows: Sequence[Row], backbone: Backbone, *, share: float) -> Batch:

@@ -37,6 +37,9 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Rows in one optimiser step, over all micro-batches and processes."""
     micro_batch: int = 8
     """Rows in one forward pass of one process."""
+    micro_tokens: int | None = None
+    """Most tokens in one forward pass of one process, padding included; a longer row is alone. None
+    for no limit. Memory grows with them, and a step of rows of many lengths is padded less."""
     epochs: float = 1.0
     """Passes over a task's rows (section 7.3: one); ignored when `steps` is set."""
     steps: int | None = None
@@ -68,8 +71,10 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 raise ValueError(f"{name} must be at least 0, got {value}.")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas must be at least 0 and below 1, got {list(self.betas)}.")
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps}.")
+        for name in ("steps", "micro_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}.")
 
     def rate(self, step: int, steps: int) -> float:
         """Return the factor on the peak rate at a step, 0 for the first, of a stage of `steps`."""
@@ -158,6 +163,7 @@ def train_stage(
             chosen,
             backbone,
             size=settings.micro_batch,
+            tokens=settings.micro_tokens,
             process=accelerator.process_index,
             processes=accelerator.num_processes,
         )

@@ -29,6 +29,7 @@ LATER = {
     "evaluate": {"general": "", "rule": "reference"},
     "method": {"feature_layers": 0, "term": "update"},
     "stream": {"boundaries": "told"},
+    "train": {"micro_tokens": None},
 }
 """Settings that came after the first records, with the defaults that mean what was done before."""
 

@@ -107,6 +107,8 @@ def memory(made: Prepared, stages: list[dict[str, Any]]) -> dict[str, int]:
     longest += made.method.soft_tokens(len(made.stages))
     answer = max(len(row.answer_ids) for stage in made.stages for row in stage.rows)
     tokens = min(train.micro_batch, train.batch) * longest
+    if train.micro_tokens is not None:
+        tokens = min(tokens, max(longest, train.micro_tokens))
     layers = config.num_hidden_layers
     if made.backbone.family == "encoder-decoder":
         layers += config.num_decoder_layers
