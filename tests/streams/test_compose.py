@@ -134,6 +134,8 @@ def test_a_task_of_own_files_may_use_both(tmp_path, write):
             {"answers": {"0": "nay"}, "options": ("no", "yes")},
             "task.answers: 'nay', the answer for '0', is not among the options",
         ),
+        ({"answers": {"x": "-"}}, "task.answers: '-', the answer for 'x', is empty or only"),
+        ({"answers": {"x": ""}}, "task.answers: '', the answer for 'x', is empty or only"),
         ({"most_train": 5}, "task.most_train: 5 has no meaning without hub."),
     ],
 )

@@ -49,10 +49,10 @@ def read_parquet(data: bytes, place: str) -> list[Record]:
     try:
         read = parquet.read_table(arrow.BufferReader(data))
         rows: list[dict[str, Any]] = read.to_pylist()
+        names = class_names(read.schema.metadata or {})
     except (arrow.ArrowException, OSError, ValueError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(f"{place}: not a whole Parquet file: {lines[0].rstrip('.')}.") from None
-    names = class_names(read.schema.metadata or {})
     return [
         Record(f"{place}: row {number}", by_name(values, names))
         for number, values in enumerate(rows)

@@ -12,6 +12,7 @@ from amlora.streams.check import check_options
 from amlora.streams.compose import TEXT, parts
 from amlora.streams.detection import DetectionSettings
 from amlora.streams.prompt import Form, Prefix
+from amlora.streams.text import answer_key
 
 DevFrom = Literal["dev", "train"]
 Boundaries = Literal["told", "found"]
@@ -213,6 +214,11 @@ def check_task_settings(task: TaskSettings, where: str) -> None:
             f"{where}: forms take the place of text; leave text out, and name no label {TEXT!r}."
         )
     for label, answer in task.answers.items():
+        if not answer_key(answer):
+            raise InputError(
+                f"{where}.answers: {answer!r}, the answer for {label!r}, is empty or only"
+                " punctuation, which exact match does not see."
+            )
         if task.options and answer not in task.options:
             raise InputError(
                 f"{where}.answers: {answer!r}, the answer for {label!r}, is not among the"
