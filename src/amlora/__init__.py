@@ -4,9 +4,8 @@
 needs the model libraries imports them when it is first used.
 """
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the command's first moments pass before `typing` is imported
     from amlora.skills.load import load, save
 
     __version__: str
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "load", "save"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "__version__":
         from importlib import metadata
 

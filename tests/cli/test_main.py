@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from amlora.cli import main as command
+from amlora.cli import start
 from command import amlora
 
 COMMANDS = (
@@ -157,13 +157,13 @@ def test_an_empty_argument_is_refused(words):
 
 def test_an_interrupted_run_tells_the_command_that_goes_on():
     words = ["run", "my file.toml", "--force", "--set", "train.lr=1e-4"]
-    assert command.interrupted(words) == (
+    assert start.interrupted(words) == (
         "amlora: interrupted; to go on: amlora run 'my file.toml' --set train.lr=1e-4"
     )
 
 
 def test_other_interrupted_commands_have_nothing_to_go_on_with():
-    assert command.interrupted(["ls"]) == "amlora: interrupted."
+    assert start.interrupted(["ls"]) == "amlora: interrupted."
 
 
 INTERRUPTING = """
@@ -179,7 +179,7 @@ main()
 
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("module", ["amlora.cli.app", "typer", "amlora.methods", "torch"])
+@pytest.mark.parametrize("module", ["amlora.cli.start", "amlora.cli.terminal", "typer", "torch"])
 def test_an_interrupt_amid_imports_is_one_line(module, number):
     code = INTERRUPTING.format(module=module, number=number)
     done = subprocess.run([sys.executable, "-c", code, "methods"], capture_output=True, text=True)

@@ -15,6 +15,7 @@ import pytest
 from amlora.cli.main import main
 from amlora.cli.predict import print_answers
 from amlora.cli.progress import Bars
+from amlora.cli.start import show_fault
 from small_run import write_rows
 
 NASTY = {
@@ -230,6 +231,15 @@ def test_no_terminal_is_too_odd_for_the_bars(variables, monkeypatch):
     said = stream.getvalue()
     assert "[red]warned" in said
     assert not re.search(r"\x1b\]|\x1b\[2J|\u202e|\r[^\x1b\n]", said)
+
+
+def test_a_faults_traceback_does_nothing_either(capsys):
+    try:
+        raise ValueError("\x1b[2J")
+    except ValueError as error:
+        show_fault(ValueError, error, error.__traceback__)
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback") and err.endswith("ValueError: \\u001b[2J\n")
 
 
 def test_a_number_of_processes_that_is_none_is_taken_for_one(monkeypatch):

@@ -29,7 +29,7 @@ from amlora.cli import (
     terminal,
 )
 from amlora.cli import run as run_command
-from amlora.cli.main import WRONG_INPUT
+from amlora.cli.start import WRONG_INPUT
 from amlora.errors import InputError
 from amlora.printable import shortened
 

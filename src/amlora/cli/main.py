@@ -1,97 +1,40 @@
-"""The way in: an interrupt is one line and exit status 130, from the first moment on.
-
-Nothing that takes time is imported before `main` listens for signals and can print.
-"""
+"""The way in: from the first moment on a signal is one line, before anything else is imported."""
 
 import os
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
 
-from amlora.cli import rank, terminal
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # `typing` would take as long to import as all of this
+    from collections.abc import Sequence
+    from types import FrameType
 
-INTERRUPTED, WRONG_INPUT = 130, 2
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-Handler = Callable[[int, FrameType | None], None]
+INTERRUPTED = 130
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: "Sequence[str] | None" = None) -> None:
     """Run the command line and exit; `arguments` are those after the program's name."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    with listening(words):
-        try:
-            terminal.ready()
-            from amlora.cli.app import run
+    if arguments is not None:
+        from amlora.cli.start import start
 
-            status = run(words)
-        except KeyboardInterrupt:
-            status = INTERRUPTED
-        if status == INTERRUPTED:
-            tell_interrupted(words)
-        if status not in (0, WRONG_INPUT):
-            rank.let_the_first_speak()
-    if arguments is None:  # all is said and done; what Python does when it ends is of no interest
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    sys.exit(status)
-
-
-@contextmanager
-def listening(words: Sequence[str]) -> Iterator[None]:
-    """Turn signals into `KeyboardInterrupt` inside, or leave at once where that could get lost."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        if importing(frame):
-            tell_interrupted(words)
-            os._exit(INTERRUPTED)
-        raise KeyboardInterrupt
-
-    with handled(interrupt):
-        yield
-
-
-@contextmanager
-def handled(handler: Handler) -> Iterator[None]:
-    """Handle signals inside, but for those that whoever started this process lets be ignored."""
-    if threading.current_thread() is not threading.main_thread():  # Python lets no other do so
-        yield
-        return
-    old = {number: signal.getsignal(number) for number in SIGNALS}
-    heard = [number for number in SIGNALS if old[number] is not signal.SIG_IGN]
+        start(arguments)
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     for number in heard:
-        signal.signal(number, handler)
+        signal.signal(number, leave)
+    from amlora.cli.start import show_fault, start
+
+    sys.excepthook = show_fault
     try:
-        yield
+        start(sys.argv[1:])
     finally:
-        for number in heard:
-            signal.signal(number, old[number] or signal.SIG_DFL)
+        for number in heard:  # what Python does when it ends is of no interest to anybody
+            signal.signal(number, signal.SIG_DFL)
 
 
-def importing(frame: FrameType | None) -> bool:
-    """Tell whether a module is being imported; some of them catch or distort what is raised."""
-    while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            return True
-        frame = frame.f_back
-    return False
-
-
-def tell_interrupted(words: Sequence[str]) -> None:
-    """Print the line for an interrupt, if it is this process that speaks."""
-    if not rank.number():
-        terminal.tell(interrupted(words))
-
-
-def interrupted(words: Sequence[str]) -> str:
-    """Return the line for an interrupt: for runs, the command that goes on where it stopped."""
-    if not words or words[0] not in ("run", "grid"):
-        return "amlora: interrupted."
-    if rank.processes() > 1:
-        return "amlora: interrupted; to go on, give the same command again, launcher and all."
-    import shlex
-
-    # --force would throw away what is done.
-    again = [word for word in words if word != "--force"]
-    return f"amlora: interrupted; to go on: {shlex.join(['amlora', *again])}"
+def leave(number: int, frame: "FrameType | None") -> None:
+    """End at once; nothing has begun, and nothing can be relied on."""
+    try:
+        os.write(2, b"amlora: interrupted.\n")
+    finally:
+        os._exit(INTERRUPTED)
