@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from amlora import files
 from amlora.cli.pairs_table import pairs_table
 from amlora.errors import InputError
+from amlora.experiment.config import recorded
 from amlora.experiment.grid_file import load_grid
 from amlora.experiment.grid_store import cell_folder, keep_run
-from paired_runs import write_run
+from paired_runs import change, write_run
 
 HITS = {"a": "1100", "b": "11"}
 GRID = """
@@ -57,6 +59,8 @@ def test_a_grid_names_the_lines_and_leaves_other_runs_out(tmp_path: Path, store:
         if (slot.group.label, slot.seed) == ("z", 1):
             continue
         folder = write_run(store, cell.settings.method.name, HITS, seed=slot.seed, label="grid")
+        settings = recorded(cell.settings)
+        change(folder, settings=settings, settings_digest=files.digest(settings))
         cell_folder(store, cell.id).mkdir(parents=True)
         keep_run(store, cell.id, folder.name)
     said = pairs_table([str(store)], store, "text", str(grid), None)
@@ -73,8 +77,21 @@ def test_one_line_alone_is_one_clear_line(store: Path):
     )
 
 
-def test_altered_rows_are_refused(store: Path):
+def test_altered_rows_are_refused_and_in_a_store_the_run_is_named_and_left_out(store: Path, capsys):
     rows = store / "own-a7-0" / "rows.jsonl"
     rows.write_text(rows.read_text().replace("true", "false", 1))
     with pytest.raises(InputError, match=r"own-a7-0/rows\.jsonl: altered;"):
+        pairs_table(["own-a7-0"], store, "text", None, None)
+    write_run(store, "third", HITS)
+    said = pairs_table([str(store)], store, "text", None, None)
+    assert said.splitlines()[3].split()[0] == "third" and "own" not in said
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("left out: ") and "own-a7-0/rows.jsonl: altered;" in line
+
+
+def test_a_store_without_a_run_that_can_be_read_is_refused(store: Path, capsys):
+    for name in ("own-a7-0", "am_lora-a7-0"):
+        (store / name / "record.json").write_text("{}")
+    with pytest.raises(InputError, match="no run that can be read"):
         pairs_table([str(store)], store, "text", None, None)
+    assert capsys.readouterr().err.count("left out: ") == 2

@@ -4,6 +4,7 @@ import json
 import random
 
 import pytest
+from msgspec import structs
 
 from amlora import files
 from amlora.errors import InputError
@@ -54,6 +55,9 @@ def test_nothing_is_chosen_where_all_diverged():
         best([candidate(1e-3, None, None)])
 
 
+COUNTED = ("steps", "rows", "tokens", "trainable_parameters", "stored_parameters")
+
+
 def run_of(store, name: str, score: float, losses: list[float]):
     """Write what a choice reads of a candidate's run."""
     folder = store / name
@@ -69,9 +73,9 @@ def run_of(store, name: str, score: float, losses: list[float]):
         "settings_digest": files.digest(settings),
         "stream_digest": "s",
         "model": {"name": "tiny", "fingerprint": "f"},
-        "tasks": [{"name": "sms", "digest": "d"}],
+        "tasks": [{"name": "sms", "digest": "d", "test": 1, "scored": 1}],
         "R": [[0.0], [score]],
-        "stages": [{"losses": losses}],
+        "stages": [{"task": "sms", "losses": losses} | dict.fromkeys(COUNTED, 1)],
         "metrics": {},
         "rows_digest": files.sha256_file(folder / "rows.jsonl"),
     }
@@ -131,9 +135,28 @@ def test_a_choice_for_a_long_list_of_tasks_has_a_file_name_that_can_be_written(t
     group = Group(label="l" * 60, order="-".join(names), rates=GROUP.rates, plain=PLAIN, seed=3)
     path = choice_path(tmp_path, "grid", group)
     outcomes = [(group.candidates()[0], run_of(tmp_path, "a", 0.6, [0.3]), "")]
+    outcomes += [(cell, None, "it diverged") for cell in group.candidates()[1:]]
     keep_choice(path, choose("grid", group, outcomes))
     assert read_choice(path) is not None
     assert chosen_rate(tmp_path, "grid", group) == 1e-4
+
+
+def test_another_groups_choice_and_a_rate_that_does_not_follow_are_refused(tmp_path):
+    path = choice_path(tmp_path, "grid", GROUP)
+    outcomes = [
+        (cell, run_of(tmp_path, str(at), 0.1 * at, [1.0]), "")
+        for at, cell in enumerate(GROUP.candidates())
+    ]
+    choice = choose("grid", GROUP, outcomes)
+    keep_choice(path, choice)
+    assert chosen_rate(tmp_path, "grid", GROUP) == GROUP.rates[2]
+    keep_choice(path, structs.replace(choice, rate=GROUP.rates[0]))
+    with pytest.raises(InputError, match="not the rate that its own candidates give"):
+        chosen_rate(tmp_path, "grid", GROUP)
+    other = Group(label="one", order="", rates=GROUP.rates, plain=PLAIN, seed=4)
+    path.rename(choice_path(tmp_path, "grid", other))
+    with pytest.raises(InputError, match="its candidates are not those of one"):
+        chosen_rate(tmp_path, "grid", other)
 
 
 def test_an_altered_record_is_not_chosen_from(tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from amlora import files
+from amlora.errors import InputError
 from amlora.experiment import grid_store as cells
 from amlora.experiment.grid_file import load_grid
 from amlora.experiment.store import read_record
@@ -134,7 +135,7 @@ def test_a_lease_is_free_once_its_process_is_dead(place, tmp_path):
     folder = cells.cell_folder(runs, cell.id)
     with files.lock(folder):
         assert cells.leased(runs, cell.id)
-        assert cells.state_of(runs, cell.id) == "started"
+        assert cells.state_of(runs, cell) == "started"
         process = start(place.file, runs)
         deadline = time.monotonic() + 60
         while len(times(runs)) < 5 and time.monotonic() < deadline:
@@ -164,7 +165,7 @@ def test_a_failing_cell_is_noted_with_its_reason_and_does_not_stop_the_rest(llam
     grid = load_grid(file)
     for seed in (0, 1):
         cell = grid.groups[0].cell(seed, grid.groups[0].rates[0])
-        assert cells.state_of(runs, cell.id) == "failed"
+        assert cells.state_of(runs, cell) == "failed"
         failure = cells.failure_of(runs, cell.id)
         assert failure is not None and failure.kind == "input"
         assert "no_such_layer" in failure.reason and "\n" not in failure.reason
@@ -334,5 +335,43 @@ def test_settings_of_a_cell_are_kept_as_a_settings_file(place):
     cell = grid.groups[0].cell(1, grid.groups[0].rates[0])
     folder = cells.cell_folder(place.runs, cell.id)
     assert load_settings(folder / "settings.toml") == cell.settings
-    run = cells.run_of(place.runs, cell.id)
+    run = cells.run_of(place.runs, cell)
     assert run is not None and json.loads((folder / "cell.json").read_text())["run"] == run.name
+
+
+def test_a_cell_does_not_take_another_cells_run_for_its_own(place, tmp_path):
+    runs = shutil.copytree(place.runs, tmp_path / "runs")
+    grid = load_grid(place.file)
+    group = grid.groups[0]
+    ours, theirs = group.cell(0, group.rates[0]), group.cell(1, group.rates[0])
+    note = cells.cell_folder(runs, ours.id) / "cell.json"
+    run = cells.run_of(runs, theirs)
+    assert run is not None and cells.run_of(runs, ours) != run
+    for value, reason in (
+        ({"cell": ours.id, "run": run.name}, "a run of other settings"),
+        ({"cell": theirs.id, "run": run.name}, "is the note of the cell"),
+        ({"cell": ours.id, "run": "../elsewhere"}, "is no run's folder"),
+        ({"cell": ours.id, "run": 7}, "Expected `str | null`"),
+        ([], "Expected `object`"),
+    ):
+        files.write_json(note, value)
+        with pytest.raises(InputError, match=reason) as caught:
+            cells.run_of(runs, ours)
+        assert str(note) in str(caught.value)
+        assert cells.run_of(runs, theirs) == run
+
+
+def test_what_a_killed_process_left_in_a_cell_and_among_choices_is_swept(place, tmp_path):
+    runs = shutil.copytree(place.runs, tmp_path / "runs")
+    grid = load_grid(place.file)
+    cell = grid.groups[0].cell(0, grid.groups[0].rates[0])
+    folder = cells.cell_folder(runs, cell.id)
+    (folder / "cell.json").unlink()
+    (choices,) = {path.parent for path in runs.glob("grids/*/choices/*.json")}
+    for left in (folder, choices):
+        (left / f"{files.TEMPORARY}0").write_text("half")
+    for path in choices.glob("*.json"):
+        path.unlink()
+    assert ended(start(place.file, runs)) == 0
+    assert strays(runs) == []
+    assert results(runs) == place.results

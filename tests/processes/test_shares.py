@@ -1,5 +1,10 @@
 """How one step's rows and gradients are split over processes, seen from one process."""
 
+import os
+import subprocess
+import sys
+import time
+
 import pytest
 import torch
 from torch import nn
@@ -105,3 +110,23 @@ def test_another_process_whose_input_alone_is_wrong_says_which_it_is(second, cap
 def test_a_number_without_a_count_is_no_launch(monkeypatch):
     monkeypatch.setenv("RANK", "3")
     assert (rank.number(), rank.processes()) == (0, 1)
+
+
+DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); rank.GRACE = 0.5; "
+
+
+@pytest.mark.parametrize("how", ["", DEAF], ids=["listening", "deaf"])
+def test_a_process_whose_launcher_is_killed_ends(how):
+    wait = f"from amlora.cli import rank; {how}rank.stop_without_launcher(); print(1, flush=True)"
+    child = f"import time; {wait}; time.sleep(100)"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    environment = os.environ | {"TORCHELASTIC_RUN_ID": "none", "RANK": "1", "WORLD_SIZE": "2"}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment
+    ) as launcher:
+        assert launcher.stdout is not None
+        launcher.stdout.readline()
+        launcher.kill()
+        killed = time.monotonic()
+        launcher.stdout.read()  # the child holds the other end until it ends
+    assert time.monotonic() - killed < 60

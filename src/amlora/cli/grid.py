@@ -128,12 +128,17 @@ def row_of(group: "Group", cell: "Cell | None", seed: int, runs: Path) -> dict[s
         "seed": seed,
         "rate": cell.settings.train.lr if cell else None,
         "cell": cell.id if cell else None,
-        "state": state_of(runs, cell.id) if cell else "waiting",
+        "state": "waiting",
         "run": None,
         "reason": None,
     }
-    if cell and (run := run_of(runs, cell.id)):
-        row["run"] = run.name
+    try:
+        if cell:
+            row["state"] = state_of(runs, cell)
+        if cell and (run := run_of(runs, cell)):
+            row["run"] = run.name
+    except (InputError, OSError) as error:
+        row["state"], row["reason"] = "damaged", str(error)
     if cell and row["state"] == "failed" and (failure := failure_of(runs, cell.id)):
         row["reason"] = failure.reason
         if cell.selects and failure.kind == "diverged":

@@ -55,20 +55,16 @@ def scored_runs(
     Raises:
         InputError: no such run, or an altered one.
     """
-    from amlora.experiment.store import find_runs, read_record
-    from amlora.report.read import read_run
+    from amlora.cli.readable import checked_run, readable_runs
 
     labels, notes = None, list[str]()
     if grid is not None:
         labels, missing = grid_runs(wanted, grid)
-        folders = list(labels)
+        found = [checked_run(folder) for folder in labels]
         if missing:
             notes.append(f"Cells of the grid without a finished run: {', '.join(missing)}.")
     else:
-        folders = find_runs(wanted, runs)
-    for folder in folders:
-        read_record(folder)
-    found = [read_run(folder) for folder in folders]
+        found = readable_runs(wanted, runs)
     scored = [run for run in found if split_of(run.record.settings) != "dev"]
     if left := len(found) - len(scored):
         notes.append(f"Left out: {left} run{'s' * (left > 1)} scored on dev rows.")
@@ -101,7 +97,7 @@ def grid_runs(wanted: Sequence[str], grid: str) -> tuple[dict[Path, str], list[s
     missing: list[str] = []
     for slot in sorted(loaded.slots, key=lambda slot: loaded.groups.index(slot.group)):
         rate = chosen_rate(store, loaded.name, slot.group)
-        run = None if rate is None else run_of(store, slot.group.cell(slot.seed, rate).id)
+        run = None if rate is None else run_of(store, slot.group.cell(slot.seed, rate))
         if run is None:
             missing.append(slot.title)
         else:

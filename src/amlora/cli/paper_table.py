@@ -40,17 +40,16 @@ def paper_table(
         InputError: no run, an altered one, or two of the same cell.
     """
     from amlora.cli.methods_table import facts_of, grid_runs, split_of
-    from amlora.experiment.store import find_runs, read_record
+    from amlora.cli.readable import checked_run, readable_runs
     from amlora.report.paper_render import render
     from amlora.report.paper_table import paper_tables
     from amlora.report.published import published
-    from amlora.report.read import read_run
     from amlora.streams import catalogue
 
-    folders = find_runs(wanted, runs) if grid is None else list(grid_runs(wanted, grid)[0])
-    for folder in folders:
-        read_record(folder)  # refuses an unfinished or altered run
-    found = [read_run(folder) for folder in folders]
+    if grid is None:
+        found = readable_runs(wanted, runs)
+    else:
+        found = [checked_run(folder) for folder in grid_runs(wanted, grid)[0]]
     scored = [run for run in found if split_of(run.record.settings) != "dev"]
     methods = {method.name for method in published()[number].methods}
     tables, notes = paper_tables(

@@ -113,7 +113,7 @@ def report(
     """Write an HTML report (matrices, metrics, curves, attention), a table, or a figure."""
     from amlora import files
     from amlora.cli.page import page
-    from amlora.experiment.store import find_runs, read_record
+    from amlora.cli.readable import readable_runs
 
     options = {"with_": with_, "without": without, "task": task}
     check_options(table, figure, {"--format": form, "--grid": grid, "--against": against}, options)
@@ -126,9 +126,7 @@ def report(
     elif figure is not None:
         written = figure_of(figure, wanted, runs, grid, out, options)
     else:
-        folders = find_runs(wanted, runs)
-        for folder in folders:
-            read_record(folder)  # refuses an unfinished or altered run
+        folders = [run.folder for run in readable_runs(wanted, runs)]
         written = page(wanted, folders, against).encode()
     if out is None:
         say(written.decode(), end="")

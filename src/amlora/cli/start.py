@@ -25,6 +25,7 @@ def start(words: Sequence[str]) -> None:
     with listening(words):
         try:
             terminal.ready()
+            rank.stop_without_launcher()
             from amlora.cli.app import run
 
             status = run(words)

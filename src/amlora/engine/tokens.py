@@ -21,6 +21,7 @@ from amlora.streams.task import Example, Task, plain
 
 WORTH = 1000
 """Rows from which a file is kept; fewer are tokenised in a second."""
+MOST = 1 << 30  # bytes of a file
 FORMAT = 2  # raised when `encode.py` gives other ids for the same texts
 
 
@@ -37,7 +38,7 @@ def cached_rows(
     path = place(backbone, task, examples, prefix=prefix, form=form)
     if files.exists(path):
         try:
-            found = files.read_sealed(path)
+            found = files.read_sealed(path, most=MOST)
             pairs = zip(found["prompts"], found["answers"], strict=True)
             rows = [
                 Row(task.name, example.row, tuple(prompt), tuple(answer), example.label)

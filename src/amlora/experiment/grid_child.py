@@ -50,6 +50,7 @@ def main(words: Sequence[str]) -> int:
             held.enter_context(files.lock(cells.cell_folder(store, cell)))
         except InputError:
             return BUSY
+        files.sweep(cells.cell_folder(store, cell))
         return work(store, cell)
 
 

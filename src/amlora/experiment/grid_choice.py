@@ -16,7 +16,9 @@ from amlora import files
 from amlora.errors import InputError
 from amlora.experiment.grid import Cell, Group
 from amlora.experiment.store import read_record
+from amlora.formats import typed
 from amlora.methods import method_class
+from amlora.records import Share
 
 RULE = (
     "first task alone; highest dev score, then lower mean training loss of the last tenth, then"
@@ -33,7 +35,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     cell: str
     run: str
     """The run's folder; "" where it diverged."""
-    score: float | None
+    score: Share | None
     """On the first task's dev rows, 0..1; None where it diverged."""
     loss: float | None
     """Mean training loss of the last tenth of the steps."""
@@ -134,8 +136,9 @@ def choice_path(store: Path, grid: str, group: Group) -> Path:
 
 def keep_choice(path: Path, choice: Choice) -> None:
     """Write a choice; two processes that choose from equal records write equal bytes."""
-    files.make_folder(path.parent)
-    files.write_sealed(path, msgspec.to_builtins(choice))
+    with files.lock(path.parent, wait=True):
+        files.sweep(path.parent)
+        files.write_sealed(path, msgspec.to_builtins(choice))
 
 
 def read_choice(path: Path) -> Choice | None:
@@ -146,15 +149,29 @@ def read_choice(path: Path) -> Choice | None:
     """
     if not files.exists(path):
         return None
-    try:
-        return msgspec.convert(files.read_sealed(path), Choice)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: {' '.join(str(error).split())}.") from None
+    return typed(path, files.read_sealed(path), Choice)
 
 
 def chosen_rate(store: Path, grid: str, group: Group) -> float | None:
     """Return a group's rate; None while it is to be chosen."""
     if len(group.rates) == 1:
         return group.rates[0]
-    choice = read_choice(choice_path(store, grid, group.choosing))
-    return choice.rate if choice else None
+    path = choice_path(store, grid, group.choosing)
+    choice = read_choice(path)
+    if choice is None:
+        return None
+    check_choice(path, choice, group.choosing)
+    return choice.rate
+
+
+def check_choice(path: Path, choice: Choice, group: Group) -> None:
+    """Refuse a choice that is another group's, or not what its own candidates say.
+
+    Raises:
+        InputError: names the file.
+    """
+    cells = {cell.id: cell.settings.train.lr for cell in group.candidates()}
+    if {each.cell: each.rate for each in choice.candidates} != cells:
+        raise InputError(f"{path}: its candidates are not those of {group.label}; remove it.")
+    if choice.rate != best(choice.candidates).rate:
+        raise InputError(f"{path}: not the rate that its own candidates give; remove it.")

@@ -120,7 +120,7 @@ class Bench:
         """
         assert item.cell is not None
         cell = item.cell.id
-        if (run := cells.run_of(self.store, cell)) and self.is_current(run, item.cell):
+        if (run := cells.run_of(self.store, item.cell)) and self.is_current(run, item.cell):
             item.end("finished", run=run)
         elif cells.leased(self.store, cell):
             item.again = time.monotonic() + ELSEWHERE

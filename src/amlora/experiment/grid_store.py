@@ -9,25 +9,35 @@ A cell's id is the hash of its settings, so grids with equal cells share them, a
 processes on one store. The operating system lets go of the lease when its process dies.
 """
 
+import re
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from amlora import files
 from amlora.errors import InputError
-from amlora.experiment.config import to_toml
+from amlora.experiment.config import recorded, to_toml
 from amlora.experiment.grid import Cell
-from amlora.experiment.store import RECORD
+from amlora.experiment.store import RECORD, read_record
 from amlora.formats import typed
 
 SETTINGS, CELL, FAILED = "settings.toml", "cell.json", "failed.json"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")  # of a run's folder
 DETAILS = 60  # lines of a traceback that are kept
 
 State = Literal["waiting", "started", "finished", "failed"]
 Kind = Literal["input", "diverged", "error", "killed"]
+
+
+class Note(msgspec.Struct, frozen=True):
+    """That a cell was started, or which run it became."""
+
+    cell: str
+    run: str | None
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +63,10 @@ def keep_settings(store: Path, cell: Cell) -> None:
     """Write a cell's settings, whatever is there: its process reads them from this file."""
     folder = cell_folder(store, cell.id)
     files.make_folder(folder)
-    files.write_text(folder / SETTINGS, to_toml(cell.settings))
+    path, text = folder / SETTINGS, to_toml(cell.settings)
+    # Another process's child may hold the lease by now, and sweep up what is half written here.
+    if not files.exists(path) or files.read_bytes(path) != text.encode():
+        files.write_text(path, text)
 
 
 def keep_run(store: Path, cell: str, run: str | None) -> None:
@@ -61,17 +74,36 @@ def keep_run(store: Path, cell: str, run: str | None) -> None:
     files.write_json(cell_folder(store, cell) / CELL, {"cell": cell, "run": run})
 
 
-def run_of(store: Path, cell: str) -> Path | None:
-    """Return the folder of a cell's finished run, or None."""
-    path = cell_folder(store, cell) / CELL
+def run_of(store: Path, cell: Cell) -> Path | None:
+    """Return the folder of a cell's finished run, or None.
+
+    Raises:
+        InputError: the note is damaged, or another cell's, or the run is not of this cell.
+    """
+    path = cell_folder(store, cell.id) / CELL
     if not files.exists(path):
         return None
-    found = files.read_json(path)
-    name = found.get("run") if isinstance(found, dict) else None
-    if not isinstance(name, str):
+    note = typed(path, files.read_json(path), Note)
+    if note.cell != cell.id:
+        raise InputError(f"{path}: is the note of the cell {note.cell!r}; remove it.")
+    if note.run is None:
         return None
-    folder = files.inside(store, name)
-    return folder if files.exists(folder / RECORD) else None
+    if not NAME.fullmatch(note.run):
+        raise InputError(f"{path}: {note.run!r} is no run's folder; remove {path}.")
+    folder = store / note.run
+    if not files.exists(folder / RECORD):
+        return None
+    settings = read_record(folder)["settings"]
+    if told(settings) != told(recorded(cell.settings)):
+        raise InputError(f"{path}: names {note.run}, a run of other settings; remove {path}.")
+    return folder
+
+
+def told(settings: Mapping[str, Any]) -> list[Any]:
+    """Return what of a run's settings is the same before the model is loaded and after."""
+    evaluate = settings.get("evaluate")
+    scored = [evaluate.get("split"), evaluate.get("scope")] if isinstance(evaluate, dict) else None
+    return [*(settings.get(key) for key in ("name", "seed", "method", "train")), scored]
 
 
 def leased(store: Path, cell: str) -> bool:
@@ -113,12 +145,12 @@ def forget_failure(store: Path, cell: str) -> None:
     files.discard(cell_folder(store, cell) / FAILED)
 
 
-def state_of(store: Path, cell: str) -> State:
+def state_of(store: Path, cell: Cell) -> State:
     """Return where a cell stands, by its files alone."""
     if run_of(store, cell):
         return "finished"
-    if leased(store, cell):
+    if leased(store, cell.id):
         return "started"
-    if failure_of(store, cell):
+    if failure_of(store, cell.id):
         return "failed"
-    return "started" if files.exists(cell_folder(store, cell) / CELL) else "waiting"
+    return "started" if files.exists(cell_folder(store, cell.id) / CELL) else "waiting"

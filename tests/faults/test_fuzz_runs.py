@@ -1,0 +1,119 @@
+"""Run folders changed in a thousand ways: every command ends well or in one clear line."""
+
+import json
+import random
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amlora import files
+from hostile import broken, changed, fault_of, replaced
+
+COUNT, FEW = 1000, 24
+NAMES = (
+    *("record.json", "record.json", "record.json", "measured.json", "attention.json"),
+    *("rows.jsonl", "config.toml"),
+)
+
+
+def seal(folder: Path, record: dict[str, Any]) -> None:
+    """Write a record with right digests of all that lies beside it, as whoever made it up would."""
+    record = {key: value for key, value in record.items() if key != "digest"}
+    for name in ("rows.jsonl", "attention.json", "config.toml"):
+        key = name.partition(".")[0] + "_digest"
+        if key in record and (folder / name).is_file():
+            record[key] = files.sha256_file(folder / name)
+    if isinstance(record.get("settings"), dict):
+        record["settings_digest"] = files.digest(record["settings"])
+    files.write_sealed(folder / "record.json", record)
+
+
+def mutate(folder: Path, chance: random.Random) -> str:
+    """Change one file of a run; return how."""
+    name = chance.choice(NAMES)
+    path = folder / name
+    kind = chance.choice(("value", "value", "value", "bytes", "special"))
+    if kind == "special":
+        replaced(path, chance)
+    elif kind == "bytes" or name == "config.toml":
+        path.write_bytes(broken(path.read_bytes(), chance))
+        if name != "record.json" and chance.random() < 0.7:
+            seal(folder, files.read_sealed(folder / "record.json"))
+    else:
+        try:
+            if name == "rows.jsonl":
+                lines = path.read_text().splitlines()
+                at = chance.randrange(len(lines))
+                lines[at] = json.dumps(changed(json.loads(lines[at]), chance))
+                path.write_text("\n".join(lines) + "\n")
+                seal(folder, files.read_sealed(folder / "record.json"))
+            elif name == "record.json":
+                seal(folder, changed(files.read_sealed(path), chance))
+            else:
+                path.write_text(json.dumps(changed(json.loads(path.read_text()), chance)))
+                seal(folder, files.read_sealed(folder / "record.json"))
+        except (ValueError, OverflowError):  # a value that JSON does not have
+            path.write_text("1e400")
+    return f"{name}: {kind}"
+
+
+def commands(folder: Path, out: Path, chance: random.Random) -> list[tuple[object, ...]]:
+    """Return what is done with a changed run: two quick commands, and one of the slower."""
+    runs = folder.parent
+    slow = chance.choice(
+        (
+            ("report", folder, "--out", out, "--force"),
+            ("report", runs, "--table", "pairs", "--against", "am_lora"),
+            ("report", runs, "--table", "1"),
+            ("report", folder, "--figure", "picks", "--out", out.with_suffix(".md"), "--force"),
+            ("report", runs, "--figure", "3", "--out", out.with_suffix(".csv"), "--force"),
+            *[("report", folder, "--table", "methods")] * 3,
+        )
+    )
+    return [("ls", runs), chance.choice((("show", folder), ("show", folder, "--json"))), slow]
+
+
+def test_no_command_on_a_changed_run_ends_in_a_traceback_or_hangs(undisturbed, tmp_path, part):
+    whole = shutil.copytree(undisturbed.folder, tmp_path / "whole", ignore=lambda *_: ["skills"])
+    found: list[str] = []
+    kinds: Counter[str] = Counter()
+    done = 0
+    for number in range(COUNT if part == "all" else FEW):
+        chance = random.Random(number)
+        runs = tmp_path / "runs"
+        files.remove(runs)
+        folder = shutil.copytree(whole, runs / undisturbed.folder.name)
+        shutil.copytree(whole, runs / "beside-am_lora-0000-0")
+        kinds[mutate(folder, chance)] += 1
+        for words in commands(folder, tmp_path / "report.html", chance):
+            done += 1
+            if fault := fault_of(*words):
+                found.append(f"change {number}, {' '.join(map(str, words))}: {fault}")
+    print(f"{sum(kinds.values())} changes ({dict(kinds)}), {done} commands, {len(found)} faults")
+    assert found == []
+
+
+@pytest.mark.parametrize("number", [0])
+def test_a_changed_run_is_never_taken_for_finished(undisturbed, tmp_path, number, part):
+    """Whatever is changed of a record, `run` refuses the folder or finds it whole."""
+    whole = shutil.copytree(undisturbed.folder, tmp_path / "whole")
+    found: list[str] = []
+    count = 100 if part == "all" else 3
+    for number in range(count):
+        chance = random.Random(10_000 + number)
+        runs = tmp_path / "runs"
+        files.remove(runs)
+        folder = shutil.copytree(whole, runs / undisturbed.folder.name)
+        (folder / "checkpoint").mkdir()
+        record = folder / "record.json"
+        before = record.read_bytes()
+        record.write_bytes(broken(before, chance))
+        if fault := fault_of("run", undisturbed.file, "--runs", runs, "-q"):
+            found.append(f"change {number}: {fault}")
+        if record.read_bytes() != before and not (folder / "checkpoint").is_dir():
+            found.append(f"change {number}: the checkpoint is gone")
+    print(f"{count} changes of a record, {len(found)} faults")
+    assert found == []
