@@ -78,7 +78,7 @@ def test_texts_of_no_task_are_measured_twice_and_change_nothing_else(settings, w
     assert [each["after"] for each in general] == [-1, len(plain["stages"]) - 1]
     assert all(each["loss"] > 0 and each["questions"] for each in general)
     assert found["settings"]["evaluate"].pop("general") == str(path)
-    for name in ("settings_digest", "digest"):
+    for name in ("settings_digest", "config_digest", "digest"):
         assert found.pop(name) != plain[name]
     assert found.pop("general_digest") == files.sha256_file(path)
     assert found == {key: plain[key] for key in found}

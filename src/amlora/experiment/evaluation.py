@@ -75,7 +75,11 @@ class Evaluation:
         questions = self.method.readable(general.questions)
         rows, most = [*passages, *questions], self.made.settings.evaluate.tokens_per_batch
         found = shared_likelihoods(self.backbone, rows, most, self.accelerator)
-        answers, _ = self.answers(questions, self.with_margin([questions]))
+        # Whatever the tasks' answers need, and without a change to how those are scored.
+        evaluate = self.with_margin([questions])
+        room = max(evaluate.max_new_tokens, *(len(row.answer_ids) for row in questions))
+        evaluate = msgspec.structs.replace(evaluate, max_new_tokens=room)
+        answers, _ = self.answers(questions, evaluate)
         return moment(after, passages, questions, found, answers)
 
 

@@ -83,8 +83,7 @@ def prepare(settings: RunSettings) -> Prepared:
     train, scored = encoded.train, encoded.scored
     general = general_rows(backbone, *texts) if texts else None
     warnings += lost_warnings(encoded, stream, general, settings)
-    questions = general.questions if general else []
-    settings, raised = with_room(settings, backbone, stream.tasks, scored, questions)
+    settings, raised = with_room(settings, backbone, stream.tasks, scored)
     warnings += raised
     model = {
         "name": backbone.name,
@@ -109,7 +108,7 @@ def prepare(settings: RunSettings) -> Prepared:
     if general:
         identity["general_digest"] = general.digest
     method = chosen(backbone, settings.method.settings, seed=settings.seed)
-    unrelated = [general.passages, questions] if general else []
+    unrelated = [general.passages, general.questions] if general else []
     read = [*train, *scored, *unrelated]
     check_room(backbone, read, settings, method.soft_tokens(len(stream.tasks)))
     identity["adapted"] = adapted_projections(backbone.model)

@@ -69,7 +69,6 @@ def with_room(
     backbone: Backbone,
     tasks: Sequence[Task],
     scored: Sequence[Sequence[Row]],
-    questions: Sequence[Row],
 ) -> tuple[RunSettings, list[str]]:
     """Raise `evaluate.max_new_tokens` where an answer is longer: it could never be right.
 
@@ -81,7 +80,6 @@ def with_room(
         task.name: max(longest_of(rows), longest_option(backbone, task, settings))
         for task, rows in zip(tasks, scored, strict=True)
     }
-    longest["evaluate.general"] = longest_of(questions)
     name = max(longest, key=lambda each: longest[each])
     if longest[name] - 1 <= limit:  # an answer that was cut before its end token is still right
         return settings, []
