@@ -7,8 +7,10 @@ import pytest
 
 from amlora.experiment.config import RunSettings, load_settings
 from amlora.experiment.run import run
+from amlora.experiment.stop import Interrupted
 from broken_disk import disk, whole
 from small_run import small_settings, write_tasks
+from stopped import StopAt
 
 
 class Undisturbed(NamedTuple):
@@ -33,6 +35,15 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, llama_folder: Path) ->
     with disk(whole) as counted:
         folder = run(settings, runs=place / "runs")
     return Undisturbed(settings, file, folder, counted.done)
+
+
+@pytest.fixture(scope="session")
+def unfinished(undisturbed: Undisturbed, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that stopped within its second task; read it only."""
+    runs = tmp_path_factory.mktemp("unfinished")
+    with pytest.raises(Interrupted):
+        run(undisturbed.settings, runs=runs, progress=StopAt(3))
+    return runs / undisturbed.folder.name
 
 
 def pytest_generate_tests(metafunc: Any) -> None:

@@ -10,22 +10,11 @@ import pytest
 from amlora.engine import checkpoint
 from amlora.errors import InputError
 from amlora.experiment.run import run
-from amlora.experiment.stop import Interrupted
 from amlora.experiment.store import read_record
 from amlora.mixture.manifest import verify
 from amlora.report.read import read_run
-from stopped import StopAt
 
 CUTS, FLIPS, FEW = 64, 1000, 24
-
-
-@pytest.fixture(scope="session")
-def unfinished(undisturbed, tmp_path_factory) -> Path:
-    """The folder of a run that stopped within its second task; read it only."""
-    runs = tmp_path_factory.mktemp("unfinished")
-    with pytest.raises(Interrupted):
-        run(undisturbed.settings, runs=runs, progress=StopAt(3))
-    return runs / undisturbed.folder.name
 
 
 def lengths(size: int, part: str) -> list[int]:

@@ -10,17 +10,15 @@ import torch
 
 from amlora.engine.backbone import base_of
 from amlora.errors import InputError
-from amlora.mixture.gates import Gates, GateSettings
 from amlora.mixture.io import load_skills, save_skills
 from amlora.mixture.layer import MixtureLinear
-from amlora.mixture.stages import Stages, StageSettings
 from amlora.mixture.stored import read_skills
 from amlora.skills.load import open_skills
 from broken_disk import disk
 from signed import change_json, change_tensors, vouch
 from trained import cards, load_base, logits, trained
+from written import saved
 
-WIDTH = 48  # of the tiny model
 LORA, SELECTOR = "tasks/02-*/adapter_model.safetensors", "versions/*/selector.safetensors"
 STAGES, GATES = "versions/*/stages.safetensors", "versions/*/gates.safetensors"
 MANIFEST, SCORES, CARD = (
@@ -31,27 +29,6 @@ MANIFEST, SCORES, CARD = (
 A = "base_model.model.model.layers.1.self_attn.v_proj.lora_A.weight"
 B = A.replace("lora_A", "lora_B")
 W = "model.layers.1.self_attn.v_proj.w"
-
-
-def saved(place: Path, base: Path, *, kind: str = "plain", width: int = WIDTH) -> Path:
-    """Save two LoRAs; "staged": with the statistic of two stages, "gated": with two gates."""
-    generator = torch.Generator().manual_seed(0)
-    backbone, mixture = trained(base, loras=2, combine="attention" if kind == "plain" else "sum")
-
-    def random(*size: int) -> torch.Tensor:
-        return torch.randn(size, generator=generator)
-
-    if kind == "staged":
-        how = {"mixing": "hard", "temperature": 1.0, "covariance": "full", "shrinkage": None}
-        mixture.stages = Stages(StageSettings(reject=0.1, **how))
-        for _ in range(2):
-            mixture.stages.add(random(12, width))
-    if kind == "gated":
-        mixture.gates = Gates(GateSettings(width=5))
-        for _ in range(2):
-            mixture.gates.add(random(5, width), random(width, 5), random(width))
-    save_skills(place, mixture, base=base_of(backbone), tasks=cards(2), scores={"R": [[0.5, 1.0]]})
-    return place
 
 
 @pytest.fixture(scope="module")
@@ -265,3 +242,11 @@ def test_scores_that_could_not_be_read_back_are_not_saved(llama_folder, tmp_path
     for scores in ({"x": math.nan}, {"metrics": {"average": "good"}}, {"R": 3}):
         with pytest.raises(InputError, match="scores"):
             save_skills(tmp_path, mixture, base=base_of(backbone), tasks=cards(2), scores=scores)
+
+
+def test_an_alpha_that_could_not_be_loaded_is_not_saved(llama_folder, tmp_path):
+    backbone, mixture = trained(llama_folder, loras=2)
+    for layer in mixture.layers.values():
+        layer.bank.alphas[1] = 3e38
+    with pytest.raises(InputError, match=r"'mood/of day': alpha / rank must be between"):
+        save_skills(tmp_path, mixture, base=base_of(backbone), tasks=cards(2), scores={})

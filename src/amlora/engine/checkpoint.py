@@ -36,6 +36,8 @@ class Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     file: str
     sha256: Sha256
+    size: Count | None = None
+    """In bytes; None in checkpoints that were written before it was noted."""
 
     def __post_init__(self) -> None:
         """Check the name."""
@@ -125,7 +127,10 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     stored: dict[str, dict[str, Any]] = {}
     for kind, tensors in (("state", checkpoint.state.tensors), ("moments", checkpoint.moments)):
         path = folder / f"{kind}-{number}.safetensors"
-        stored[kind] = {"file": path.name, "sha256": files.write_tensors(path, tensors, {})}
+        data = files.tensor_bytes(tensors, {})
+        files.write_bytes(path, data)
+        found = {"file": path.name, "size": len(data), "sha256": files.sha256_bytes(data)}
+        stored[kind] = found
     value = {
         "format": FORMAT,
         "stage": checkpoint.stage,
@@ -216,6 +221,8 @@ def read_tensors(folder: Path, entry: Stored) -> dict[str, Tensor]:
         InputError: it is missing, altered, or holds values that are no numbers.
     """
     path = folder / entry.file
+    if entry.size is not None and files.exists(path) and path.stat().st_size != entry.size:
+        raise InputError(f"{path}: altered since it was written: its size is another.")
     tensors = files.read_tensors(path, sha256=entry.sha256)
     for name, tensor in tensors.items():
         if tensor.isnan().any():
@@ -241,7 +248,7 @@ def read_rows(folder: Path, hashes: Sequence[str]) -> bytes:
     for number, expected in enumerate(hashes, 1):
         path = rows_path(folder, number)
         try:
-            parts.append(files.read_bytes(path))
+            parts.append(files.read_bytes(path, most=files.MOST))
         except FileNotFoundError:
             raise InputError(f"{path}: no such file.") from None
         if files.sha256_bytes(parts[-1]) != expected:

@@ -1,0 +1,172 @@
+"""Skills and checkpoints that somebody changed, hashes included: used, or refused in one line."""
+
+import json
+import shutil
+import signal
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import pytest
+from accelerate import Accelerator
+
+from amlora import files
+from amlora.engine import checkpoint
+from amlora.engine.train import Progress, train_stage
+from amlora.errors import InputError
+from amlora.experiment.prepare import Prepared, prepare
+from amlora.skills.load import open_skills
+from faults.mutations import changed_file, replaced
+from signed import vouch
+from trained import logits
+from written import KINDS, saved
+
+SAMPLE, EVERYTHING = 30, 1000
+LIMIT_SECONDS = 60  # on a machine that does much else
+LONGEST = 1000  # characters of an error
+
+
+class Hangs(BaseException):
+    """A reading took longer than any should."""
+
+
+@contextmanager
+def limited() -> Generator[None]:
+    """End what takes too long."""
+
+    def end(number: int, frame: object) -> None:
+        raise Hangs
+
+    old = signal.signal(signal.SIGALRM, end)
+    signal.alarm(LIMIT_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, old)
+
+
+def outcome(read: Callable[[], object]) -> str:
+    """Tell what became of a reading: "used", "refused", or what must not be."""
+    try:
+        with limited():
+            read()
+    except InputError as error:
+        said = str(error)
+        return "refused" if "\n" not in said and len(said) < LONGEST else f"told badly: {said!r}"
+    except Hangs:
+        return "hang"
+    except Exception as error:
+        return f"traceback: {type(error).__name__}: {error}"
+    return "used"
+
+
+def regular(folder: Path) -> list[Path]:
+    """Return the files of a folder that something is read from."""
+    names = {".lock", "README.md"}
+    return sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in names)
+
+
+def tally(found: dict[str, str]) -> None:
+    """Print how many mutations ended how, and refuse all but two ends."""
+    counts = Counter(found.values())
+    bad = {told: end for told, end in found.items() if end not in ("used", "refused")}
+    print(
+        f"{len(found)} mutations: {counts['refused']} refused, {counts['used']} used,"
+        f" {sum(end.startswith('traceback') for end in bad.values())} tracebacks,"
+        f" {sum(end == 'hang' for end in bad.values())} hangs"
+    )
+    assert not bad, json.dumps(bad, indent=1)
+
+
+@pytest.fixture(scope="module")
+def kinds(llama_folder, tmp_path_factory) -> list[Path]:
+    """A folder of each kind of skills."""
+    place = tmp_path_factory.mktemp("kinds")
+    return [saved(place / kind, llama_folder, kind=kind) for kind in KINDS]
+
+
+def answer(folder: Path, base: Path) -> None:
+    """Load skills as a user does, and let them answer."""
+    logits(open_skills(folder, base=base, device="cpu", precision="float32")[0])
+
+
+def test_skills_that_somebody_changed_are_used_or_refused(kinds, llama_folder, tmp_path, part):
+    found: dict[str, str] = {}
+    for number in range(EVERYTHING if part == "all" else SAMPLE):
+        chance = Random(f"skills {number}")
+        folder = Path(shutil.copytree(chance.choice(kinds), tmp_path / "skills"))
+        path = chance.choice(regular(folder))
+        if chance.random() < 0.1:
+            how = replaced(path, tmp_path / "outside", chance)
+        else:
+            how, data = changed_file(path, chance)
+            if chance.random() < 0.1:
+                path.write_bytes(data)
+            else:
+                vouch(folder, path, data)
+
+        found[f"{number}: {path.relative_to(folder)}: {how}"] = outcome(
+            partial(answer, folder, llama_folder)
+        )
+        shutil.rmtree(folder)
+    tally(found)
+
+
+def seal(folder: Path, path: Path, data: bytes) -> None:
+    """Put bytes in a file's place, and let the checkpoint's commit vouch for them."""
+    commit = folder / checkpoint.COMMIT
+    path.write_bytes(data)
+    try:
+        value = json.loads(commit.read_bytes())
+        value.pop("digest", None)
+        for entry in value["files"].values():
+            if entry["file"] == path.name:
+                entry["sha256"] = files.sha256_bytes(data)
+        files.write_sealed(commit, value)
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError, OverflowError):
+        return  # it cannot be sealed
+
+
+def go_on(made: Prepared, folder: Path) -> None:
+    """Go on from a checkpoint as a run does, to the end of its stage."""
+    point = checkpoint.load(folder)
+    if point is None:
+        return
+    stages, method = made.stages, made.method
+    steps = [stage.steps for stage in stages]
+    checkpoint.check_place(folder, point, steps, len(made.scored))
+    if point.phase == "begin":
+        return method.restore(point.state)
+    method.resume(point.state, stages[point.stage])
+    within = point.progress["stage"]
+    progress = Progress(within["step"], within["losses"], within["tokens"], point.moments)
+    accelerator, how = Accelerator(cpu=True), made.settings.train
+    train_stage(method, stages[point.stage], how, accelerator, progress, lambda *_: None)
+
+
+def test_checkpoints_that_somebody_changed_are_gone_on_from_or_refused(
+    undisturbed, unfinished, tmp_path, part
+):
+    made = prepare(undisturbed.settings)
+    found: dict[str, str] = {}
+    for number in range(EVERYTHING if part == "all" else SAMPLE):
+        chance = Random(f"checkpoint {number}")
+        place = Path(shutil.copytree(unfinished, tmp_path / unfinished.name))
+        folder = place / "checkpoint"
+        path = chance.choice([folder / checkpoint.COMMIT, *regular(folder)])
+        if chance.random() < 0.1:
+            how = replaced(path, tmp_path / "outside", chance)
+        else:
+            how, data = changed_file(path, chance)
+            if chance.random() < 0.1:
+                path.write_bytes(data)
+            else:
+                seal(folder, path, data)
+
+        found[f"{number}: {path.relative_to(place)}: {how}"] = outcome(partial(go_on, made, folder))
+        shutil.rmtree(place)
+    tally(found)
