@@ -3,9 +3,18 @@
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 2000  # characters of an error
+
 
 class InputError(ValueError):
-    """A caller's mistake. Its text is one line: what, where, the value, and what is allowed."""
+    """A caller's mistake. Its text is one line: what, where, the value, and what is allowed.
+
+    A value may be megabytes long; the middle of the line is then left out.
+    """
+
+    def __init__(self, text: str) -> None:
+        half = LONGEST // 2
+        super().__init__(text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}")
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
