@@ -48,6 +48,14 @@ def test_a_whole_model_is_loaded(llama):
     load_base(llama)
 
 
+def test_nothing_but_the_error_is_said_of_a_model_that_lacks_weights(llama, capfd):
+    without(llama, "lm_head")
+    capfd.readouterr()
+    with pytest.raises(InputError):
+        load_base(llama)
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(
     ("part", "named"),
     [
@@ -237,7 +245,7 @@ NAMES = ("attn_implementation", "_attn_implementation", "_attn_implementation_in
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("wanted", ["auto", "eager", "sdpa"])
+@pytest.mark.parametrize("wanted", ["auto", "sdpa"])
 def test_the_settings_choose_the_kernel_and_not_the_config(llama, name, wanted):
     change(llama, **{name: "somebody/kernel", "experts_implementation": "somebody/kernel"})
     backbone = load_backbone(ModelSettings(name=str(llama), device="cpu", attention=wanted))

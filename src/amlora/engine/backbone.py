@@ -97,9 +97,9 @@ def load_backbone(settings: ModelSettings, *, frozen: bool = True) -> Backbone:
             precision. Otherwise the weights are float32 whatever the precision.
 
     Raises:
-        InputError: there is no such model, it cannot be fetched or read, its tokenizer is not a
-            fast one or has no end token, `max_tokens` exceeds what the model can read, or the
-            device is not there.
+        InputError: there is no such model, it cannot be fetched or read, it is not whole, its
+            tokenizer is not a fast one or has no end token, `max_tokens` exceeds what the model
+            can read, or the device is not there.
     """
     device = resolve_device(settings.device)
     precision = resolve_precision(settings.precision, device)
@@ -116,7 +116,7 @@ def load_backbone(settings: ModelSettings, *, frozen: bool = True) -> Backbone:
                 enable_checkpointing(model)
             backbone = put_together(model, tokenizer, settings, precision, commit(source))
             model.to(device)  # pyright: ignore[reportArgumentType]  # its own wrapper has no type
-            try_out(backbone)
+            run_once(backbone)
     if (head := model.get_output_embeddings()) is not None:
         head.register_forward_pre_hook(contiguous)
     return backbone
@@ -161,18 +161,18 @@ def put_together(
     )
 
 
-def try_out(backbone: Backbone) -> None:
+def run_once(backbone: Backbone) -> None:
     """Run the model on one token: a config that does not fit its code fails here, in one line.
 
     Raises:
         InputError: its logits are not numbers, or not those of a language model.
     """
     ids = torch.tensor([[backbone.end_id]], device=backbone.model.device)
-    more = {}
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if backbone.start_id is not None:
-        more["decoder_input_ids"] = torch.full_like(ids, backbone.start_id)
+        inputs["decoder_input_ids"] = torch.full_like(ids, backbone.start_id)
     with torch.no_grad(), backbone.evaluating():
-        logits = backbone.model(input_ids=ids, attention_mask=torch.ones_like(ids), **more).logits
+        logits = backbone.model(**inputs, use_cache=False).logits
     if logits.shape[:2] != (1, 1) or logits.isnan().any():
         raise InputError(
             f"model.name: {backbone.name!r} gives no logits for a token: shape"
