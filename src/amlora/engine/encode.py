@@ -12,7 +12,7 @@ import msgspec
 from tokenizers import Encoding
 
 from amlora.engine.backbone import Backbone, positions
-from amlora.engine.fit import HEAD, fit, in_parts, tokenise
+from amlora.engine.fit import HEAD, begun, fit, in_parts, tokenise
 from amlora.errors import InputError
 from amlora.evaluate.lost import Lost
 from amlora.evaluate.score import normalise
@@ -93,8 +93,9 @@ def encode_prompts(
         InputError: one does not fit even without its text, or it has no token at all.
     """
     out: list[tuple[tuple[int, ...], Lost]] = []
-    for part in in_parts([size_of(prompt) for prompt in prompts]):
-        fitted, encodings = fit(backbone, prompts[part])
+    started = begun(backbone, prompts)
+    for part in in_parts([size_of(prompt) for prompt in started]):
+        fitted, encodings = fit(backbone, started[part])
         for prompt, kept, encoding in zip(prompts[part], fitted, encodings, strict=True):
             ids = prompt_ids_of(backbone, encoding)
             if not ids:
@@ -129,9 +130,10 @@ def encode_fitted(
     """
     pairs: list[Pair] = []
     cuts: list[int] = []
-    sizes = [size_of(each) + len(answer) for each, answer in zip(prompts, answers, strict=True)]
+    started = begun(backbone, prompts)
+    sizes = [size_of(each) + len(answer) for each, answer in zip(started, answers, strict=True)]
     for part in in_parts(sizes):
-        fitted, alone = fit(backbone, prompts[part])
+        fitted, alone = fit(backbone, started[part])
         cuts += map(cut_off, prompts[part], fitted)
         pairs += paired(backbone, fitted, alone, answers[part])
     return pairs, cuts
