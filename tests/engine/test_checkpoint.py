@@ -151,11 +151,27 @@ def test_a_place_that_the_run_has_is_accepted(tmp_path):
     check_place(tmp_path, found, [9, 9], 2)
 
 
+ENDED = {
+    "task": "one",
+    "losses": [0.1],
+    **dict.fromkeys(("steps", "rows", "tokens", "trainable_parameters"), 1),
+    **dict.fromkeys(("stored_parameters", "stored_examples"), 0),
+}
+"""What is told of the first stage."""
+
+
 def placed(**changes) -> Checkpoint:
     """A checkpoint at step 1 of the second of two stages."""
     point = made(1)
-    point.progress |= {"R": [[0.5, None]] * 2, "stages": [{"tokens": 1}], **changes}
+    point.progress |= {"R": [[0.5, None]] * 2, "stages": [ENDED], **changes}
     return point
+
+
+def ended() -> Checkpoint:
+    """A checkpoint at the end of both stages that says nothing of the time they took."""
+    within = {"step": 0, "losses": [], "tokens": 0}
+    point = placed(stage=within, R=[[0.5, None]] * 3, stages=[ENDED] * 2)
+    return dataclasses.replace(point, stage=2, phase="begin")
 
 
 @pytest.mark.parametrize(
@@ -170,6 +186,7 @@ def placed(**changes) -> Checkpoint:
         (placed(stages=[]), "at stage 1"),
         (placed(R=[[0.5]] * 2), "1 values, but there are 2 tasks"),
         (dataclasses.replace(placed(), phase="begin"), "step 1"),
+        (ended(), "no seconds of training"),
     ],
 )
 def test_a_place_that_the_run_has_not_is_refused(tmp_path, point, told):

@@ -62,13 +62,20 @@ class Within(msgspec.Struct, frozen=True):
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """What is told of a stage that has ended; there is more, which nothing is computed from."""
+    """What is told of a stage that has ended; there may be more."""
 
+    task: str
+    steps: Count
+    rows: Count
     tokens: Count
+    trainable_parameters: Count
+    stored_parameters: Count
+    stored_examples: Count
+    losses: list[float]
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """What a run has measured so far; there is more, which nothing is computed from."""
+    """What a run has measured so far; there may be more."""
 
     R: Matrix
     entered: Matrix
@@ -196,7 +203,7 @@ def check_place(folder: Path, found: Checkpoint, steps: Sequence[int], tasks: in
         InputError: names the place.
     """
     within, rows = found.progress["stage"], found.progress["R"]
-    training = found.phase == "train"
+    training, timed = found.phase == "train", found.progress["seconds"]
     last = len(steps) - training
     most = steps[found.stage] if training and found.stage <= last else 0
     if found.stage > last:
@@ -207,6 +214,8 @@ def check_place(folder: Path, found: Checkpoint, steps: Sequence[int], tasks: in
         told = f"{len(within['losses'])} losses of {within['step']} steps"
     elif len(found.progress["stages"]) != found.stage or len(rows) != found.stage + 1:
         told = f"{len(rows)} rows of R at stage {found.stage}"
+    elif found.stage == len(steps) and not all(timed.get(k) for k in ("train", "evaluate")):
+        told = "no seconds of training or evaluation at the end"
     elif wrong := [row for row in (*rows, *found.progress["entered"]) if len(row) != tasks]:
         told = f"a row of R with {len(wrong[0])} values, but there are {tasks} tasks"
     else:
