@@ -21,6 +21,8 @@ ACTS = re.compile(
     "]"
 )
 BREAKS = re.compile("[\t\n]")
+MARKDOWN = re.compile(r"[\\|*<>`$~&]|\](?=[(\[])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+"""What Markdown, or HTML in it, reads as its own; `_` within a word it does not."""
 WIDE = ("W", "F")
 LONGEST = 2000  # letters of a line that quotes somebody's value
 
@@ -33,6 +35,11 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """Return a text, such as a cell of a table, as one line with nothing in it that acts."""
     return BREAKS.sub(lambda found: "\\t" if found[0] == "\t" else "\\n", printable(text))
+
+
+def markdown_safe(text: str) -> str:
+    """Return a text as one line in which nothing is Markdown, HTML or a formula."""
+    return " ".join(MARKDOWN.sub(r"\\\g<0>", printable(text)).split())
 
 
 def spelled(letter: str) -> str:

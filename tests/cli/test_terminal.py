@@ -189,6 +189,22 @@ def test_output_that_is_read_no_further_ends_the_command_quietly():
     assert (done.stdout, done.stderr) == ("[\n", "")
 
 
+def test_a_table_loses_no_number_on_a_narrow_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    names = [f"task-{number}" for number in range(15)]
+    record = {
+        "tasks": [{"name": name, "scored": 1} for name in names],
+        "stages": [{"task": names[0]}],
+        "R": [[0.125] * 15, [0.5] * 15],
+    }
+    stream = io.StringIO()
+    with redirect_stderr(stream), Bars() as bars:
+        bars.stage_finished(record)
+    said = stream.getvalue()
+    assert all(name in said for name in names)
+    assert (said.count("12.5"), said.count("50.0")) == (15, 16)
+
+
 def test_errors_that_nobody_reads_do_not_stop_the_command():
     from amlora.cli.terminal import tell
 

@@ -44,7 +44,7 @@ def test_numbers_in_csv_stay_numbers():
         ("[1, 2]", "[1, 2]"),
         ("`a`", r"\`a\`"),
         ("$x$", r"\$x\$"),
-        ("a\nb", "a\\\\nb"),
+        ("a\nb", "a b"),
         ("&lt;", r"\&lt;"),
         ("\x1b[2J\u202e", "\\\\u001b[2J\\\\u202e"),
     ],

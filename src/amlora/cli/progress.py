@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from amlora.cli.output import matrix
 from amlora.cli.terminal import tell
-from amlora.printable import one_line
+from amlora.printable import one_line, width
 from amlora.report.format import seconds
 
 if TYPE_CHECKING:
@@ -200,7 +200,11 @@ class Bars:
         self.bars.update(self.scoring, visible=False)
         from amlora.report.text import matrix_table
 
-        self.console.print(matrix_table(record))
+        plain = matrix(record)
+        if width(plain.partition("\n")[0]) <= self.console.width:
+            self.console.print(matrix_table(record))
+        else:  # the table would be cut; these lines the terminal wraps
+            self.console.print(plain, markup=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Print a line above the bars."""

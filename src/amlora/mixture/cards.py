@@ -10,6 +10,7 @@ from amlora import formats
 from amlora.errors import InputError
 from amlora.mixture.arrow import Way
 from amlora.mixture.manifest import Base, StoredLoRA, TaskCard
+from amlora.printable import markdown_safe
 
 COMBINED = {
     "attention": "An attention over all LoRAs decides, token by token and layer by layer, how much "
@@ -43,12 +44,13 @@ def folder_readme(
     name: str, base: Base, combine: Way, rank: int | None, alpha: float | None
 ) -> str:
     """Return the README of one task's folder; `rank` is None where the folder has no LoRA."""
-    title = f"# {plain(name)}\n\n"
+    title = f"# {markdown_safe(name)}\n\n"
     if rank is None:
         return title + "The words around this task's texts. It has no LoRA of its own.\n"
     return (
-        header(base, "peft") + title + f"A LoRA (rank {rank}, alpha {alpha:g}) for {base.name}"
-        " in the format of the `peft` library, at its full weight alpha / rank.\n\n"
+        header(base, "peft") + title + f"A LoRA (rank {rank}, alpha {alpha:g}) for"
+        f" {markdown_safe(base.name)} in the format of the `peft` library, at its full weight"
+        " alpha / rank.\n\n"
         f"**The LoRA alone is not the mixture.** {ALONE[combine]} Alone and at full weight it acts"
         " differently from what was measured. To get what was measured, load the whole skills"
         " folder with `amlora.load`.\n"
@@ -76,7 +78,7 @@ def version_readme(
         by: what chooses among LoRAs by the prompt; None where nothing does.
     """
     parts = [
-        f"# Skills for {base.name}, version {version}",
+        f"# Skills for {markdown_safe(base.name)}, version {version}",
         f"{len(tasks)} tasks learned one after another. {COMBINED[combine]}."
         f"{CHOSEN[by]} No task id is needed.",
         "```python\nimport amlora\n\n"
@@ -151,9 +153,4 @@ def header(base: Base, library: str) -> str:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(map(plain, line)) + " |" for line in lines)
-
-
-def plain(text: str) -> str:
-    """Return text that stays in one cell and one line."""
-    return " ".join(text.split()).replace("|", "\\|")
+    return "\n".join("| " + " | ".join(map(markdown_safe, line)) + " |" for line in lines)

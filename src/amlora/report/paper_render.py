@@ -10,7 +10,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from html import escape
 from typing import Any, Literal
 
-from amlora.printable import aligned, one_line, printable
+from amlora.printable import aligned, markdown_safe, one_line, printable
 from amlora.report import typeset
 from amlora.report.format import MINUS
 from amlora.report.intervals import OVER, bracketed
@@ -20,7 +20,6 @@ from amlora.report.paper_table import PaperTable, TableRow, short
 from amlora.report.typeset import (
     latex_note,
     latex_safe,
-    markdown_safe,
     markdown_table,
     plain_json,
 )

@@ -5,12 +5,11 @@ What a cell holds cannot end it, whatever a run was called.
 
 import csv
 import io
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from amlora.printable import aligned, json_text, one_line, printable
+from amlora.printable import aligned, json_text, markdown_safe, one_line, printable
 from amlora.report.format import MINUS
 
 Format = Literal["text", "markdown", "csv", "json", "latex"]
@@ -30,8 +29,6 @@ LATEX = {
     "\N{DAGGER}": r"$^\dagger$",
     "\N{DOUBLE DAGGER}": r"$^\ddagger$",
 }
-MARKDOWN = re.compile(r"[\\|*<>`$~&]|\](?=[(\[])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-"""What Markdown, or HTML in it, reads as its own; `_` within a word it does not."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -72,11 +69,6 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, nam
     rule = ["---"] * names + ["---:"] * (len(columns) - names)
     kept = [[markdown_safe(cell) for cell in row] for row in (columns, *rows)]
     return "\n".join(f"| {' | '.join(row)} |" for row in (kept[0], rule, *kept[1:]))
-
-
-def markdown_safe(value: str) -> str:
-    """Return a text as one line in which nothing is Markdown, HTML or a formula."""
-    return " ".join(MARKDOWN.sub(r"\\\g<0>", one_line(value)).split())
 
 
 def latex(sheet: Sheet) -> str:
