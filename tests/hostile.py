@@ -53,8 +53,11 @@ def in_time() -> Iterator[None]:
         signal.signal(signal.SIGALRM, old)
 
 
-def fault_of(*words: object) -> str:
-    """Run a command; return "" where it ends well or in one clear line, else what it did."""
+FINE, REFUSED = "fine", "refused"
+
+
+def outcome(*words: object) -> str:
+    """Run a command; return whether it ends well or in one clear line, else what it did."""
     try:
         with in_time():
             status, _, said = amlora(*words)
@@ -62,9 +65,10 @@ def fault_of(*words: object) -> str:
         return "hang"
     except BaseException as error:
         return "".join(traceback.format_exception(error))
-    if status not in (0, 2) or "Traceback" in said or (status == 2 and said.count("\n") != 1):
+    lines = [line for line in said.splitlines() if not line.startswith("left out: ")]
+    if status not in (0, 2) or "Traceback" in said or (status == 2 and len(lines) != 1):
         return f"status {status}: {said[:2000]}"
-    return ""
+    return REFUSED if status else FINE
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -150,6 +150,10 @@ def test_another_groups_choice_and_a_rate_that_does_not_follow_are_refused(tmp_p
     choice = choose("grid", GROUP, outcomes)
     keep_choice(path, choice)
     assert chosen_rate(tmp_path, "grid", GROUP) == GROUP.rates[2]
+    wrong = structs.replace(choice.candidates[0], run=choice.candidates[1].run)
+    keep_choice(path, structs.replace(choice, candidates=(wrong, *choice.candidates[1:])))
+    with pytest.raises(InputError, match="1 has another score than it says"):
+        chosen_rate(tmp_path, "grid", GROUP)
     keep_choice(path, structs.replace(choice, rate=GROUP.rates[0]))
     with pytest.raises(InputError, match="not the rate that its own candidates give"):
         chosen_rate(tmp_path, "grid", GROUP)

@@ -15,7 +15,7 @@ import msgspec
 from amlora import files
 from amlora.errors import InputError
 from amlora.experiment.grid import Cell, Group
-from amlora.experiment.store import read_record
+from amlora.experiment.store import RECORD, read_record
 from amlora.formats import typed
 from amlora.methods import method_class
 from amlora.records import Share
@@ -161,6 +161,8 @@ def chosen_rate(store: Path, grid: str, group: Group) -> float | None:
     if choice is None:
         return None
     check_choice(path, choice, group.choosing)
+    for each in choice.candidates:
+        check_candidate(path, each, store)
     return choice.rate
 
 
@@ -175,3 +177,17 @@ def check_choice(path: Path, choice: Choice, group: Group) -> None:
         raise InputError(f"{path}: its candidates are not those of {group.label}; remove it.")
     if choice.rate != best(choice.candidates).rate:
         raise InputError(f"{path}: not the rate that its own candidates give; remove it.")
+
+
+def check_candidate(path: Path, candidate: Candidate, store: Path) -> None:
+    """Refuse a candidate whose run, where it is still there, has another score.
+
+    Raises:
+        InputError: names the choice and the run.
+    """
+    record = files.inside(store, candidate.run) / RECORD
+    if not candidate.run or not files.exists(record):
+        return
+    scores = files.read_sealed(record).get("R")
+    if scores and scores[-1][:1] != [candidate.score]:
+        raise InputError(f"{path}: {candidate.run} has another score than it says; remove {path}.")
