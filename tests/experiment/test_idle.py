@@ -8,20 +8,10 @@ import pytest
 from amlora.engine.train import Progress
 from amlora.experiment.config import RunSettings, load_settings
 from amlora.experiment.idle import means, weak_terms
-from amlora.experiment.progress import Silent
 from amlora.experiment.run import run
 from amlora.experiment.store import read_record
 from small_run import small_settings, write_tasks
-
-
-class Heard(Silent):
-    """Keeps the warnings of a run."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
+from stopped import Listening
 
 
 def settings(folder: Path, model: Path, *overrides: str, method: str) -> RunSettings:
@@ -33,7 +23,7 @@ def settings(folder: Path, model: Path, *overrides: str, method: str) -> RunSett
 
 def done(chosen: RunSettings, runs: Path) -> tuple[list[dict], list[str], Path]:
     """Run; return the record's stages, what was warned of, and the folder."""
-    heard = Heard()
+    heard = Listening()
     folder = run(chosen, runs=runs, progress=heard)
     return read_record(folder)["stages"], heard.warnings, folder
 

@@ -12,24 +12,14 @@ from amlora.evaluate.lost import Lost
 from amlora.experiment.config import RunSettings, load_settings
 from amlora.experiment.plan import plan
 from amlora.experiment.prepare import prepare, run_name
-from amlora.experiment.progress import Silent
 from amlora.experiment.run import run
 from amlora.experiment.store import read_record
 from engine.test_encode import words_only
 from small_run import small_settings, write_rows, write_tasks
+from stopped import Listening
 
 GOLD = "the team won the game and the market fell today " * 3
 NOTHING = {"shortened": 0, "characters": 0, "unknown": 0, "unwritable": 0}
-
-
-class Heard(Silent):
-    """Keeps the warnings of a run."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
 
 
 def settings(folder: Path, model: Path, *overrides: str, method: str | None = None) -> RunSettings:
@@ -98,7 +88,7 @@ def test_dry_run_run_and_record_say_the_same_of_texts_that_are_shortened(llama_f
     rows += [{"text": "a bad film", "label": "Bad"}]
     write_rows(tmp_path / "data" / "feel" / "train.jsonl", rows)
     chosen = settings(tmp_path, llama_folder, "model.max_tokens=40", method="sin_lora")
-    planned, heard = plan(chosen), Heard()
+    planned, heard = plan(chosen), Listening()
     record = read_record(run(chosen, runs=tmp_path / "runs", progress=heard))
     assert heard.warnings == planned["warnings"]
     (line,) = [line for line in heard.warnings if line.startswith("feel: 2 of 4 train texts are ")]
