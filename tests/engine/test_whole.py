@@ -3,19 +3,20 @@
 import json
 import os
 import resource
+import shutil
 import threading
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from amlora.engine.backbone import Backbone, load_backbone
 from amlora.engine.encode import encode_prompt
 from amlora.engine.settings import ModelSettings
 from amlora.errors import InputError
 from amlora.streams.prompt import Prompt
-from tiny import tiny_gguf, tiny_llama, tiny_t5
+from tiny import VOCABULARY, tiny_gguf, tiny_llama, tiny_t5
 from trained import load_base, logits
 
 
@@ -122,6 +123,24 @@ def test_buffers_that_older_files_hold_are_no_left_overs(llama):
     tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(6)
     put(llama, tensors)
     assert torch.equal(logits(load_base(llama)), before)
+
+
+def test_masks_that_published_gpt2_files_hold_are_no_left_overs(llama, tmp_path):
+    config = GPT2Config(vocab_size=VOCABULARY, n_positions=64, n_embd=48, n_layer=1, n_head=4)
+    config.bos_token_id, config.eos_token_id = 1, 2
+    GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(llama / name, tmp_path)
+    settings = ModelSettings(name=str(tmp_path), device="cpu", max_tokens=64)
+    before = load_backbone(settings).fingerprint
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["transformer.h.0.attn.bias"] = torch.ones(1, 1, 64, 64).tril()
+    tensors["transformer.h.0.attn.masked_bias"] = torch.tensor(-1e4)
+    put(tmp_path, tensors)
+    assert load_backbone(settings).fingerprint == before
+    put(tmp_path, tensors | {"transformer.h.0.extra.bias": torch.ones(3)})
+    with pytest.raises(InputError, match=r"no place for transformer\.h\.0\.extra\.bias"):
+        load_backbone(settings)
 
 
 def test_a_gguf_file_that_lacks_weights_is_refused(tmp_path):
