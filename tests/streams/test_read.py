@@ -74,7 +74,7 @@ def test_broken_json_is_named_by_its_line(write, text, expected):
     assert complaint(write("a.json", text)) == expected
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.dictionaries(TEXT, TEXT, max_size=3), max_size=5), st.sampled_from([None, 2]))
 def test_json_reads_what_the_standard_library_wrote(tmp_path_factory, rows, indent):
     path = tmp_path_factory.getbasetemp() / "round.json"
