@@ -164,8 +164,11 @@ def test_records_without_the_rate_of_picks_are_named_as_such(store):
 def test_an_altered_run_is_refused(store):
     (folder,) = store.glob("ramp-*")
     (folder / "attention.json").write_text("{}")
-    status, _, err = amlora("report", "runs", "--figure", "4")
-    assert status == 2 and f"{folder.name}/attention.json: altered" in err
+    line = f"{folder.name}/attention.json: altered"
+    status, _, err = amlora("report", folder, "--figure", "4")
+    assert status == 2 and line in err
+    _, out, err = amlora("report", "runs", "--figure", "4")
+    assert err.startswith("left out: ") and line in err and "ramp" not in out
 
 
 @pytest.mark.parametrize("figure", ["3", "4"])

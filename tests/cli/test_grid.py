@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from amlora.cli import main as command
+from amlora.cli import start as command
 from amlora.cli.grid import parse_shard
 from amlora.report.format import MISSING
 from command import amlora
