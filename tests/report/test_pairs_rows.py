@@ -34,7 +34,7 @@ def test_rows_that_are_not_there_are_none(folder: Path):
     ("text", "line"),
     [
         ('{"phase": "learned"}\n', "missing required field"),
-        ("not json\n", "malformed"),
+        ("not json\n", "not JSON"),
         ('{"phase":"learned","after":0,"task":"a","row":"x","hit":true}\n' * 2, "there twice"),
     ],
 )
