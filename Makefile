@@ -14,12 +14,13 @@ PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/.demo  ## learn four tasks with two methods, then report and predict
-	$(BIN)/amlora run $(QUICKSTART)
+demo: .venv/.demo  ## learn four tasks with three methods, then report and predict
 	$(BIN)/amlora run $(QUICKSTART) --method sin_lora
+	$(BIN)/amlora run $(QUICKSTART)
+	$(BIN)/amlora run $(QUICKSTART) --method anchored_lora
 	$(BIN)/amlora report runs --out runs/report.html --force
-	skills=$$($(BIN)/amlora run $(QUICKSTART) --quiet) && \
-	  $(BIN)/amlora predict "$$skills" --task sms "You have won a prize! Call now to claim it."
+	skills=$$($(BIN)/amlora run $(QUICKSTART) --method anchored_lora --quiet) && \
+	  $(BIN)/amlora predict "$$skills" --task sms "Congratulations! You have won a 1000 pound prize. Call 09061234567 now to claim it."
 
 test: lint  ## lint, then the tests that take seconds
 	$(PYTEST)

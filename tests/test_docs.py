@@ -177,7 +177,7 @@ def test_the_readme_asks_as_the_quick_start_was_taught():
         dev=(),
         test=(),
     )
-    text = "You have won a prize! Call now to claim it."
+    text = "Congratulations! You have won a 1000 pound prize. Call 09061234567 now to claim it."
     assert ast.literal_eval(prompt) == build_prompt(task, text).full
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from amlora.cli import main as command
+from amlora.experiment.config import load_settings
 from amlora.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
@@ -118,11 +119,36 @@ def test_the_pictures_of_the_study_are_those_of_the_kept_records(
     assert out.read_bytes() == (ROOT / "docs" / "images" / f"{name}.svg").read_bytes()
 
 
+def test_the_quick_starts_rates_are_those_that_the_kept_records_favour():
+    best: dict[str, tuple[float, float]] = {}
+    for run in sorted((RESULTS / "quickstart").glob("*-[123]e-[23]-*")):
+        record = json.loads((run / "record.json").read_text("utf-8"))
+        assert record["settings"]["evaluate"]["split"] == "dev"
+        method, rate = record["method"], record["settings"]["train"]["lr"]
+        scores = [100 * score for score in [*record["R"][-1], record["metrics"]["average"]]]
+        row = " | ".join([method, f"{rate:g}", *(f"{score:.1f}" for score in scores)])
+        assert f"| {row} |\n" in page("results")
+        best[method] = max(best.get(method, (-1.0, 0.0)), (scores[-1], rate))
+    demo = load_settings(ROOT / "configs" / "quickstart.toml")
+    assert set(best) == {"sin_lora", "am_lora", "anchored_lora"}
+    assert {rate for _, rate in best.values()} == {demo.train.lr}
+
+
+def test_the_readme_shows_the_last_rows_of_the_kept_runs_of_the_demo():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for method in ("sin_lora", "am_lora", "anchored_lora"):
+        [run] = (RESULTS / "quickstart").glob(f"quickstart-{method}-*")
+        record = json.loads((run / "record.json").read_text("utf-8"))
+        row = [*record["R"][-1], record["metrics"]["average"]]
+        wanted = [method, *(f"{100 * score:.1f}" for score in row)]
+        assert wanted in [line.split() for line in readme.splitlines()]
+
+
 BASE = ("anchored_lora", "inc_lora", "am_lora")
 """What the study of parts shares with the comparison on order 1."""
 
 
-PAIRED = ("orders", "ablation", "shared", "blind", "returning")
+PAIRED = ("orders", "more", "ablation", "shared", "blind", "returning")
 
 
 def parts() -> list[str]:
@@ -130,7 +156,7 @@ def parts() -> list[str]:
     store = RESULTS / "anchored"
     shared: list[Path] = []
     for method in BASE:
-        for run in sorted((store / "orders").glob(f"{method}-*")):
+        for run in sorted((store / "orders").glob(f"{method}-{method}-*")):
             record = json.loads((run / "record.json").read_text("utf-8"))
             if record["settings"]["stream"]["order"] == "1":
                 shared.append(run)

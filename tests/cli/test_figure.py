@@ -176,7 +176,7 @@ def test_the_kept_records_have_the_figure(tmp_path: Path, figure: str):
     out = tmp_path / "figure.csv"
     assert amlora("report", RESULTS, "--figure", figure, "--out", out)[0] == 0
     rows = list(csv.DictReader(io.StringIO(out.read_text())))
-    (folder,) = RESULTS.glob("am_lora-*")
+    (folder,) = RESULTS.glob("am_lora-am_lora-*")
     record = files.read_json(folder / "record.json")
     scores = files.read_json(folder / "attention.json")
     names = [task["name"] for task in record["tasks"]]

@@ -11,7 +11,7 @@ STORE = Path(__file__).parents[2] / "results" / "methods"
 
 @pytest.fixture(scope="module")
 def run() -> Path:
-    (found,) = STORE.glob("am_lora-*")
+    (found,) = STORE.glob("am_lora-am_lora-*")
     return found
 
 

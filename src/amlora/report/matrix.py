@@ -66,7 +66,7 @@ def accuracy_lines(
     joint: bool = False,
     found: Course | None = None,
 ) -> list[Line]:
-    """Turn R into labelled rows.
+    """Turn R into labelled rows, one for each moment at which a task was scored.
 
     Args:
         names: (T,) tasks in the order of learning.
@@ -78,6 +78,8 @@ def accuracy_lines(
     course = found or one_by_one(len(names))
     lines: list[Line] = []
     for stage, row in enumerate(R):
+        if all(value is None for value in row):
+            continue  # nothing was scored at this moment
         if stage == 0:
             label = "before learning"
         elif joint:
