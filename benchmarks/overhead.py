@@ -23,7 +23,7 @@ from torch.optim import AdamW
 from words import INSTRUCTION, made_up_task
 
 from amlora.engine import train
-from amlora.experiment import prepare, work
+from amlora.experiment import evaluation, prepare, work
 from amlora.experiment.config import RunSettings, load_settings, settings_from
 from amlora.experiment.run import run
 from amlora.methods import method_class
@@ -93,8 +93,8 @@ def watched(settings: RunSettings, runs: Path) -> Clock:
         (method, "penalty", "forward"),
         (train, "backward", "backward"),
         (AdamW, "step", "optimiser"),
-        (work, "score_rows", "evaluation"),
-        (work, "measure_margin", "evaluation"),
+        (evaluation, "score_rows", "evaluation"),
+        (evaluation, "measure_margin", "evaluation"),
     ]
     with ExitStack() as held:
         for owner, name, kind in places:
