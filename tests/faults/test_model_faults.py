@@ -1,9 +1,7 @@
 """Damaged base models: one line that says what is wrong, or a model that is whole."""
 
-import contextlib
 import resource
 import shutil
-import signal
 import traceback
 from collections import Counter
 from pathlib import Path
@@ -15,30 +13,10 @@ from amlora.engine.backbone import Backbone, load_backbone
 from amlora.engine.generate import generate_answers
 from amlora.engine.settings import ModelSettings
 from amlora.errors import InputError
+from hostile import Hang, in_time
 from model_damage import damage_folder, damage_gguf
 from tiny import tiny_gguf
 from trained import logits
-
-SECONDS = 60
-"""Longer is a hang."""
-
-
-class Hang(BaseException):
-    """A model took too long to be loaded or refused."""
-
-
-@contextlib.contextmanager
-def limited():
-    def stop(*_):
-        raise Hang
-
-    old = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(SECONDS)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, old)
 
 
 def load(path: Path, seed: int) -> Backbone:
@@ -50,7 +28,7 @@ def load(path: Path, seed: int) -> Backbone:
 def outcome(path: Path, seed: int) -> str:
     """Return what becomes of a damaged model: "refused", "loaded", or what must not be."""
     try:
-        with limited():
+        with in_time():
             first, second = load(path, 2 * seed), load(path, 2 * seed + 1)
             answers = logits(first)
             if not answers.isfinite().all():

@@ -2,10 +2,8 @@
 
 import json
 import shutil
-import signal
 from collections import Counter
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -21,43 +19,23 @@ from amlora.experiment.prepare import Prepared, prepare
 from amlora.experiment.run import run
 from amlora.skills.load import open_skills
 from faults.mutations import changed_file, replaced
+from hostile import Hang, in_time
 from signed import vouch
 from trained import logits
 from written import KINDS, saved
 
 SAMPLE, EVERYTHING = 30, 1000
-LIMIT_SECONDS = 60  # on a machine that does much else
-
-
-class Hangs(BaseException):
-    """A reading took longer than any should."""
-
-
-@contextmanager
-def limited() -> Generator[None]:
-    """End what takes too long."""
-
-    def end(number: int, frame: object) -> None:
-        raise Hangs
-
-    old = signal.signal(signal.SIGALRM, end)
-    signal.alarm(LIMIT_SECONDS)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, old)
 
 
 def outcome(read: Callable[[], object]) -> str:
     """Tell what became of a reading: "used", "refused", or what must not be."""
     try:
-        with limited():
+        with in_time():
             read()
     except InputError as error:
         said = str(error)
         return "refused" if "\n" not in said else f"told badly: {said!r}"
-    except Hangs:
+    except Hang:
         return "hang"
     except Exception as error:
         return f"traceback: {type(error).__name__}: {error}"
