@@ -7,6 +7,7 @@ from amlora.streams.check import (
     drop_unlabelled,
     find_contradictions,
     find_overlap,
+    find_sameness,
 )
 from amlora.streams.rows import Record, Row, to_rows
 from amlora.streams.text import answer_key, text_key
@@ -84,6 +85,15 @@ def test_equal_texts_with_different_labels_are_counted():
         " train:4 ('no')."
     ]
     assert find_contradictions({"train": splits["train"]}, "fruit") == []
+
+
+def test_rows_of_one_label_alone_are_said():
+    same = [row("a", "yes"), row("b", "yes", 1), row("c", "-", 2)]
+    assert find_sameness(same, "fruit") == [
+        "fruit: all 2 labelled train rows have the label 'yes'."
+    ]
+    assert find_sameness([*same, row("d", "no", 3)], "fruit") == []
+    assert find_sameness(same[:1], "fruit") == []
 
 
 def test_any_label_is_right_for_free_text():

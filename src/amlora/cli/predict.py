@@ -62,8 +62,10 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Answer texts. The mixture needs no task id; --task only chooses the words round the text."""
-    if (text is None) == (file is None):
-        raise InputError("give either TEXT or --file.")
+    if text is None and file is None:
+        raise InputError("give a TEXT, or --file FILE.")
+    if text is not None and file is not None:
+        raise InputError("TEXT and --file exclude each other; give one.")
     if raw and task is not None:
         raise InputError("--raw and --task exclude each other.")
     if raw and choose:

@@ -129,6 +129,14 @@ def find_contradictions(splits: Mapping[str, Sequence[Row]], name: str) -> list[
     ]
 
 
+def find_sameness(train: Sequence[Row], name: str) -> list[str]:
+    """Return a warning where all train rows have one label: there is nothing to tell apart."""
+    labels = [row.label for row in train if row.label != UNLABELLED]
+    if len(labels) < 2 or len(set(labels)) != 1:
+        return []
+    return [f"{name}: all {len(labels)} labelled train rows have the label {labels[0]!r}."]
+
+
 def find_overlap(splits: Mapping[str, Sequence[Row]], name: str) -> list[str]:
     """Return one warning for each two splits that share texts, with the count.
 

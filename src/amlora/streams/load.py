@@ -15,6 +15,7 @@ from amlora.streams.check import (
     drop_unlabelled,
     find_contradictions,
     find_overlap,
+    find_sameness,
 )
 from amlora.streams.compose import compose, to_answers
 from amlora.streams.quickstart import quickstart_tasks
@@ -170,6 +171,7 @@ def load_task(
                 f"{task.name}: no {split} rows {taken(split, stream)}; {len(splits[split])} of the"
                 f" train rows were set aside for {split} (sample_seed {stream.sample_seed})."
             )
+    warnings += find_sameness(splits["train"], task.name)
     warnings += find_contradictions(splits, task.name) + find_overlap(splits, task.name)
     loaded = Task(
         name=task.name,
