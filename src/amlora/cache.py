@@ -30,14 +30,15 @@ def place(kind: str, name: str) -> Path:
         InputError: nowhere.
     """
     usual = cache_folder() / kind / name
-    if usual.exists() or writable(usual):
+    # Not `Path.exists`, which raises where one may not look.
+    if os.path.exists(usual) or writable(usual):
         return usual
     return private_folder() / kind / name
 
 
 def writable(path: Path) -> bool:
     """Tell whether a path that is not there could be made."""
-    above = next(each for each in path.absolute().parents if each.exists())
+    above = next(each for each in path.absolute().parents if os.path.exists(each))
     return above.is_dir() and os.access(above, os.W_OK | os.X_OK)
 
 

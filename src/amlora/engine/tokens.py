@@ -4,6 +4,7 @@ A file is named by the hash of all that decides the ids: the tokenizer, the word
 the texts, and the longest prompt. A damaged one is made again.
 """
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,8 +12,7 @@ from pathlib import Path
 import msgspec
 import tokenizers
 
-from amlora import files
-from amlora.cache import cache_folder
+from amlora import cache, files
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row, encode_split
 from amlora.evaluate.lost import Lost
@@ -36,7 +36,7 @@ def cached_rows(
     if len(examples) < WORTH:
         return encode_split(backbone, task, examples, prefix=prefix, form=form)
     path = place(backbone, task, examples, prefix=prefix, form=form)
-    if files.exists(path):
+    if os.path.exists(path):  # no error where one may not look
         try:
             found = files.read_sealed(path, most=MOST)
             pairs = zip(found["prompts"], found["answers"], strict=True)
@@ -45,8 +45,9 @@ def cached_rows(
                 for example, (prompt, answer) in zip(examples, pairs, strict=True)
             ]
             return rows, msgspec.convert(found["lost"], Lost)
-        except (KeyError, TypeError, ValueError):  # an InputError is a ValueError
-            files.remove(path)
+        except (KeyError, TypeError, ValueError, OSError):  # an InputError is a ValueError
+            with suppress(OSError):
+                files.remove(path)
     rows, lost = encode_split(backbone, task, examples, prefix=prefix, form=form)
     ids = {"prompts": [row.prompt_ids for row in rows], "answers": [row.answer_ids for row in rows]}
     with suppress(OSError):  # a cache that cannot be written, as in a read-only home, is none
@@ -74,4 +75,4 @@ def place(
     }
     if backbone.without_embedding:  # what is kept was tokenised without any of these
         decisive["beyond"] = sorted(backbone.without_embedding)
-    return cache_folder() / "tokens" / f"{files.digest(decisive)}.json"
+    return cache.place("tokens", f"{files.digest(decisive)}.json")
