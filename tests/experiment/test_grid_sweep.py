@@ -375,3 +375,13 @@ def test_what_a_killed_process_left_in_a_cell_and_among_choices_is_swept(place, 
     assert ended(start(place.file, runs)) == 0
     assert strays(runs) == []
     assert results(runs) == place.results
+
+
+def test_a_sweep_takes_no_rate_that_a_choices_candidates_do_not_give(place, tmp_path):
+    runs = shutil.copytree(place.runs, tmp_path / "runs")
+    (path,) = runs.glob("grids/*/choices/*.json")
+    choice = files.read_sealed(path)
+    del choice["digest"]
+    files.write_sealed(path, choice | {"rate": 0.9})
+    assert ended(start(place.file, runs)) == 1
+    assert times(runs) == times(place.runs)

@@ -160,14 +160,12 @@ def chosen_rate(store: Path, grid: str, group: Group) -> float | None:
     choice = read_choice(path)
     if choice is None:
         return None
-    check_choice(path, choice, group.choosing)
-    for each in choice.candidates:
-        check_candidate(path, each, store)
+    check_choice(path, choice, group.choosing, store)
     return choice.rate
 
 
-def check_choice(path: Path, choice: Choice, group: Group) -> None:
-    """Refuse a choice that is another group's, or not what its own candidates say.
+def check_choice(path: Path, choice: Choice, group: Group, store: Path) -> None:
+    """Refuse a choice that is another group's, or not what its candidates and their runs say.
 
     Raises:
         InputError: names the file.
@@ -177,6 +175,8 @@ def check_choice(path: Path, choice: Choice, group: Group) -> None:
         raise InputError(f"{path}: its candidates are not those of {group.label}; remove it.")
     if choice.rate != best(choice.candidates).rate:
         raise InputError(f"{path}: not the rate that its own candidates give; remove it.")
+    for each in choice.candidates:
+        check_candidate(path, each, store)
 
 
 def check_candidate(path: Path, candidate: Candidate, store: Path) -> None:

@@ -14,7 +14,14 @@ from typing import Protocol
 from amlora import files
 from amlora.errors import InputError
 from amlora.experiment.grid import Grid, Group, Slot
-from amlora.experiment.grid_choice import Choice, choice_path, choose, keep_choice, read_choice
+from amlora.experiment.grid_choice import (
+    Choice,
+    check_choice,
+    choice_path,
+    choose,
+    keep_choice,
+    read_choice,
+)
 from amlora.experiment.grid_item import Bench, Item
 from amlora.experiment.stop import AGAIN, handled
 from amlora.methods import method_class
@@ -155,13 +162,21 @@ class Sweep:
             item.end("finished" if run else "diverged", run=run, reason=candidate.problem)
 
     def made_before(self, items: Sequence[Item]) -> Choice | None:
-        """Return the choice among candidates, if it is of the data and the method as they are."""
+        """Return the choice among candidates, if it is of the data and the method as they are.
+
+        Raises:
+            InputError: it is not what its candidates say, or another group's.
+        """
         cell = items[0].cell
         assert cell is not None
-        choice = read_choice(choice_path(self.bench.store, self.grid.name, items[0].group))
-        made = choice and (choice.stream_digest, choice.method_version)
+        path = choice_path(self.bench.store, self.grid.name, items[0].group)
+        choice = read_choice(path)
         version = method_class(cell.settings.method.name).version
-        return choice if made == (self.bench.stream_digest(cell), version) else None
+        wanted = self.bench.stream_digest(cell), version
+        if choice is None or (choice.stream_digest, choice.method_version) != wanted:
+            return None
+        check_choice(path, choice, items[0].group, self.bench.store)
+        return choice
 
     def ask(self, number: int, frame: FrameType | None) -> None:
         """Note a request to stop; what comes within a second is one and the same."""
