@@ -8,6 +8,7 @@ import pytest
 from amlora.cli import main as command
 from amlora.experiment.config import load_settings
 from amlora.methods import METHODS
+from amlora.methods.n_lora import NLoRASettings
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -132,6 +133,22 @@ def test_the_quick_starts_rates_are_those_that_the_kept_records_favour():
     demo = load_settings(ROOT / "configs" / "quickstart.toml")
     assert set(best) == {"sin_lora", "am_lora", "anchored_lora"}
     assert {rate for _, rate in best.values()} == {demo.train.lr}
+
+
+def test_the_default_strength_of_n_lora_follows_from_the_kept_records():
+    rows = [line.replace("*", "").split(" | ") for line in page("methods/n_lora").splitlines()]
+    shown = {float(row[0][2:]): row[1] for row in rows if len(row) == 3 and row[0][2:3].isdigit()}
+    scores: dict[float, float] = {}
+    scored = 0
+    for run in (RESULTS / "n_lora-strength").iterdir():
+        record = json.loads((run / "record.json").read_text("utf-8"))
+        assert record["settings"]["evaluate"]["split"] == "dev"
+        strength, scored = record["settings"]["method"]["strength"], record["tasks"][0]["scored"]
+        scores[strength] = record["metrics"]["average"]
+        assert shown[strength] == f"{100 * scores[strength]:.1f}"
+    free = scores[0.0]
+    bound = free - (free * (1 - free) / scored) ** 0.5
+    assert max(each for each, score in scores.items() if score >= bound) == NLoRASettings().strength
 
 
 def test_the_readme_shows_the_last_rows_of_the_kept_runs_of_the_demo():
