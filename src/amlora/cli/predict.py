@@ -162,7 +162,7 @@ def answer(
         InputError: the model has no positions for an answer of that length.
     """
     from amlora.engine.choose import option_scores
-    from amlora.engine.encode import decode, encode_prompts
+    from amlora.engine.encode import decode, encode_prompts, longest_option
     from amlora.engine.generate import generate_each
     from amlora.engine.settings import EvaluateSettings
     from amlora.evaluate.lost import lost_lines, together
@@ -184,7 +184,8 @@ def answer(
             named = by_name(route, learned.mixture.names)
             if named is not None:
                 each |= {"stages": named, **noted(belief, learned.mixture.names)}
-    longest = longest_option(backbone, card)
+    options = () if card is None else card.options
+    longest = longest_option(backbone, prompt_for(card, ""), options)
     if choose and card is not None:
         check_room(backbone, ids, longest, f"--choose: an option of {longest} tokens")
         most = EvaluateSettings().tokens_per_batch
@@ -206,15 +207,6 @@ def answer(
             " --max-new-tokens allows more."
         )
     return answers, warnings
-
-
-def longest_option(backbone: "Backbone", card: "TaskCard | None") -> int:
-    """Return the number of tokens of a task's longest option, its end included; 0 without any."""
-    from amlora.engine.encode import encode_pairs
-
-    options = () if card is None else card.options
-    pairs = encode_pairs(backbone, [prompt_for(card, "")] * len(options), options)
-    return max((len(ids) for _, ids in pairs), default=0)
 
 
 def check_room(

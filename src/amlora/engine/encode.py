@@ -113,6 +113,12 @@ def encode_pairs(
     return encode_fitted(backbone, prompts, answers)[0]
 
 
+def longest_option(backbone: Backbone, prompt: Prompt, options: Sequence[str]) -> int:
+    """Return the number of tokens of the longest option, its end token included; 0 without any."""
+    pairs = encode_pairs(backbone, [prompt] * len(options), options)
+    return max((len(answer_ids) for _, answer_ids in pairs), default=0)
+
+
 def encode_fitted(
     backbone: Backbone, prompts: Sequence[Prompt], answers: Sequence[str]
 ) -> tuple[list[Pair], list[int]]:

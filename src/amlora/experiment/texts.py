@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from amlora.engine.backbone import Backbone
-from amlora.engine.encode import Row, encode_pairs
+from amlora.engine.encode import Row, longest_option
 from amlora.engine.tokens import cached_rows
 from amlora.evaluate.lost import Lost, lost_lines
 from amlora.experiment.config import RunSettings
@@ -75,11 +75,13 @@ def with_room(
     Returns:
         The settings, and a line that says whose answer it was; none where nothing was raised.
     """
-    limit = settings.evaluate.max_new_tokens
-    longest = {
-        task.name: max(longest_of(rows), longest_option(backbone, task, settings))
-        for task, rows in zip(tasks, scored, strict=True)
-    }
+    limit, words = settings.evaluate.max_new_tokens, settings.stream
+    longest: dict[str, int] = {}
+    for task, rows in zip(tasks, scored, strict=True):
+        prompt = build_prompt(task, "", prefix=words.prefix, form=words.form)
+        # Of the options too: a wrong one that is cut could pass for a right one.
+        option = longest_option(backbone, prompt, task.options)
+        longest[task.name] = max(longest_of(rows), option)
     name = max(longest, key=lambda each: longest[each])
     if longest[name] - 1 <= limit:  # an answer that was cut before its end token is still right
         return settings, []
@@ -93,11 +95,3 @@ def with_room(
 def longest_of(rows: Sequence[Row]) -> int:
     """Return the number of tokens of the longest gold answer, its end token included."""
     return max((len(row.answer_ids) for row in rows), default=0)
-
-
-def longest_option(backbone: Backbone, task: Task, settings: RunSettings) -> int:
-    """Return the same of the options: a wrong one that is cut could pass for a right one."""
-    words = settings.stream
-    prompt = build_prompt(task, "", prefix=words.prefix, form=words.form)
-    pairs = encode_pairs(backbone, [prompt] * len(task.options), task.options)
-    return max((len(answer_ids) for _, answer_ids in pairs), default=0)

@@ -295,12 +295,13 @@ class Work:
         digest = None
         if method.mixture:
             names = [task.name for task in self.made.stream.tasks]
-            read = [method.readable(rows) for rows in self.made.scored]
+            most = self.made.settings.evaluate.attention_rows
+            read = [method.readable(rows[:most]) for rows in self.made.scored]
             found = attention(
                 self.backbone,
                 method.mixture,
                 list(zip(names, read, strict=True)),
-                rows_per_task=self.made.settings.evaluate.attention_rows,
+                rows_per_task=most,
             )
             files.write_json(folder / "attention.json", found)
             digest = files.sha256_file(folder / "attention.json")

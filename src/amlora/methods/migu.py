@@ -83,7 +83,9 @@ class MIGU(SeqFT):
         self.watching.close()
 
     def before_step(self, stage: Stage, step: int) -> None:
-        """Start adding up anew."""
+        """Start adding up anew, from the second task on."""
+        if not stage.index:
+            return
         self.sizes = {
             key: torch.zeros(weight.shape[axis], device=weight.device)
             for key, weight, axis in self.masked()
