@@ -11,6 +11,7 @@ from timing import pair
 from torch import Tensor, nn
 
 from amlora.mixture import fused, reference
+from amlora.mixture.fused import LoRAs
 from amlora.mixture.layer import Control, MixtureLinear
 
 RANK = 8
@@ -108,8 +109,8 @@ def all_rows_trained(width: int, loras: int, tokens: int, pairs: int) -> Row:
     class Whole(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             base = layer.base(x)
-            settings = {"combine": "attention", "gain": 1.0, "newcomer": 0.0, "rank": RANK}
-            return fused.add(base, x, stacks, stacks, bank.spread, **settings)[0]
+            everything = LoRAs(stacks, bank.spread, stacks, RANK)
+            return fused.add(base, x, everything, combine="attention")[0]
 
     whole = Whole()
     timed = pair(lambda: step(whole, x, d_out), lambda: step(plain, x, d_out), pairs=pairs)

@@ -11,6 +11,7 @@ from amlora.engine.backbone import base_of
 from amlora.mixture import arrow
 from amlora.mixture.arrow import Arrow, prototypes, scores
 from amlora.mixture.bank import Bank
+from amlora.mixture.fused import LoRAs
 from amlora.mixture.inject import inject, remove
 from amlora.mixture.io import load_skills, save_skills
 from amlora.mixture.layer import Control
@@ -20,6 +21,12 @@ from mixture.cases import random_inputs
 from trained import cards, load_base, logits, trained
 
 RANKS = (4, 2, 3)
+
+
+def stacked(a: Tensor, b: Tensor, spread: Tensor) -> LoRAs:
+    """LoRAs of which Arrow reads neither selectors nor tails."""
+    nothing = a[:0]
+    return LoRAs((a, b, nothing), spread, (nothing, nothing, nothing))
 
 
 def test_a_prototype_is_the_first_right_singular_vector_of_the_update():
@@ -62,7 +69,7 @@ def test_fewer_loras_than_may_be_used_are_all_used():
 def test_the_output_is_the_literal_sum_over_loras():
     x, a, b, _, spread = random_inputs(RANKS, shape=(2, 7))
     base, wanted = torch.randn(2, 7, 5).double(), prototypes(a, b, RANKS)
-    out, shares = arrow.add(base, x, a, b, spread, wanted, Arrow(top_k=2))
+    out, shares = arrow.add(base, x, stacked(a, b, spread), wanted, Arrow(top_k=2))
     assert shares.shape == (14, 4) and not shares[:, 0].any()
     expected = base.clone()
     for t, token in enumerate(x.reshape(14, -1)):
@@ -97,7 +104,9 @@ def test_peft_routes_alike():
     a, b = (torch.cat([pair[side] for pair in pairs]) for side in (0, 1))
     spread = torch.block_diag(*(torch.full((1, 4), value) for value in scaling.values()))
     how = Arrow(top_k=2, temperature=0.7)
-    out, _ = arrow.add(torch.zeros(2, 5, 6), x, a, b, spread, prototypes(a, b, (4, 4, 4)), how)
+    out, _ = arrow.add(
+        torch.zeros(2, 5, 6), x, stacked(a, b, spread), prototypes(a, b, (4, 4, 4)), how
+    )
     assert wanted.abs().max() > 1
     torch.testing.assert_close(out, wanted, rtol=1e-3, atol=1e-3)
 

@@ -185,13 +185,13 @@ def test_a_loaded_state_reaches_stacks_and_tails():
     assert torch.equal(other.w, bank.w)
 
 
-def test_parts_without_the_newest_are_the_bank_before_it_grew():
+def test_all_but_the_newest_are_the_bank_before_it_grew():
     old, new = grown((2, 2)), grown((2, 2, 3))
     new.train_newest("all")
-    tails, stacks, spread, rank = new.parts(2)
+    stacks, spread, tails, rank = new.oldest(2)
     for before, after in zip(old.stacks(), stacks, strict=True):
         assert torch.equal(after, before)
     assert torch.equal(spread, old.spread)
     assert rank == 2
     assert [len(tail) for tail in tails] == [0, 0, 2]
-    assert new.parts(3)[3] == 0
+    assert new.oldest(3).rank == 0

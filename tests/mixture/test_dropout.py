@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from amlora.mixture.dropout import LEVELS, dropout
+from amlora.mixture.layer import LEVELS, dropout
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])

@@ -1,7 +1,6 @@
 """The fast form gives the specification's values and gradients."""
 
 import math
-from functools import partial
 
 import pytest
 import torch
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from amlora.mixture import fused, reference
+from amlora.mixture.fused import LoRAs
 from mixture.cases import COMBINES, Inputs, common, gradients, kept_bytes, random_inputs
 
 EQUAL = [[2], [8] * 4, [3] * 15, [1] * 64]
@@ -121,17 +121,8 @@ def test_tails_get_the_references_slice_of_the_gradient(ranks, trained):
     for tail in tails:
         tail.requires_grad_()
     base = torch.zeros(7, 5, dtype=torch.float64)
-    ours, _ = fused.add(
-        base,
-        inputs.x,
-        tails,
-        (a, b, w),
-        inputs.spread,
-        combine="attention",
-        gain=1.0,
-        newcomer=0.0,
-        rank=common(ranks),
-    )
+    loras = LoRAs((a, b, w), inputs.spread, tails, common(ranks))
+    ours, _ = fused.add(base, inputs.x, loras, combine="attention")
     expected = [d_x, d_a[6 - rows :], d_b[6 - rows :], d_w[3 - selectors :]]
     torch.testing.assert_close(gradients(ours, [inputs.x, *tails]), expected)
 
@@ -140,8 +131,8 @@ def test_the_gradient_reaches_the_frozen_layers_output_unchanged():
     inputs = random_inputs([2])
     base = torch.ones(7, 5, dtype=torch.float64, requires_grad=True)
     stacks = inputs[1:4]
-    run = partial(fused.add, combine="attention", gain=1.0, newcomer=0.0, rank=2)
-    out, _ = run(base, inputs.x, stacks, stacks, inputs.spread)
+    loras = LoRAs(stacks, inputs.spread, stacks, 2)
+    out, _ = fused.add(base, inputs.x, loras, combine="attention")
     torch.testing.assert_close(out, 1 + fused.mix(*inputs)[0])
     weights = torch.linspace(-1, 2, 35, dtype=torch.float64).view(7, 5)
     assert torch.equal(gradients(out, [base])[0], weights)
@@ -224,5 +215,5 @@ def test_up_projections_of_zero_give_exactly_the_frozen_layers_output(ranks, see
     x, a, b, w, spread = random_inputs(ranks, seed=seed, dtype=dtype)
     base = random_inputs([1], seed=seed + 1, d_in=5, dtype=dtype).x
     stacks = a, torch.zeros_like(b), w
-    run = partial(fused.add, combine="attention", gain=2.0, newcomer=0.0, rank=common(ranks))
-    assert torch.equal(run(base, x, stacks, stacks, spread)[0], base)
+    loras = LoRAs(stacks, spread, stacks, common(ranks))
+    assert torch.equal(fused.add(base, x, loras, combine="attention", gain=2.0)[0], base)

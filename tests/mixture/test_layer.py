@@ -7,8 +7,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from amlora.mixture.dropout import dropout
-from amlora.mixture.layer import Control, MixtureLinear
+from amlora.mixture.layer import Control, MixtureLinear, dropout
 from mixture.cases import COMBINES, gradients, kept_bytes, random_layer, specified
 
 

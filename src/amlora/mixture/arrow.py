@@ -14,6 +14,7 @@ import msgspec
 import torch
 from torch import Tensor
 
+from amlora.mixture.fused import LoRAs
 from amlora.mixture.reference import Combine
 
 Way = Combine | Literal["arrow"]
@@ -69,29 +70,23 @@ def scores(x: Tensor, wanted: Tensor, arrow: Arrow) -> Tensor:
 
 
 def add(
-    base: Tensor,
-    x: Tensor,
-    a: Tensor,
-    b: Tensor,
-    spread: Tensor,
-    wanted: Tensor,
-    arrow: Arrow,
+    base: Tensor, x: Tensor, loras: LoRAs, wanted: Tensor, arrow: Arrow
 ) -> tuple[Tensor, Tensor]:
     """Add the chosen LoRAs onto a frozen layer's output.
 
     Args:
         base: (..., D_out) the frozen layer's output.
         x: (..., D_in) its input.
-        a, b, spread: as in `reference.mix`.
-        wanted: (N, D_in) prototypes.
+        loras: all of the layer's; their selectors are not used.
+        wanted: (N, D_in) their prototypes.
         arrow: how many may be used.
 
     Returns:
         (..., D_out), and the scores (T, 1 + N) with T the tokens of x in order; column 0, for no
         LoRA, is 0.
     """
-    flat = x.reshape(-1, x.shape[-1])
+    (a, b, _), flat = loras.stacks, x.reshape(-1, x.shape[-1])
     shares = scores(flat, wanted, arrow)
-    gates = (shares @ spread.to(shares.dtype)).to(x.dtype)
+    gates = (shares @ loras.spread.to(shares.dtype)).to(x.dtype)
     out = (gates * (flat @ a.to(x.dtype).T)) @ b.to(x.dtype)
     return base + out.view(base.shape), torch.cat([shares.new_zeros(len(flat), 1), shares], 1)

@@ -13,17 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from amlora.mixture import arrow
-from amlora.mixture.fused import own_products
+from amlora.mixture.fused import LoRAs, Stacks, own_products
 
 Trained = Literal["all", "new", "none"]
 """Which selectors learn: all of them (AR in the paper's figure 5), the newest (NR), or none."""
 Start = Literal["zeros", "uniform"]
 """A selector's start: zeros, or uniform in +-1/sqrt(D_out)."""
-
-
-Stacks = tuple[Tensor, Tensor, Tensor]
-"""a (K, D_in), b (K, D_out) and w (N, D_out), or their trained tails."""
-
 
 LEAST_SCALE, LARGEST_SCALE = 1e-6, 1e6
 """Of alpha / rank: beyond them a LoRA does nothing, or its answers are no numbers."""
@@ -61,15 +56,9 @@ class Bank(nn.Module):
         self.ranks: list[int] = []
         self.alphas: list[float] = []
         self.trained: tuple[int, int] | None = None  # (rows, selectors) in the tails
-        for name, shape in {
-            "a": (0, d_in),
-            "b": (0, d_out),
-            "w": (0, d_out),
-            "kept": (0, d_out),
-        }.items():
+        empty = {"a": (0, d_in), "b": (0, d_out), "w": (0, d_out), "kept": (0, d_out)}
+        for name, shape in {**empty, "spread": (0, 0), "pulls": (1, 0)}.items():
             self.register_buffer(name, torch.zeros(shape, device=device))
-        self.register_buffer("spread", torch.zeros(0, 0, device=device))
-        self.register_buffer("pulls", torch.zeros(1, 0, device=device))
         self.freeze()
 
     def __len__(self) -> int:
@@ -143,13 +132,12 @@ class Bank(nn.Module):
         stages = math.isqrt(2 * len(self.kept))  # S where there are S (S + 1) / 2 rows
         self.pulls = self.a.new_zeros(1 + stages, sum(self.ranks[:stages]))
         for stage in range(1, 1 + stages):
-            (_, b, w), spread, rank = self.of_stage(stage)
+            (_, b, w), spread, _, rank = self.of_stage(stage)
             self.pulls[stage, : len(b)] = own_products(w, b, spread, rank)
 
     def train_newest(self, selectors: Trained) -> None:
         """Make the newest LoRA trainable, with all selectors, its own, or none."""
-        count = {"all": len(self), "new": 1, "none": 0}[selectors]
-        self._cut(self.ranks[-1], count)
+        self._cut(self.ranks[-1], {"all": len(self), "new": 1, "none": 0}[selectors])
 
     def freeze(self) -> None:
         """Make every LoRA and every selector frozen."""
@@ -185,28 +173,34 @@ class Bank(nn.Module):
         first = sum(self.ranks[:index])
         return slice(first, first + self.ranks[index])
 
-    def parts(self, loras: int) -> tuple[Stacks, Stacks, Tensor, int]:
-        """Return tails, stacks, spread and common rank (0: they differ) of the oldest LoRAs.
-
-        Args:
-            loras: N, or N - 1 for everything as if the newest LoRA did not exist.
-        """
+    def oldest(self, loras: int) -> LoRAs:
+        """Return the oldest LoRAs: all N, or N - 1 as if the newest did not exist."""
         tails, ranks = self.tails(), self.ranks[:loras]
         rank = ranks[0] if len(set(ranks)) == 1 else 0
         if loras == len(self):
-            return tails, self.stacks(), self.spread, rank
+            return LoRAs(self.stacks(), self.spread, tails, rank)
         rows = sum(ranks)
-        a_tail, b_tail, w_tail = tails
         stacks = self.a[:rows], self.b[:rows], self.w[:loras]
         spread = self.spread[:loras, :rows].contiguous()
-        return (a_tail[:0], b_tail[:0], w_tail[:-1]), stacks, spread, rank
+        return LoRAs(stacks, spread, (tails[0][:0], tails[1][:0], tails[2][:-1]), rank)
 
-    def newest(self) -> tuple[Stacks, Stacks, Tensor, int]:
-        """Return what `parts` does, of the newest LoRA alone; it has no selector."""
-        rank = self.ranks[-1]
-        a_tail, b_tail, w_tail = self.tails()
+    def newest(self) -> LoRAs:
+        """Return the newest LoRA alone; nothing weighs it, so its selector does not learn."""
+        rank, tails = self.ranks[-1], self.tails()
         stacks = self.a[-rank:], self.b[-rank:], self.w[-1:]
-        return (a_tail, b_tail, w_tail[:0]), stacks, self.spread[-1:, -rank:].contiguous(), rank
+        spread = self.spread[-1:, -rank:].contiguous()
+        return LoRAs(stacks, spread, (tails[0], tails[1], tails[2][:0]), rank)
+
+    def of_stage(self, stage: int) -> LoRAs:
+        """Return LoRAs 1..k, frozen, with the selectors kept at stage k, or today's where none are.
+
+        They are those that answered when the stage ended.
+        """
+        ranks = self.ranks[:stage]
+        rows, rank = sum(ranks), ranks[0] if len(set(ranks)) == 1 else 0
+        w = self.kept_of(stage) if len(self.kept) else self.w[:stage]
+        spread, nothing = self.spread[:stage, :rows].contiguous(), (self.a[:0], self.b[:0], w[:0])
+        return LoRAs((self.a[:rows], self.b[:rows], w), spread, nothing, rank)
 
     def prototypes(self) -> Tensor:
         """Return (N, D_in) Arrow's prototypes of all LoRAs, computed once after each change."""
@@ -215,18 +209,6 @@ class Bank(nn.Module):
             with torch.inference_mode(False), torch.no_grad():
                 self.wanted = arrow.prototypes(self.a, self.b, self.ranks)
         return self.wanted
-
-    def of_stage(self, stage: int) -> tuple[Stacks, Tensor, int]:
-        """Return the frozen stacks, spread and common rank (0: they differ) of stage k's LoRAs.
-
-        They are LoRAs 1..k with the selectors kept at that stage; without any, with today's.
-        """
-        ranks = self.ranks[:stage]
-        rows = sum(ranks)
-        w = self.kept_of(stage) if len(self.kept) else self.w[:stage]
-        spread = self.spread[:stage, :rows].contiguous()
-        rank = ranks[0] if len(set(ranks)) == 1 else 0
-        return (self.a[:rows], self.b[:rows], w), spread, rank
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Bank":
         """Move the stacks and point the tails at them: a moved tail would no longer share memory.

@@ -1,17 +1,19 @@
-"""The mixture where rows of one forward pass belong to different stages, or to several at once.
+"""The mixture where each row of a forward pass has a route of its own: stages, or open gates.
 
-What `reference.blend` says row by row, for all rows together: with the plain sum each row has one
-gate per LoRA; with attention all rows' heaviest stages are scored at once, then their second ones,
-and so on. Where all rows have one and the same stage, `fused.add` with that stage's LoRAs is used
-instead, whose answers are those of the stage bit for bit.
+Stages: what `reference.blend` says row by row, for all rows together. With the plain sum each row
+has one gate per LoRA; with attention all rows' heaviest stages are scored at once, then their
+second ones, and so on. Where all rows have one and the same stage, `fused.add` with that stage's
+LoRAs is used instead, whose answers are those of the stage bit for bit.
+
+Gates: h = W0 x + sum_i a_i f_i with a row's gates a_i given from outside; they may need gradients.
+Rows of z = A x are multiplied by them, so two matrix products serve any number of LoRAs.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from amlora.mixture.bank import Stacks
-from amlora.mixture.fused import to_loras, to_rows
+from amlora.mixture.fused import LoRAs, to_loras, to_rows
 from amlora.mixture.reference import Combine
 from amlora.mixture.route import Routes
 
@@ -19,27 +21,23 @@ from amlora.mixture.route import Routes
 def add(
     base: Tensor,
     x: Tensor,
-    stacks: Stacks,
+    loras: LoRAs,
     pulls: Tensor,
-    spread: Tensor,
     routes: Routes,
     *,
     combine: Combine,
     gain: bool,
-    rank: int,
 ) -> tuple[Tensor, Tensor]:
     """Add each row's blend of stages onto a frozen layer's output.
 
     Args:
         base: (..., D_out) the frozen layer's output.
         x: (..., D_in) its input; rows follow one another, each with equally many tokens.
-        stacks: of the S LoRAs of S kept stages: a (K, D_in), b (K, D_out); w is not used.
+        loras: those of S kept stages, frozen; their selectors are not used.
         pulls: (1 + S, K) each stage's selectors times b, see `Bank.pulls`; not used by "sum".
-        spread: (S, K) see `reference.mix`.
         routes: of the rows.
         combine: "attention" or "sum".
         gain: multiply stage k's mixture by k + 1.
-        rank: the rank of every LoRA; 0 where ranks differ.
 
     Returns:
         (..., D_out), and the scores (tokens of all rows, 1 + S) without gain, column 0 the zero
@@ -49,22 +47,61 @@ def add(
         ValueError: the tokens cannot be shared out among the rows.
     """
     assert combine != "mean", "no method keeps stages of a mean"
-    a, b, _ = stacks
-    flat, kind, rows = x.reshape(-1, x.shape[-1]), x.dtype, len(routes.weights)
-    tokens, left = divmod(len(flat), rows)
-    if left:
-        raise ValueError(f"a layer's input is {tuple(x.shape)}, but {rows} rows have routes.")
+    (a, b, _), kind = loras.stacks, x.dtype
+    tokens = tokens_of_a_row(x, len(routes.weights), "routes")
     wide = torch.promote_types(kind, torch.float32)
     with torch.autocast(x.device.type, enabled=False):
-        z = flat @ a.to(kind).T
+        z = x.reshape(-1, x.shape[-1]) @ a.to(kind).T
         if combine == "sum":
             scores = sum_scores(routes.weights).to(wide).repeat_interleave(tokens, 0)
             gates = scores[:, 1:]
         else:
-            scores, gates = attention_scores(z, pulls, spread, routes, gain=gain, rank=rank)
-        gated = to_rows(gates, spread, rank, kind).mul_(z)
+            scores, gates = attention_scores(z, loras, pulls, routes, gain=gain)
+        gated = to_rows(gates, loras.spread, loras.rank, kind).mul_(z)
         out = torch.addmm(base.reshape(-1, base.shape[-1]).to(kind), gated, b.to(kind))
     return out.view(*x.shape[:-1], out.shape[-1]), scores
+
+
+def add_gated(base: Tensor, x: Tensor, loras: LoRAs, gates: Tensor) -> tuple[Tensor, Tensor]:
+    """Add all LoRAs at each row's gates (rows, N) onto a frozen layer's output.
+
+    Args:
+        base: (..., D_out) the frozen layer's output.
+        x: (..., D_in) its input; rows follow one another, each with equally many tokens.
+        loras: all of the layer's; their selectors are not used.
+        gates: (rows, N).
+
+    Returns:
+        (..., D_out), and the scores (tokens of all rows, 1 + N); column 0 is what the widest gate
+        leaves to the base model.
+
+    Raises:
+        ValueError: the tokens cannot be shared out among the rows.
+    """
+    (a, b, _), (a_tail, b_tail, _) = loras.stacks, loras.tails
+    flat, kind, frozen = x.reshape(-1, x.shape[-1]), x.dtype, len(a) - len(a_tail)
+    tokens = tokens_of_a_row(x, len(gates), "gates")
+    with torch.autocast(x.device.type, enabled=False):
+        rows = (gates @ loras.spread.to(gates)).to(kind).repeat_interleave(tokens, 0)
+        out = base.reshape(-1, base.shape[-1]).to(kind)
+        for part, down, up in (
+            (slice(frozen), a[:frozen], b[:frozen]),
+            (slice(frozen, None), a_tail, b_tail),
+        ):
+            if len(down):
+                z = flat @ down.to(kind).T
+                out = torch.addmm(out, rows[:, part] * z, up.to(kind))
+    scores = gates.detach().repeat_interleave(tokens, 0)
+    rest = 1 - scores.amax(1, keepdim=True)
+    return out.view(*x.shape[:-1], out.shape[-1]), torch.cat([rest, scores], 1)
+
+
+def tokens_of_a_row(x: Tensor, rows: int, what: str) -> int:
+    """Return how many of the input's tokens (..., D_in) each row has."""
+    tokens, left = divmod(x.shape[:-1].numel(), rows)
+    if left:
+        raise ValueError(f"a layer's input is {tuple(x.shape)}, but {rows} rows have {what}.")
+    return tokens
 
 
 def sum_scores(weights: Tensor) -> Tensor:
@@ -73,27 +110,26 @@ def sum_scores(weights: Tensor) -> Tensor:
 
 
 def attention_scores(
-    z: Tensor, pulls: Tensor, spread: Tensor, routes: Routes, *, gain: bool, rank: int
+    z: Tensor, loras: LoRAs, pulls: Tensor, routes: Routes, *, gain: bool
 ) -> tuple[Tensor, Tensor]:
     """Return the blended scores (T, 1 + S), and what each LoRA is multiplied by (T, S).
 
     Args:
         z: (T, K) the LoRAs' inner values, rows of tokens one after another.
-        pulls, spread, routes, gain, rank: as in `add`.
+        loras, pulls, routes, gain: as in `add`.
     """
-    rows, loras = len(routes.weights), len(spread)
+    rows, count = len(routes.weights), len(loras.spread)
     wide = torch.promote_types(z.dtype, torch.float32)
-    lora = torch.arange(loras, device=z.device)
+    number = torch.arange(count, device=z.device)
     by_row = z.view(rows, -1, z.shape[-1])
-    scores = z.new_zeros(len(z), 1 + loras, dtype=wide)
+    scores = z.new_zeros(len(z), 1 + count, dtype=wide)
     gates = scores[:, 1:].clone()
-    for places, shares in zip(
-        routes.places.unbind(1), routes.shares.to(wide).unbind(1), strict=True
-    ):
+    heaviest = routes.places.unbind(1), routes.shares.to(wide).unbind(1)
+    for places, shares in zip(*heaviest, strict=True):
         pulled = (by_row * pulls[places].to(z.dtype).unsqueeze(1)).flatten(0, 1)
-        logits = to_loras(pulled, spread, rank, wide).view(rows, -1, loras)
+        logits = to_loras(pulled, loras.spread, loras.rank, wide).view(rows, -1, count)
         # LoRA number i, counted from 0, came after stage i.
-        logits = logits.masked_fill((lora >= places[:, None]).unsqueeze(1), -torch.inf)
+        logits = logits.masked_fill((number >= places[:, None]).unsqueeze(1), -torch.inf)
         found = F.pad(logits, (1, 0)).softmax(-1, wide)
         scores += (shares.view(-1, 1, 1) * found).flatten(0, 1)
         times = shares * (1 + places) if gain else shares

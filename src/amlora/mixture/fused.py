@@ -12,7 +12,7 @@ the whole stack serves the forward pass, so nothing frozen is copied or concaten
 `rank`, a reshape does what a product with `spread` would do, at 1 / N of the work.
 """
 
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -20,6 +20,21 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from amlora.mixture.reference import Combine
+
+Stacks = tuple[Tensor, Tensor, Tensor]
+"""a (K, D_in), b (K, D_out) and w (N, D_out), all of one dtype, or their trained tails."""
+
+
+class LoRAs(NamedTuple):
+    """LoRAs of one layer, as the kernels take them."""
+
+    stacks: Stacks
+    spread: Tensor
+    """(N, K), see `reference.mix`."""
+    tails: Stacks
+    """The last rows of each stack, which receive gradients and share its memory; may be empty."""
+    rank: int = 0
+    """The rank of every LoRA; 0 where ranks differ, which is slower."""
 
 
 class Mix(torch.autograd.Function):
@@ -165,44 +180,37 @@ def mix(
     newcomer: float = 0.0,
     rank: int = 0,
 ) -> tuple[Tensor, Tensor]:
-    """Do what `reference.mix` does; `rank` as in `add`, scores empty unless "attention"."""
+    """Do what `reference.mix` does; `rank` as in `LoRAs`, scores empty unless "attention"."""
     base = x.new_zeros(*x.shape[:-1], b.shape[-1])
-    stacks = a, b, w
-    return add(
-        base, x, stacks, stacks, spread, combine=combine, gain=gain, newcomer=newcomer, rank=rank
-    )
+    loras = LoRAs((a, b, w), spread, (a, b, w), rank)
+    return add(base, x, loras, combine=combine, gain=gain, newcomer=newcomer)
 
 
 def add(
     base: Tensor,
     x: Tensor,
-    tails: tuple[Tensor, Tensor, Tensor],
-    stacks: tuple[Tensor, Tensor, Tensor],
-    spread: Tensor,
+    loras: LoRAs,
     *,
     combine: Combine,
-    gain: float,
-    newcomer: float,
-    rank: int = 0,
+    gain: float = 1.0,
+    newcomer: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Add the mixture onto a frozen layer's output.
 
     Args:
         base: (..., D_out) the frozen layer's output.
         x: (..., D_in) its input, after dropout.
-        tails: the last rows of a, b and w that receive gradients, sharing memory with `stacks`.
-        stacks: a (K, D_in), b (K, D_out), w (N, D_out), all of one dtype.
-        spread, combine, gain, newcomer: as in `reference.mix`.
-        rank: the rank of every LoRA; 0 where ranks differ, which is slower.
+        loras: all that take part.
+        combine, gain, newcomer: as in `reference.mix`.
 
     Returns:
         (..., D_out), and the scores (T, 1 + N) with T the tokens of x in order; empty for "sum"
         and "mean", where they are known beforehand.
     """
     flat, flat_base = x.reshape(-1, x.shape[-1]), base.reshape(-1, base.shape[-1])
-    settings = combine, gain, newcomer, rank
+    settings = loras.spread, combine, gain, newcomer, loras.rank
     applied = Mix.apply(  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-        flat_base, flat, *tails, *stacks, spread, *settings
+        flat_base, flat, *loras.tails, *loras.stacks, *settings
     )
     out, scores = cast(tuple[Tensor, Tensor], applied)
     return out.view(*x.shape[:-1], out.shape[-1]), scores

@@ -11,39 +11,15 @@ from amlora.mixture.layer import Control, MixtureLinear
 from amlora.mixture.mixture import Mixture
 
 QUERY_AND_VALUE = {
-    "bart": ("q_proj", "v_proj"),
-    "bloom": ("query_key_value",),
-    "falcon": ("query_key_value",),
-    "gemma": ("q_proj", "v_proj"),
-    "gemma2": ("q_proj", "v_proj"),
-    "gemma3": ("q_proj", "v_proj"),
-    "gemma3_text": ("q_proj", "v_proj"),
-    "gpt2": ("c_attn",),
-    "gpt_bigcode": ("c_attn",),
-    "gpt_neo": ("q_proj", "v_proj"),
-    "gpt_neox": ("query_key_value",),
-    "gptj": ("q_proj", "v_proj"),
-    "llama": ("q_proj", "v_proj"),
-    "longt5": ("q", "v"),
-    "mistral": ("q_proj", "v_proj"),
-    "mixtral": ("q_proj", "v_proj"),
-    "mt5": ("q", "v"),
-    "olmo": ("q_proj", "v_proj"),
-    "olmo2": ("q_proj", "v_proj"),
-    "opt": ("q_proj", "v_proj"),
-    "phi": ("q_proj", "v_proj"),
-    "phi3": ("qkv_proj",),
-    "phi4_multimodal": ("qkv_proj",),
-    "qwen2": ("q_proj", "v_proj"),
-    "qwen3": ("q_proj", "v_proj"),
-    "smollm3": ("q_proj", "v_proj"),
-    "stablelm": ("q_proj", "v_proj"),
-    "starcoder2": ("q_proj", "v_proj"),
-    "t5": ("q", "v"),
-    "umt5": ("q", "v"),
+    ("q_proj", "v_proj"): "bart gemma gemma2 gemma3 gemma3_text gpt_neo gptj llama mistral mixtral"
+    " olmo olmo2 opt phi qwen2 qwen3 smollm3 stablelm starcoder2",
+    ("q", "v"): "longt5 mt5 t5 umt5",
+    ("query_key_value",): "bloom falcon gpt_neox",
+    ("c_attn",): "gpt2 gpt_bigcode",
+    ("qkv_proj",): "phi3 phi4_multimodal",
 }
-"""Query and value projections by model type (section 3.3 and figure 4 of the paper). Where a model
-keeps q, k and v in one module, that module is adapted, and k with it."""
+"""Query and value projections, and the model types that have them (section 3.3 and figure 4 of the
+paper). Where a model keeps q, k and v in one module, that module is adapted, and k with it."""
 
 GUESSES = (("q_proj", "v_proj"), ("q", "v"), ("query", "value"), ("wq", "wv"), ("q_lin", "v_lin"))
 """Tried in order for a model type that the table lacks."""
@@ -93,8 +69,8 @@ def find_targets(model: nn.Module, model_type: str, patterns: Sequence[str] = ()
             )
         return [name for name in linears if any(matches(name, p) for p in patterns)]
     linears = [name for name in linears if not TOWERS & set(name.split("."))]
-    known = QUERY_AND_VALUE.get(model_type)
-    for pair in (known,) if known else GUESSES:
+    known = [pair for pair, types in QUERY_AND_VALUE.items() if model_type in types.split()]
+    for pair in known or GUESSES:
         found = [name for name in linears if name.rsplit(".", 1)[-1] in pair]
         if {name.rsplit(".", 1)[-1] for name in found} == set(pair):
             return found
@@ -128,16 +104,14 @@ def inject(model: nn.Module, targets: Sequence[str], control: Control) -> Mixtur
         layers[name] = MixtureLinear(name, modules[name], *sizes, control)
     model.requires_grad_(False)
     for name, layer in layers.items():
-        parent, _, leaf = name.rpartition(".")
-        setattr(model.get_submodule(parent), leaf, layer)
+        model.set_submodule(name, layer)
     return Mixture(layers, control)
 
 
 def remove(model: nn.Module, mixture: Mixture) -> None:
     """Put the frozen modules back, as if nothing had been injected."""
     for name, layer in mixture.layers.items():
-        parent, _, leaf = name.rpartition(".")
-        setattr(model.get_submodule(parent), leaf, layer.base)
+        model.set_submodule(name, layer.base)
 
 
 def adapted_projections(model: nn.Module) -> dict[str, list[str]]:

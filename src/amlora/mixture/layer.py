@@ -8,13 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amlora.mixture import arrow, blend, fused, gated
+from amlora.mixture import arrow, blend, fused
 from amlora.mixture.arrow import Arrow, Way
 from amlora.mixture.bank import Bank
-from amlora.mixture.dropout import dropout
 from amlora.mixture.reference import Combine
 from amlora.mixture.route import Routes, Routing
 from amlora.mixture.scores import Recorder
+
+LEVELS = 1 << 16
+"""Rates of dropout are rounded to multiples of 1 / LEVELS."""
 
 
 @dataclass
@@ -75,22 +77,22 @@ class MixtureLinear(nn.Module):
         base, bank, control = self.base(x), self.bank, self.control
         if not len(bank):
             return base
-        if control.alone:
-            return self.alone(x, base)
-        if control.arrow is not None:
-            return self.chosen(x, base, control.arrow)
         # Under autocast x may be float32 while the frozen layer answered in bfloat16.
         given, x = x, dropout(x.to(base.dtype), control.dropout, self.training)
+        if control.alone:
+            return fused.add(base, x, bank.newest(), combine="sum")[0]
         routes = control.routing.now
-        if isinstance(routes, Tensor):
-            tails, stacks, spread, _ = bank.parts(len(bank))
-            out, scores = gated.add(base, x, tails, stacks, spread, routes)
+        if control.arrow is not None:
+            loras, wanted = bank.oldest(len(bank)), bank.prototypes()
+            out, scores = arrow.add(base, x, loras, wanted, control.arrow)
+        elif isinstance(routes, Tensor):
+            out, scores = blend.add_gated(base, x, bank.oldest(len(bank)), routes)
         else:
             out, scores = self.plain(base, x) if routes is None else self.routed(base, x, routes)
         if control.recorder is not None:
             if len(scores):
                 scores = F.pad(scores, (0, 1 + len(bank) - scores.shape[1]))
-            control.recorder.add(self.name, scores, given, len(bank), control.combine)
+            control.recorder.add(self.name, scores, given, len(bank), control.way)
         return out
 
     def plain(self, base: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,76 +103,58 @@ class MixtureLinear(nn.Module):
         open_loras = len(bank) - (newcomer == -math.inf)
         if not open_loras:
             return base, nobody(x)
-        tails, stacks, spread, rank = bank.parts(open_loras)
         return fused.add(
             base,
             x,
-            tails,
-            stacks,
-            spread,
+            bank.oldest(open_loras),
             combine=control.combine,
             gain=len(bank) + math.exp(newcomer) if control.gain else 1.0,
             newcomer=newcomer if open_loras == len(bank) else 0.0,
-            rank=rank,
         )
 
     def routed(self, base: Tensor, x: Tensor, routes: Routes) -> tuple[Tensor, Tensor]:
         """Add each row's stages onto base (..., D_out); return the sum and scores, not empty."""
-        bank, control = self.bank, self.control
-        stage = routes.stage
+        bank, combine, gain, stage = (
+            self.bank,
+            self.control.combine,
+            self.control.gain,
+            routes.stage,
+        )
         if stage == 0:
             return base, nobody(x)
         if stage is None:
-            stacks, spread, rank = bank.of_stage(routes.weights.shape[1] - 1)
-            return blend.add(
-                base,
-                x,
-                stacks,
-                bank.pulls,
-                spread,
-                routes,
-                combine=control.combine,
-                gain=control.gain,
-                rank=rank,
-            )
-        stacks, spread, rank = bank.of_stage(stage)
-        a, b, w = stacks
-        out, scores = fused.add(
-            base,
-            x,
-            (a[:0], b[:0], w[:0]),
-            stacks,
-            spread,
-            combine=control.combine,
-            gain=stage + 1.0 if control.gain else 1.0,
-            newcomer=0.0,
-            rank=rank,
-        )
-        if control.combine == "sum" and control.recorder is not None:
+            loras = bank.of_stage(routes.weights.shape[1] - 1)
+            return blend.add(base, x, loras, bank.pulls, routes, combine=combine, gain=gain)
+        loras, times = bank.of_stage(stage), stage + 1.0 if gain else 1.0
+        out, scores = fused.add(base, x, loras, combine=combine, gain=times)
+        if combine == "sum" and self.control.recorder is not None:
             scores = blend.sum_scores(routes.weights[:1, : 1 + stage])
             scores = scores.expand(x.shape[:-1].numel(), -1)
         return out, scores
-
-    def alone(self, x: Tensor, base: Tensor) -> Tensor:
-        """Add the newest LoRA's output (..., D_out) and no other's."""
-        tails, stacks, spread, rank = self.bank.newest()
-        dropped = dropout(x.to(base.dtype), self.control.dropout, self.training)
-        out, _ = fused.add(
-            base, dropped, tails, stacks, spread, combine="sum", gain=1.0, newcomer=0.0, rank=rank
-        )
-        return out
-
-    def chosen(self, x: Tensor, base: Tensor, how: Arrow) -> Tensor:
-        """Add the outputs (..., D_out) of the LoRAs that Arrow chooses."""
-        bank, recorder = self.bank, self.control.recorder
-        a, b, _ = bank.stacks()
-        dropped = dropout(x.to(base.dtype), self.control.dropout, self.training)
-        out, scores = arrow.add(base, dropped, a, b, bank.spread, bank.prototypes(), how)
-        if recorder is not None:
-            recorder.add(self.name, scores, x, len(bank), "arrow")
-        return out
 
 
 def nobody(x: Tensor) -> Tensor:
     """Return the scores (tokens of x, 1) where the zero LoRA alone is left."""
     return torch.ones(x.shape[:-1].numel(), 1, device=x.device)
+
+
+def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
+    """Set a share of x's entries to 0 and scale the rest so that the mean stays; torch's generator.
+
+    On a CPU torch draws one random number for each entry, one after another, which took a twelfth
+    of a training step. Here one draw of 64 bits serves four entries, 16 bits each.
+
+    Args:
+        x: any shape.
+        rate: the share, at least 0 and below 1.
+        training: without it, x is returned.
+    """
+    dropped = round(rate * LEVELS)
+    if not training or not dropped:
+        return x
+    if x.device.type != "cpu":
+        return F.dropout(x, rate)
+    draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    levels = draws.view(torch.int16)[: x.numel()].view(x.shape)
+    kept = levels >= dropped - LEVELS // 2
+    return torch.where(kept, x * (LEVELS / (LEVELS - dropped)), 0.0)
