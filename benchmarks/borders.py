@@ -19,11 +19,12 @@ import torch
 from torch import Tensor
 
 from amlora import files
-from amlora.engine.backbone import Backbone, load_backbone
+from amlora.engine.backbone import Backbone
 from amlora.engine.borders import find_borders
+from amlora.engine.load import load_backbone
 from amlora.engine.route import vector_of
 from amlora.engine.settings import ModelSettings
-from amlora.engine.tokens import cached_rows
+from amlora.engine.token_cache import cached_rows
 from amlora.streams import catalogue
 from amlora.streams.arrival import arrivals, compare, true_borders
 from amlora.streams.detection import DetectionSettings

@@ -9,7 +9,8 @@ from words import made_up
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row as Encoded
-from amlora.engine.train import Progress, TrainSettings, train_stage
+from amlora.engine.settings import TrainSettings
+from amlora.engine.train import StageProgress, train_stage
 from amlora.methods.am_lora import AMLoRA, AMLoRASettings
 from amlora.methods.base import Method, Stage
 from amlora.methods.lora import LoRASettings
@@ -46,7 +47,7 @@ def step_of(method: Method, stage: Stage) -> Callable[[], None]:
     moments: dict[str, torch.Tensor] = {}
 
     def run() -> None:
-        progress = Progress(moments=moments)
+        progress = StageProgress(moments=moments)
         train_stage(method, stage, train, accelerator, progress, lambda *_: None)
 
     return run

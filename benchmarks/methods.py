@@ -18,7 +18,8 @@ from words import made_up_task
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import encode_rows
-from amlora.engine.train import Progress, TrainSettings, train_stage
+from amlora.engine.settings import TrainSettings
+from amlora.engine.train import StageProgress, train_stage
 from amlora.methods import METHODS, method_class
 from amlora.methods.base import Stage
 
@@ -83,10 +84,10 @@ def learner(subject: Subject, name: str, words: int, batch: int) -> tuple[Callab
     def seconds(stage: Stage) -> float:
         ends: list[float] = []
 
-        def done(progress: Progress, terms: dict[str, float]) -> None:
+        def done(progress: StageProgress, terms: dict[str, float]) -> None:
             ends.append(time.perf_counter())
 
-        train_stage(method, stage, train, accelerator, Progress(), done)
+        train_stage(method, stage, train, accelerator, StageProgress(), done)
         return ends[-1] - ends[0]
 
     *earlier, last = stages(backbone, words, batch, joint=chosen.schedule == "joint")

@@ -23,7 +23,7 @@ from torch.optim import AdamW
 from words import INSTRUCTION, made_up_task
 
 from amlora.engine import train
-from amlora.experiment import evaluation, prepare, work
+from amlora.experiment import evaluation, prepare, stages
 from amlora.experiment.config import RunSettings, load_settings, settings_from
 from amlora.experiment.run import run
 from amlora.methods import method_class
@@ -102,8 +102,8 @@ def watched(settings: RunSettings, runs: Path) -> Clock:
             held.enter_context(patch.object(owner, name, timed))
         load = clock.load(prepare.load_backbone)
         held.enter_context(patch.object(prepare, "load_backbone", load))
-        finish = clock.finish(work.Work.finish)
-        held.enter_context(patch.object(work.Work, "finish", finish))
+        finish = clock.finish(stages.StageLoop.finish)
+        held.enter_context(patch.object(stages.StageLoop, "finish", finish))
         run(settings, runs=runs)
     return clock
 

@@ -14,15 +14,16 @@ from words import made_up, made_up_task
 
 from amlora.engine import prefix
 from amlora.engine.answer import Answer, Counts
-from amlora.engine.backbone import Backbone, load_backbone
-from amlora.engine.batch import collate, target_logits
+from amlora.engine.backbone import Backbone
+from amlora.engine.batch import collate, length_batches, target_logits
 from amlora.engine.encode import Row as Encoded
 from amlora.engine.encode import encode_rows
 from amlora.engine.exact import exact_match, generated_match
 from amlora.engine.generate import inference
-from amlora.engine.packs import packs
-from amlora.engine.prefill import read_seconds, tokens
-from amlora.engine.train import Progress, TrainSettings, train_stage
+from amlora.engine.load import load_backbone
+from amlora.engine.settings import TrainSettings
+from amlora.engine.train import StageProgress, train_stage
+from amlora.experiment.evaluation import read_seconds, tokens
 from amlora.methods.base import Stage
 from amlora.methods.sin_lora import SinLoRA
 from amlora.streams.load import load_stream
@@ -69,7 +70,7 @@ def learn(backbone: Backbone, trained: list[Encoded], *, steps: int) -> None:
     stage = Stage(0, TASK, trained, steps)
     method.begin(stage)
     settings = TrainSettings(lr=1e-3, bucketed=False)
-    train_stage(method, stage, settings, Accelerator(cpu=True), Progress(), lambda *_: None)
+    train_stage(method, stage, settings, Accelerator(cpu=True), StageProgress(), lambda *_: None)
     method.end(stage)
 
 
@@ -109,7 +110,7 @@ def against_generation(
 def prefill(backbone: Backbone, scored: list[Encoded]) -> None:
     """Run a bare forward pass over the rows, in the batches that scoring without a prefix has."""
     with inference(backbone):
-        for chosen in packs(scored, TOKENS):
+        for chosen in length_batches(scored, TOKENS):
             target_logits(backbone, collate([scored[i] for i in chosen], backbone, share=1.0))
 
 
@@ -179,7 +180,8 @@ def padding(long: list[Encoded]) -> Row:
     """Count padding tokens in the batches that score."""
     real = sum(len(row.prompt_ids) for row in long)
     padded = sum(
-        len(chosen) * max(len(long[i].prompt_ids) for i in chosen) for chosen in packs(long, TOKENS)
+        len(chosen) * max(len(long[i].prompt_ids) for i in chosen)
+        for chosen in length_batches(long, TOKENS)
     )
     return Row(
         name="padding of scored tokens",

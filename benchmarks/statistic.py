@@ -25,8 +25,9 @@ from statistic_tables import TABLES, table
 from torch import Tensor
 
 from amlora import files
-from amlora.engine.backbone import Backbone, load_backbone
+from amlora.engine.backbone import Backbone
 from amlora.engine.encode import encode_rows
+from amlora.engine.load import load_backbone
 from amlora.engine.route import vectors_of
 from amlora.engine.settings import ModelSettings
 from amlora.experiment.general import BUILTIN, general_rows, read_texts

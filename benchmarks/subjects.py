@@ -13,8 +13,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from words import ANSWERS, INSTRUCTION, WORDS
 
 from amlora.cache import cache_folder
-from amlora.engine.backbone import Backbone, load_backbone
+from amlora.engine.backbone import Backbone
 from amlora.engine.builtin import BUILT_IN, quietly
+from amlora.engine.load import load_backbone
 from amlora.engine.settings import ModelSettings
 
 QUICK_START = "smollm2-135m"

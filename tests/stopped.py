@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Mapping
 
-from amlora.experiment.progress import Silent
+from amlora.experiment.reporter import Silent
 
 
 class Listening(Silent):

@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from amlora.engine.backbone import Backbone, load_backbone
+from amlora.engine.backbone import Backbone
+from amlora.engine.load import load_backbone
 from amlora.engine.settings import ModelSettings
 from amlora.mixture.inject import find_targets, inject
 from amlora.mixture.layer import Control

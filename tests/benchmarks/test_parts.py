@@ -12,8 +12,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from amlora.engine import train
-from amlora.engine.backbone import Backbone, load_backbone
+from amlora.engine.backbone import Backbone
 from amlora.engine.batch import collate, target_logits, task_loss
+from amlora.engine.load import load_backbone
 from amlora.engine.settings import ModelSettings
 
 ROWS = [("layer", 1, 1.2, 1.1), ("layer", 15, 1.9, 1.4), ("textbook form", 15, 9.0, None)]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from amlora import files
-from amlora.engine.backbone import load_backbone
+from amlora.engine.load import load_backbone
 from amlora.engine.settings import ModelSettings
 from amlora.streams.load import load_stream
 from amlora.streams.settings import StreamSettings, TaskSettings

@@ -45,7 +45,7 @@ def test_the_list_has_a_line_for_each():
 
 
 def test_counts_on_a_model_are_those_of_its_layers(any_folder):
-    from amlora.engine.backbone import load_backbone
+    from amlora.engine.load import load_backbone
     from amlora.engine.settings import ModelSettings
     from amlora.mixture.inject import find_targets
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from amlora.engine.batch import collate, target_logits
 from amlora.engine.encode import encode_rows
-from amlora.engine.train import Progress, TrainSettings, train_stage
+from amlora.engine.settings import TrainSettings
+from amlora.engine.train import StageProgress, train_stage
 from amlora.errors import InputError
 from amlora.experiment.prepare import prepare
 from amlora.methods import method_class
@@ -49,7 +50,7 @@ def rate(case):
 
 def train(made, accelerator, stage, lr):
     """Train a stage whose `begin` was called; return the losses."""
-    progress = Progress()
+    progress = StageProgress()
     settings = TrainSettings(lr=lr, batch=4)
     train_stage(made.method, stage, settings, accelerator, progress, lambda *_: None)
     return progress.losses

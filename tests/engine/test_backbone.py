@@ -13,11 +13,11 @@ from transformers import AutoTokenizer, GenerationConfig
 
 from amlora import files
 from amlora.engine import builtin
-from amlora.engine.backbone import ModelSettings, load_backbone
 from amlora.engine.batch import collate, task_loss
 from amlora.engine.builtin import GGUFInWheel
-from amlora.engine.device import cpu_multiplies_bfloat16
 from amlora.engine.encode import Row
+from amlora.engine.load import cpu_multiplies_bfloat16, load_backbone
+from amlora.engine.settings import ModelSettings
 from amlora.errors import InputError
 from tiny import tiny_gguf
 

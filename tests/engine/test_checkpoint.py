@@ -17,7 +17,7 @@ from amlora.engine.checkpoint import (
 )
 from amlora.engine.train import load_moments
 from amlora.errors import InputError
-from amlora.experiment.work import fresh_progress
+from amlora.experiment.stages import fresh_progress
 from amlora.methods.base import State
 
 

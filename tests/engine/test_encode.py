@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from amlora.engine.backbone import ModelSettings, load_backbone
 from amlora.engine.encode import decode, encode_pairs, encode_prompt, encode_rows, fit
+from amlora.engine.load import load_backbone
+from amlora.engine.settings import ModelSettings
 from amlora.errors import InputError
 from amlora.streams.prompt import Prompt, build_prompt
 from amlora.streams.task import Example, Task

@@ -9,11 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amlora.engine.answer import Counts, EvaluateSettings, accuracy
-from amlora.engine.backbone import ModelSettings, load_backbone
+from amlora.engine.answer import Counts, accuracy
+from amlora.engine.batch import length_batches
 from amlora.engine.encode import encode_rows
 from amlora.engine.exact import exact_match, generated_match, measure_margin, score_rows
-from amlora.engine.packs import packs
+from amlora.engine.load import load_backbone
+from amlora.engine.settings import EvaluateSettings, ModelSettings
 from amlora.evaluate.score import Rule
 from amlora.streams.task import Example, Task
 from tiny import learn
@@ -187,7 +188,7 @@ def test_the_settings_choose_the_way(trained):
 
 def test_packs_hold_every_row_once_and_keep_to_the_budget(trained):
     _, rows = trained
-    made = packs(rows, 120)
+    made = length_batches(rows, 120)
     assert sorted(i for pack in made for i in pack) == list(range(len(rows)))
     for pack in made:
         lengths = [len(rows[i].prompt_ids) + len(rows[i].answer_ids) for i in pack]

@@ -8,8 +8,8 @@ import torch
 from amlora.engine.encode import Row
 from amlora.engine.exact import answer_logits, disagreement, exact_match, generated_match
 from amlora.engine.generate import inference
+from amlora.engine.load import try_out
 from amlora.engine.prefix import shared_prefix
-from amlora.engine.trial import try_out
 from amlora.errors import InputError
 from amlora.experiment.config import RunSettings, load_settings
 from amlora.experiment.prepare import prepare

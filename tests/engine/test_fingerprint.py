@@ -7,8 +7,9 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from amlora.engine.backbone import base_of, load_backbone
+from amlora.engine.backbone import base_of
 from amlora.engine.fingerprint import tokenizer_fingerprint, weights_fingerprint
+from amlora.engine.load import load_backbone
 from amlora.engine.settings import ModelSettings
 from trained import load_base, trained
 

@@ -7,9 +7,10 @@ import pytest
 
 from amlora.engine import encode
 from amlora.engine import fit as engine
-from amlora.engine.backbone import ModelSettings, load_backbone
 from amlora.engine.encode import encode_pairs, encode_rows
 from amlora.engine.fit import cut_middle, fit, in_parts, parts_at_blanks
+from amlora.engine.load import load_backbone
+from amlora.engine.settings import ModelSettings
 from amlora.errors import InputError
 from amlora.streams.prompt import Prompt
 from amlora.streams.task import Example, Task

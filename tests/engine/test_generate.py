@@ -7,9 +7,10 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
-from amlora.engine.backbone import ModelSettings, load_backbone
 from amlora.engine.encode import Row, decode, encode_prompt
 from amlora.engine.generate import configured, generate_answers, inference
+from amlora.engine.load import load_backbone
+from amlora.engine.settings import ModelSettings
 from amlora.streams.prompt import Prompt
 from tiny import learn
 

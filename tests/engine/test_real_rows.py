@@ -6,9 +6,9 @@ In float32 no row may differ. In bfloat16 differences are counted and few.
 import pytest
 from accelerate import Accelerator
 
-from amlora.engine.backbone import load_backbone
-from amlora.engine.settings import ModelSettings
-from amlora.engine.train import Progress, TrainSettings, train_stage
+from amlora.engine.load import load_backbone
+from amlora.engine.settings import ModelSettings, TrainSettings
+from amlora.engine.train import StageProgress, train_stage
 from amlora.methods.am_lora import AMLoRA
 from amlora.methods.base import Method, Stage
 from amlora.methods.seq_ft import SeqFT
@@ -43,7 +43,7 @@ def differing(
         stage = Stage(index, state, train, steps)
         method.begin(stage)
         optimisation = TrainSettings(lr=lr, batch=8, bucketed=False)
-        done = Progress()
+        done = StageProgress()
         train_stage(method, stage, optimisation, Accelerator(cpu=True), done, lambda *_: None)
         method.end(stage)
         found += check(state)

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import torch
 
-from amlora.engine.backbone import Backbone, load_backbone
-from amlora.engine.route import vector_of, vectors_of
+from amlora.engine.backbone import Backbone
+from amlora.engine.load import load_backbone
+from amlora.engine.route import first_stack, layers_of, states_after, vector_of, vectors_of
 from amlora.engine.settings import ModelSettings
-from amlora.engine.states import first_stack, layers_of, states_after
 from amlora.errors import InputError
 from trained import load_base, logits, trained
 

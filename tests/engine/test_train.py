@@ -7,7 +7,8 @@ import torch
 from accelerate import Accelerator
 
 from amlora.engine.encode import Row
-from amlora.engine.train import NonFiniteLoss, Progress, TrainSettings, train_stage
+from amlora.engine.settings import TrainSettings
+from amlora.engine.train import NonFiniteLoss, StageProgress, train_stage
 from amlora.methods.base import Stage
 from amlora.methods.inc_lora import IncLoRA
 from trained import load_base
@@ -23,7 +24,7 @@ def inc_lora(folder):
 
 
 def learn(method, settings, progress=None, stage=STAGE):
-    progress = progress or Progress()
+    progress = progress or StageProgress()
     train_stage(method, stage, settings, Accelerator(cpu=True), progress, lambda *_: None)
     return progress
 
@@ -69,7 +70,7 @@ def test_clipping_bounds_the_move_of_plain_gradient_noise(llama_folder):
 def test_a_loss_that_is_not_finite_stops_with_step_and_rows_and_changes_nothing(llama_folder):
     method = inc_lora(llama_folder)
     before = [w.detach().clone() for w in method.mixture.lora_parameters()]
-    progress = Progress()
+    progress = StageProgress()
     with torch.no_grad():
         next(iter(method.mixture.layers.values())).weight.fill_(math.nan)
     with pytest.raises(NonFiniteLoss, match=r"task 't' at step 0: task nan; rows: t/"):
@@ -87,7 +88,7 @@ def test_a_stage_can_be_left_and_taken_up_at_any_step(any_folder):
     class Left(Exception):
         pass
 
-    progress = Progress()
+    progress = StageProgress()
 
     def leave(state, terms):
         if state.step == 3:
@@ -99,7 +100,7 @@ def test_a_stage_can_be_left_and_taken_up_at_any_step(any_folder):
     second = inc_lora(any_folder)
     second.resume(first.state(), STAGE)
     moments = {name: tensor.clone() for name, tensor in progress.moments.items()}
-    again = Progress(progress.step, progress.losses, progress.tokens, moments=moments)
+    again = StageProgress(progress.step, progress.losses, progress.tokens, moments=moments)
     learn(second, settings, again)
     pairs = zip(whole.mixture.tensors().values(), second.mixture.tensors().values(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)

@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-from amlora.engine.backbone import Backbone, load_backbone
+from amlora.engine.backbone import Backbone
 from amlora.engine.encode import encode_prompt
+from amlora.engine.load import load_backbone
 from amlora.engine.settings import ModelSettings
 from amlora.errors import InputError
 from amlora.streams.prompt import Prompt

@@ -19,11 +19,11 @@ from amlora.experiment.config import RunSettings, recorded, resolved, settings_f
 from amlora.experiment.found import entry_of, find_stages, parts_at, stages_at, summary_line
 from amlora.experiment.plan import plan
 from amlora.experiment.prepare import Prepared, prepare, run_name
-from amlora.experiment.progress import Silent
+from amlora.experiment.reporter import Silent
 from amlora.experiment.run import run
+from amlora.experiment.stages import StageLoop
 from amlora.experiment.stop import Interrupted
 from amlora.experiment.store import read_record
-from amlora.experiment.work import Work
 from amlora.methods import METHODS
 from amlora.report.page import build_page
 from amlora.report.text import matrix_rows
@@ -145,7 +145,7 @@ def test_labels_and_names_of_tasks_change_no_border(llama_folder, data):
 def finished(made: Prepared, folder: Path) -> dict[str, Any]:
     """Do a prepared run; return its record."""
     folder.mkdir()
-    Work(made, folder, Accelerator(cpu=True), Silent(), time.perf_counter()).all()
+    StageLoop(made, folder, Accelerator(cpu=True), Silent(), time.perf_counter()).all()
     return read_record(folder)
 
 

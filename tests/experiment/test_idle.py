@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from amlora.engine.train import Progress
+from amlora.engine.train import StageProgress
 from amlora.experiment.config import RunSettings, load_settings
-from amlora.experiment.idle import means, weak_terms
 from amlora.experiment.run import run
+from amlora.experiment.stages import means, weak_terms
 from amlora.experiment.store import read_record
 from small_run import small_settings, write_tasks
 from stopped import Listening
@@ -38,8 +38,8 @@ def test_a_term_under_a_hundredth_of_the_tasks_loss_is_weak():
 
 
 def test_means_are_over_all_steps_of_a_stage():
-    assert means(Progress(step=4, terms={"task": 6.0, "lm": 1.0})) == {"task": 1.5, "lm": 0.25}
-    assert means(Progress(step=4, terms=None)) == {}  # some were done by an older version
+    assert means(StageProgress(step=4, terms={"task": 6.0, "lm": 1.0})) == {"task": 1.5, "lm": 0.25}
+    assert means(StageProgress(step=4, terms=None)) == {}  # some were done by an older version
 
 
 def test_a_weak_penalty_is_recorded_and_said_and_its_mean_is_that_of_the_log(

@@ -2,7 +2,7 @@
 
 import json
 
-from amlora.experiment.routing import routing
+from amlora.experiment.evaluation import routing
 
 
 def line(after, task, stages, phase="learned"):

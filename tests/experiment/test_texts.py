@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from amlora.engine.backbone import load_backbone
 from amlora.engine.encode import encode_rows
+from amlora.engine.load import load_backbone
 from amlora.evaluate.lost import Lost
 from amlora.experiment.config import RunSettings, load_settings
 from amlora.experiment.plan import plan

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from amlora.engine.backbone import Backbone, load_backbone
+from amlora.engine.backbone import Backbone
 from amlora.engine.generate import generate_answers
+from amlora.engine.load import load_backbone
 from amlora.engine.settings import ModelSettings
 from amlora.errors import InputError
 from hostile import Hang, in_time

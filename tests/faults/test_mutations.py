@@ -13,7 +13,7 @@ from accelerate import Accelerator
 
 from amlora import files
 from amlora.engine import checkpoint
-from amlora.engine.train import Progress, train_stage
+from amlora.engine.train import StageProgress, train_stage
 from amlora.errors import InputError
 from amlora.experiment.prepare import Prepared, prepare
 from amlora.experiment.run import run
@@ -121,7 +121,7 @@ def go_on(made: Prepared, folder: Path) -> None:
         return method.restore(point.state)
     method.resume(point.state, stages[point.stage])
     within = point.progress["stage"]
-    progress = Progress(
+    progress = StageProgress(
         step=within["step"],
         losses=within["losses"],
         tokens=within["tokens"],

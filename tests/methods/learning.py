@@ -11,7 +11,8 @@ from torch import Tensor
 
 from amlora.engine.batch import collate, target_logits
 from amlora.engine.encode import Row
-from amlora.engine.train import Progress, TrainSettings, train_stage
+from amlora.engine.settings import TrainSettings
+from amlora.engine.train import StageProgress, train_stage
 from amlora.methods import method_class
 from amlora.methods.base import Method, Stage
 from trained import load_base
@@ -41,21 +42,21 @@ def train(
     method: Method,
     stage: Stage,
     *,
-    progress: Progress | None = None,
-    done: Callable[[Progress, dict[str, float]], None] = lambda *_: None,
+    progress: StageProgress | None = None,
+    done: Callable[[StageProgress, dict[str, float]], None] = lambda *_: None,
     lr: float = 1e-2,
     micro_batch: int = 4,
 ) -> dict[str, float]:
     """Train a stage that has begun to its end; return the last step's terms."""
     last: dict[str, float] = {}
 
-    def told(state: Progress, terms: dict[str, float]) -> None:
+    def told(state: StageProgress, terms: dict[str, float]) -> None:
         last.update(terms)
         done(state, terms)
 
     settings = TrainSettings(batch=4, lr=lr, micro_batch=micro_batch)
     accelerator = Accelerator(cpu=True)
-    train_stage(method, stage, settings, accelerator, progress or Progress(), told)
+    train_stage(method, stage, settings, accelerator, progress or StageProgress(), told)
     return last
 
 
@@ -80,10 +81,10 @@ class Stopped(Exception):
     """Ends training within a stage."""
 
 
-def stop_after(steps: int) -> Callable[[Progress, dict[str, float]], None]:
+def stop_after(steps: int) -> Callable[[StageProgress, dict[str, float]], None]:
     """Return a callback that ends training after so many steps."""
 
-    def done(progress: Progress, terms: dict[str, float]) -> None:
+    def done(progress: StageProgress, terms: dict[str, float]) -> None:
         if progress.step == steps:
             raise Stopped
 
@@ -101,7 +102,7 @@ def whole_and_resumed(make: Callable[[], Learner]) -> tuple[Learner, Learner]:
         learn(method, STAGES[0])
         method.begin(STAGES[1])
     train(whole, STAGES[1])
-    progress = Progress()
+    progress = StageProgress()
     with pytest.raises(Stopped):
         train(cut, STAGES[1], progress=progress, done=stop_after(2))
     other.resume(cut.state(), STAGES[1])

@@ -7,7 +7,8 @@ import torch
 from accelerate import Accelerator
 
 from amlora.engine.encode import Row
-from amlora.engine.train import Progress, TrainSettings, train_stage
+from amlora.engine.settings import TrainSettings
+from amlora.engine.train import StageProgress, train_stage
 from amlora.methods import method_class
 from amlora.methods.am_lora import AMLoRA, AMLoRASettings
 from amlora.methods.base import Method, Stage
@@ -31,7 +32,7 @@ def learn(method: Method, stage: Stage, *, micro_batch: int = 4) -> dict[str, fl
     last: dict[str, float] = {}
     settings = TrainSettings(batch=4, lr=1e-2, micro_batch=micro_batch)
     done = lambda progress, terms: last.update(terms)  # noqa: E731
-    train_stage(method, stage, settings, Accelerator(cpu=True), Progress(), done)
+    train_stage(method, stage, settings, Accelerator(cpu=True), StageProgress(), done)
     method.end(stage)
     return last
 
@@ -178,7 +179,7 @@ def test_selectors_that_do_not_learn_stay_bit_identical(any_folder):
     assert before.abs().sum() > 0
     learn_on = TrainSettings(batch=4, lr=1e-2)
     accelerator = Accelerator(cpu=True)
-    train_stage(method, STAGES[0], learn_on, accelerator, Progress(), lambda *_: None)
+    train_stage(method, STAGES[0], learn_on, accelerator, StageProgress(), lambda *_: None)
     assert torch.equal(selectors(method), before)
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from amlora.engine.backbone import load_backbone
 from amlora.engine.batch import collate, target_logits
 from amlora.engine.exact import exact_match, generated_match
 from amlora.engine.generate import generate_ids, inference
+from amlora.engine.load import load_backbone
 from amlora.engine.settings import ModelSettings
 from amlora.methods.base import Stage
 from amlora.methods.gain_lora import GainLoRA, GainLoRASettings

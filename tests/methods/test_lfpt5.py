@@ -9,11 +9,13 @@ import torch
 from accelerate import Accelerator
 
 from amlora import files
-from amlora.engine.backbone import Backbone, ModelSettings, load_backbone
+from amlora.engine.backbone import Backbone
 from amlora.engine.batch import collate, micro_batches, task_loss
 from amlora.engine.encode import decode, encode_rows
 from amlora.engine.fingerprint import weights_fingerprint
-from amlora.engine.train import Progress, TrainSettings, train_stage
+from amlora.engine.load import load_backbone
+from amlora.engine.settings import ModelSettings, TrainSettings
+from amlora.engine.train import StageProgress, train_stage
 from amlora.errors import InputError
 from amlora.experiment.run import run as run_all
 from amlora.experiment.stop import Interrupted
@@ -68,12 +70,12 @@ def make(folder, *, pseudo: PseudoSettings = LOOSE, **options) -> LFPT5:
     return LFPT5(load_base(folder), settings, seed=0)
 
 
-def run(method: LFPT5, stage: Stage, progress: Progress | None = None, **train) -> list[dict]:
+def run(method: LFPT5, stage: Stage, progress: StageProgress | None = None, **train) -> list[dict]:
     """Train a stage that has begun to its end; return every step's terms."""
     told: list[dict] = []
     settings = TrainSettings(**{**TRAIN, **train})
     done = lambda progress, terms: told.append(dict(terms))  # noqa: E731
-    train_stage(method, stage, settings, Accelerator(cpu=True), progress or Progress(), done)
+    train_stage(method, stage, settings, Accelerator(cpu=True), progress or StageProgress(), done)
     return told
 
 
@@ -311,15 +313,15 @@ def test_a_stage_that_is_resumed_ends_bit_identically(any_folder):
     pass_through(whole, second)
     between = through_json(whole.state())
     whole.begin(third)
-    kept: list[tuple[State, Progress]] = []
+    kept: list[tuple[State, StageProgress]] = []
 
-    def done(progress: Progress, terms: dict[str, float]) -> None:
+    def done(progress: StageProgress, terms: dict[str, float]) -> None:
         if progress.step == 2:
             moments = {name: tensor.clone() for name, tensor in progress.moments.items()}
-            kept.append((through_json(whole.state()), Progress(2, moments=moments)))
+            kept.append((through_json(whole.state()), StageProgress(2, moments=moments)))
 
     accelerator = Accelerator(cpu=True)
-    train_stage(whole, third, TrainSettings(**TRAIN), accelerator, Progress(), done)
+    train_stage(whole, third, TrainSettings(**TRAIN), accelerator, StageProgress(), done)
 
     ((state, progress),) = kept
     cut = make(any_folder)

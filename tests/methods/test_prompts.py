@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from amlora.engine.backbone import Backbone, load_backbone
+from amlora.engine.backbone import Backbone
 from amlora.engine.batch import Batch, collate, target_logits, task_loss
 from amlora.engine.encode import Row
 from amlora.engine.exact import Logits, exact_match
 from amlora.engine.generate import generate_ids, inference
+from amlora.engine.load import load_backbone
 from amlora.engine.prefix import NOTHING, shared_prefix
 from amlora.engine.settings import ModelSettings
 from amlora.errors import InputError

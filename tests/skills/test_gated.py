@@ -9,8 +9,8 @@ import torch
 
 import amlora
 from amlora.engine.backbone import base_of
-from amlora.engine.choose import option_scores
 from amlora.engine.generate import generate_ids, inference
+from amlora.engine.likelihood import option_scores
 from amlora.engine.route import Router
 from amlora.errors import InputError
 from amlora.methods.gain_lora import GainLoRA, GainLoRASettings

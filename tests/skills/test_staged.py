@@ -15,8 +15,8 @@ import torch
 
 import amlora
 from amlora.engine.backbone import base_of
-from amlora.engine.choose import option_scores
 from amlora.engine.generate import generate_ids, inference
+from amlora.engine.likelihood import option_scores
 from amlora.errors import InputError
 from amlora.methods.anchored_lora import AnchoredLoRA, AnchoredLoRASettings
 from amlora.mixture.manifest import TaskCard

@@ -109,7 +109,7 @@ def describe(name: str) -> dict[str, Any]:
 
 def add_counts(facts: list[dict[str, Any]], model: str) -> None:
     """Count parameters on a base model, and put the counts in the place of the words."""
-    from amlora.engine.backbone import load_backbone
+    from amlora.engine.load import load_backbone
     from amlora.engine.settings import ModelSettings
 
     try:

@@ -161,9 +161,9 @@ def answer(
     Raises:
         InputError: the model has no positions for an answer of that length.
     """
-    from amlora.engine.choose import option_scores
     from amlora.engine.encode import decode, encode_prompts, longest_option
     from amlora.engine.generate import generate_each
+    from amlora.engine.likelihood import option_scores
     from amlora.engine.settings import EvaluateSettings
     from amlora.evaluate.lost import lost_lines, together
     from amlora.mixture.route import by_name, noted

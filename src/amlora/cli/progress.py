@@ -1,7 +1,7 @@
 """How a run's progress looks: bars on a terminal, plain lines elsewhere (or with NO_COLOR).
 
 Everything goes to standard error; standard output is left for results. Both displays implement
-`amlora.experiment.progress.Progress`.
+`amlora.experiment.reporter.Reporter`.
 """
 
 import os
@@ -17,7 +17,7 @@ from amlora.printable import one_line, width
 from amlora.report.format import seconds
 
 if TYPE_CHECKING:
-    from amlora.experiment.progress import Progress
+    from amlora.experiment.reporter import Reporter
 
 BAR = 16  # characters, so that everything fits in 80
 UNKNOWN = 80  # columns of a terminal that does not say
@@ -27,7 +27,7 @@ EVERY = 10.0  # seconds between two plain lines of the same stage
 class Display(Protocol):
     """A progress that is switched on and off with `with`."""
 
-    def __enter__(self) -> "Progress": ...
+    def __enter__(self) -> "Reporter": ...
 
     def __exit__(
         self,

@@ -77,7 +77,7 @@ def learn(
 
     from amlora.cli.progress import display
     from amlora.engine.train import NonFiniteLoss
-    from amlora.experiment.progress import Silent
+    from amlora.experiment.reporter import Silent
     from amlora.experiment.run import run as run_settings
 
     if track is not None:

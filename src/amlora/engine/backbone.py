@@ -1,4 +1,4 @@
-"""Load a base model of either family: built in, from a folder, a GGUF file or the hub."""
+"""A loaded base model: its tokenizer, its special tokens, and the facts the engine needs of it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -6,32 +6,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
-from transformers import (
-    GenerationConfig,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from amlora.engine.device import resolve_device, resolve_precision
-from amlora.engine.fingerprint import tokenizer_fingerprint, weights_fingerprint
-from amlora.engine.opening import ALONE, load_parts, loading
 from amlora.engine.settings import ModelSettings
-from amlora.engine.source import commit, find_source
-from amlora.engine.special import special_tokens
 from amlora.errors import InputError
+from amlora.mixture.inject import linear_sizes
 from amlora.mixture.manifest import Base
 from amlora.mixture.route import Routing
-
-__all__ = [
-    "Backbone",
-    "Family",
-    "ModelSettings",
-    "base_of",
-    "load_backbone",
-    "positions",
-]
 
 Family = Literal["encoder-decoder", "decoder-only"]
 
@@ -88,161 +69,11 @@ class Backbone:
             self.model.train(training)
 
 
-def load_backbone(settings: ModelSettings, *, frozen: bool = True) -> Backbone:
-    """Load the model and the tokenizer onto their device, in eval mode, all weights requiring grad.
-
-    Args:
-        settings: which model and how.
-        frozen: the base is not trained, so its weights may be kept in bfloat16 where that is the
-            precision. Otherwise the weights are float32 whatever the precision.
-
-    Raises:
-        InputError: there is no such model, it cannot be fetched or read, it is not whole, its
-            tokenizer is not a fast one or has no end token, `max_tokens` exceeds what the model
-            can read, or the device is not there.
-    """
-    device = resolve_device(settings.device)
-    precision = resolve_precision(settings.precision, device)
-    with ALONE:
-        source = find_source(settings)
-        with loading(settings):
-            model, tokenizer = load_parts(
-                source, settings, device, precision if frozen else torch.float32
-            )
-            check_length(model.config, settings)
-            if settings.dropout is not None:
-                set_dropout(model, settings.dropout)
-            if settings.checkpointing:
-                enable_checkpointing(model)
-            backbone = put_together(model, tokenizer, settings, precision, commit(source))
-            model.to(device)  # pyright: ignore[reportArgumentType]  # its own wrapper has no type
-            run_once(backbone)
-    if (head := model.get_output_embeddings()) is not None:
-        head.register_forward_pre_hook(contiguous)
-    return backbone
-
-
-def put_together(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    settings: ModelSettings,
-    precision: torch.dtype,
-    revision: str,
-) -> Backbone:
-    """Find out what the engine needs to know of a loaded model, and let it stop where answers do.
-
-    Raises:
-        InputError: see `special_tokens`.
-    """
-    special = special_tokens(model, tokenizer, settings.name)
-    # Where the folder names other end tokens, or none, `generate` would go on after the answer.
-    generation = model.generation_config or GenerationConfig()
-    generation.eos_token_id = sorted(special.end_ids)
-    generation.pad_token_id = special.pad_id
-    if special.start_id is not None:
-        generation.decoder_start_token_id = special.start_id
-    model.generation_config = generation
-    ends = [*generation.eos_token_id, special.pad_id]
-    return Backbone(
-        model=model,
-        tokenizer=tokenizer,
-        family="decoder-only" if special.start_id is None else "encoder-decoder",
-        name=settings.name,
-        revision=revision,
-        settings=settings,
-        precision=precision,
-        end_ids=special.end_ids,
-        end_id=special.end_id,
-        pad_id=special.pad_id,
-        start_id=special.start_id,
-        without_embedding=special.without_embedding,
-        fingerprint=weights_fingerprint(model, model.state_dict()),
-        tokenizer_fingerprint=tokenizer_fingerprint(tokenizer, ends),
-    )
-
-
-def run_once(backbone: Backbone) -> None:
-    """Run the model on one token: a config that does not fit its code fails here, in one line.
-
-    Raises:
-        InputError: its logits are not numbers, or not those of a language model.
-    """
-    ids = torch.tensor([[backbone.end_id]], device=backbone.model.device)
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    if backbone.start_id is not None:
-        inputs["decoder_input_ids"] = torch.full_like(ids, backbone.start_id)
-    with torch.no_grad(), backbone.evaluating():
-        logits = backbone.model(**inputs, use_cache=False).logits
-    if logits.shape[:2] != (1, 1) or logits.isnan().any():
-        raise InputError(
-            f"model.name: {backbone.name!r} gives no logits for a token: shape"
-            f" {tuple(logits.shape)}, {int(logits.isnan().sum())} of them not a number."
-        )
-
-
-def contiguous(head: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Copy the few positions that go through the language-model head next to one another.
-
-    `logits_to_keep` cuts them out of all positions. For such a slice and a frozen weight, torch
-    multiplies row by row and copies the whole (vocabulary, width) weight for each: that took half
-    of a forward pass.
-    """
-    return (inputs[0].contiguous(), *inputs[1:])
-
-
-def check_length(config: PreTrainedConfig, settings: ModelSettings) -> None:
-    """Refuse prompts longer than the positions a model has; relative positions have no limit.
-
-    Raises:
-        InputError: max_tokens is too large.
-    """
-    limit = positions(config)
-    if limit is not None and settings.max_tokens > limit:
-        raise InputError(
-            f"model.max_tokens is {settings.max_tokens} but {settings.name!r} reads at most "
-            f"{limit} tokens."
-        )
-
-
 def positions(config: PreTrainedConfig) -> int | None:
     """Return how many positions a model has; None where they are relative and have no end."""
     text = config.get_text_config()
     # Not a look into `vars`: some families keep it under a name of their own.
     return text.max_position_embeddings if hasattr(text, "max_position_embeddings") else None
-
-
-def enable_checkpointing(model: PreTrainedModel) -> None:
-    """Recompute each layer in the backward pass; its method has another name in newer versions."""
-    if hasattr(model, "activation_checkpointing_enable"):
-        model.activation_checkpointing_enable({"use_reentrant": False})
-    else:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-
-
-def set_dropout(model: PreTrainedModel, rate: float) -> None:
-    """Set every dropout rate of a model: modules, rates kept as plain numbers, and the configs.
-
-    Attention layers keep their rate as a number on the module (`attention_dropout`, `dropout`), so
-    each float whose name holds "drop" is one; dropping whole layers ("layerdrop") is not meant.
-    """
-    configs = [model.config]
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = rate
-        config = vars(module).get("config")
-        if isinstance(config, PreTrainedConfig) and config not in configs:
-            configs.append(config)
-        set_rates(module, rate)
-    for config in configs:
-        set_rates(config, rate)
-
-
-def set_rates(owner: nn.Module | PreTrainedConfig, rate: float) -> None:
-    """Set each plain number among an object's own attributes that is a dropout rate."""
-    for name, value in list(vars(owner).items()):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if "drop" in name and "layerdrop" not in name and number:
-            setattr(owner, name, rate)
 
 
 def base_of(backbone: Backbone) -> Base:
@@ -257,3 +88,92 @@ def base_of(backbone: Backbone) -> Base:
         gguf_file=backbone.settings.gguf_file,
         max_tokens=backbone.settings.max_tokens,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """Token ids, all of which the model has."""
+
+    end_ids: frozenset[int]
+    """Every token at which generation stops."""
+    end_id: int
+    """The one that is put after an answer."""
+    pad_id: int
+    start_id: int | None
+    """First token of the decoder; None for decoder-only models."""
+    without_embedding: Mapping[int, str]
+    """Tokens that the tokenizer knows and the model does not, by id."""
+
+
+def special_tokens(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str
+) -> Special:
+    """Find a model's special tokens.
+
+    Raises:
+        InputError: the tokenizer is not a fast one, there is no end token or first token, or one
+            that is needed has no embedding.
+    """
+    end_ids = end_tokens(model, tokenizer, name)
+    own, pad = number(tokenizer.eos_token_id), number(tokenizer.pad_token_id)
+    end_id = min(end_ids) if own is None else own
+    pad_id = end_id if pad is None else pad
+    start_id = start_token(model, name) if model.config.is_encoder_decoder else None
+    rows = embedded(model)
+    needed = [*(("end", token) for token in sorted(end_ids)), ("pad", pad_id)]
+    if start_id is not None:
+        needed.append(("first", start_id))
+    words = {token: word for word, token in tokenizer.get_vocab().items()}
+    for what, token in needed:
+        if not 0 <= token < rows:
+            raise InputError(
+                f"model.name: the {what} token {words.get(token, '')!r} of {name!r} has the id"
+                f" {token}, but the model has {rows} embeddings; resize the model to its tokenizer"
+                " (resize_token_embeddings) and save both."
+            )
+    beyond = {token: word for token, word in words.items() if token >= rows}
+    return Special(end_ids, end_id, pad_id, start_id, beyond)
+
+
+def number(token: object) -> int | None:
+    """Return an id that is one."""
+    return token if isinstance(token, int) and not isinstance(token, bool) else None
+
+
+def end_tokens(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str
+) -> frozenset[int]:
+    """Return the tokens at which the model stops: its generation config's and the tokenizer's.
+
+    Raises:
+        InputError: there is none.
+    """
+    listed = model.generation_config.eos_token_id if model.generation_config else None
+    named = [*listed] if isinstance(listed, list) else [listed]
+    ids = {number(token) for token in [*named, tokenizer.eos_token_id]} - {None}
+    if not ids:
+        raise InputError(f"model.name: {name!r} has no end token, so its answers would never end.")
+    if not tokenizer.is_fast:
+        raise InputError(f"model.name: {name!r} has no fast tokenizer, which amlora needs.")
+    return frozenset(token for token in ids if token is not None)
+
+
+def start_token(model: PreTrainedModel, name: str) -> int:
+    """Return the token that the decoder starts from.
+
+    Raises:
+        InputError: the model names none.
+    """
+    for config in (model.generation_config, model.config):
+        token = None if config is None else number(config.decoder_start_token_id)
+        if token is not None:
+            return token
+    raise InputError(f"model.name: {name!r} has no decoder_start_token_id.")
+
+
+def embedded(model: PreTrainedModel) -> int:
+    """Return how many tokens a model can both read and write."""
+    rows = len(model.get_input_embeddings().get_parameter("weight"))
+    head = model.get_output_embeddings()
+    sizes = None if head is None else linear_sizes(head)
+    return rows if sizes is None else min(rows, sizes[1])

@@ -1,7 +1,7 @@
 """Exact match without generating: one forward pass decides most rows, the rest are generated.
 
 Every decision is the one that greedy generation at batch one and `is_match` would give. A row is
-generated if the pass cannot know the whole answer (`verdict.py`), or if two logits that it relied
+generated if the pass cannot know the whole answer (`answer.judge`), or if two logits that it relied
 on were closer than the rounding between a padded pass and step-by-step generation can move them.
 """
 
@@ -11,15 +11,14 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from amlora.engine.answer import Answer, Counts, decoded_answer
+from amlora.engine.answer import Answer, Counts, decoded_answer, judge
 from amlora.engine.backbone import Backbone
+from amlora.engine.batch import by_stage, similar
 from amlora.engine.encode import Row, decode
 from amlora.engine.generate import generate_answers, generate_ids, inference
-from amlora.engine.packs import by_stage, fitting
 from amlora.engine.prefix import Prefix, shared_prefix
 from amlora.engine.settings import EvaluateSettings
-from amlora.engine.settle import settle
-from amlora.engine.verdict import judge
+from amlora.engine.until_certain import generate_until_certain
 from amlora.evaluate.score import Rule
 
 SAMPLE = (2, 8)  # fewest and most rows on which the margin is measured
@@ -109,7 +108,7 @@ def exact_match(
     counts = Counts(hits, len(answers) - hits, len(undecided), len(low_margin))
     # A close call is generated alone: a budget of one token puts every row in its own batch.
     for left, budget in ((undecided, tokens_per_batch), (low_margin, 1)):
-        texts = settle(
+        texts = generate_until_certain(
             backbone,
             [rows[i] for i in left],
             tokens_per_batch=budget,
@@ -131,7 +130,7 @@ def passes(
         with inference(backbone):
             prefix = shared_prefix(backbone, group)
         group = [prefix.cut(row) for row in group]
-        for chosen in fitting(group, tokens_per_batch):
+        for chosen in similar(group, tokens_per_batch):
             batch = [group[i] for i in chosen]
             with inference(backbone):
                 top = answer_logits(backbone, batch, prefix).topk(2)

@@ -1,5 +1,6 @@
-"""Settings of the base model and of evaluation; light to import, so that a config loads quickly."""
+"""Settings of the base model, training and evaluation; light, so that a config loads quickly."""
 
+import math
 from typing import Literal
 
 import msgspec
@@ -44,6 +45,64 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError(f"dropout must be in 0..1 (1 excluded) or null, got {self.dropout}")
         if self.max_tokens < 1:
             raise ValueError(f"max_tokens must be at least 1, got {self.max_tokens}")
+
+
+class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a stage is optimised: AdamW (Loshchilov & Hutter 2019) with the given rate."""
+
+    lr: float = 1e-3
+    """The peak learning rate of groups that have none of their own."""
+    batch: int = 8
+    """Rows in one optimiser step, over all micro-batches and processes."""
+    micro_batch: int = 8
+    """Rows in one forward pass of one process."""
+    micro_tokens: int | None = None
+    """Most tokens in one forward pass of one process, padding included; a longer row is alone. None
+    for no limit. Memory grows with them, and a step of rows of many lengths is padded less."""
+    epochs: float = 1.0
+    """Passes over a task's rows (section 7.3: one); ignored when `steps` is set."""
+    steps: int | None = None
+    """Optimiser steps of every stage."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """The rate after warm-up: constant (section 7.3), or falling to 0 at the stage's end."""
+    warmup: int = 0
+    """Steps over which the rate rises from 0."""
+    clip: float = 1.0
+    """The largest norm of the task loss's gradient; 0 for no clipping."""
+    weight_decay: float = 0.0
+    """AdamW's (section 7.3: 0)."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """AdamW's."""
+    bucketed: bool = True
+    """Batches of rows of similar length, in random order; the `paper` profile switches it off."""
+    checkpoint_every: int = 50
+    """Steps between checkpoints within a stage; 0 for stage ends only."""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        for name in ("lr", "batch", "micro_batch", "epochs"):
+            value = getattr(self, name)
+            if not (value > 0 and math.isfinite(value)):
+                raise ValueError(f"{name} must be above 0, got {value}.")
+        for name in ("warmup", "clip", "weight_decay", "checkpoint_every"):
+            value = getattr(self, name)
+            if not (value >= 0 and math.isfinite(value)):
+                raise ValueError(f"{name} must be at least 0, got {value}.")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must be at least 0 and below 1, got {list(self.betas)}.")
+        for name in ("steps", "micro_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}.")
+
+    def rate(self, step: int, steps: int) -> float:
+        """Return the factor on the peak rate at a step, 0 for the first, of a stage of `steps`."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        left = (steps - step) / max(1, steps - self.warmup)
+        if self.schedule == "linear":
+            return left
+        return (1 + math.cos(math.pi * (1 - left))) / 2 if self.schedule == "cosine" else 1.0
 
 
 class EvaluateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

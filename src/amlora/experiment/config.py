@@ -14,8 +14,7 @@ import msgspec
 from msgspec import inspect
 
 from amlora import files
-from amlora.engine.settings import EvaluateSettings, ModelSettings
-from amlora.engine.train import TrainSettings
+from amlora.engine.settings import EvaluateSettings, ModelSettings, TrainSettings
 from amlora.errors import InputError, nearest
 from amlora.experiment.fields import convert, kind_at, mismatch, shown, unknown
 from amlora.experiment.paths import MARK, anchor

@@ -1,7 +1,8 @@
 """Score a run's rows with the model as it is, each process its share."""
 
+import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import torch
@@ -9,13 +10,17 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from amlora.engine.answer import Answer, Counts
+from amlora.engine.backbone import Backbone
+from amlora.engine.batch import collate, length_batches, target_logits
 from amlora.engine.encode import Row
 from amlora.engine.exact import measure_margin, score_rows
-from amlora.engine.prefill import read_seconds, tokens
-from amlora.engine.settings import EvaluateSettings
+from amlora.engine.generate import inference
+from amlora.engine.settings import EvaluateSettings, Scope
+from amlora.evaluate.course import Course
 from amlora.experiment.general import General, moment, shared_likelihoods
 from amlora.experiment.prepare import Prepared
-from amlora.mixture.route import by_name, noted
+from amlora.formats import parse_json
+from amlora.mixture.route import NONE, by_name, noted
 
 TIE = 1e-6
 """Two best logits that are closer than this are one and the same in bfloat16."""
@@ -108,3 +113,82 @@ def answer_line(
     }
     named = by_name(gold.route, stages)
     return line if named is None else {**line, "stages": named, **noted(gold.belief, stages)}
+
+
+Moment = Literal["before", "entered", "learned"]
+
+
+def to_score(scope: Scope, moment: Moment, stage: int, course: Course) -> Sequence[int]:
+    """Return the places of the tasks to score.
+
+    Args:
+        scope: the setting.
+        moment: before any learning; once a newcomer has entered and not yet learned, where that
+            changes answers; or after a stage has learned.
+        stage: from 0; -1 before any learning.
+        course: of the run.
+    """
+    tasks = range(len(course.first))
+    if moment == "before":
+        return tasks if scope in ("needed", "all") else ()
+    if moment == "entered":
+        return tasks[: course.begun(stage)] if scope in ("needed", "all") else ()
+    if scope == "all" or (scope == "ends" and stage + 1 == course.stages):
+        return tasks
+    if scope == "ends":
+        return [task for task in tasks if course.learned[task] == stage + 1]
+    return tasks[: course.begun(stage + 1) + (scope == "needed")]
+
+
+MOST = 2048
+"""Tokens that are read for it, about."""
+
+
+def read_seconds(backbone: Backbone, rows: Sequence[Row]) -> float:
+    """Time one bare forward pass over the rows of middle length, without a shared prefix.
+
+    Args:
+        backbone: the model, after it has run once: a first pass is slower.
+        rows: what is scored, at least one.
+
+    Returns:
+        Seconds a token of prompt or answer; padding is not counted.
+    """
+    batches = length_batches(rows, MOST)
+    batch = [rows[i] for i in batches[len(batches) // 2]]
+    with inference(backbone):
+        begun = time.perf_counter()
+        target_logits(backbone, collate(batch, backbone, share=1.0)).sum().item()  # waits for a GPU
+        return (time.perf_counter() - begun) / tokens(batch)
+
+
+def tokens(rows: Sequence[Row]) -> int:
+    """Return the number of prompt and answer tokens."""
+    return sum(len(row.prompt_ids) + len(row.answer_ids) for row in rows)
+
+
+def routing(rows: bytes, stages: Sequence[str]) -> dict[str, Any] | None:
+    """Return the mean weight of each stage over each task's rows.
+
+    Args:
+        rows: the contents of rows.jsonl.
+        stages: the names of all.
+
+    Returns:
+        {"stages": ["none", ...], "tasks": [...], "shares": [task][stage]}; None where the method
+        routes no rows.
+    """
+    lines = [parse_json("rows.jsonl", line) for line in rows.splitlines()]
+    last = max(line["after"] for line in lines)
+    found: dict[str, list[dict[str, float]]] = {}
+    for line in lines:
+        if line["after"] == last and line["phase"] == "learned" and "stages" in line:
+            found.setdefault(line["task"], []).append(line["stages"])
+    if not found:
+        return None
+    names = [NONE, *stages]
+    shares = [
+        [sum(row.get(name, 0.0) for row in routed) / len(routed) for name in names]
+        for routed in found.values()
+    ]
+    return {"stages": names, "tasks": list(found), "shares": shares}

@@ -16,7 +16,7 @@ from amlora.engine.train import NonFiniteLoss
 from amlora.errors import InputError
 from amlora.experiment import grid_store as cells
 from amlora.experiment.config import load_settings
-from amlora.experiment.progress import Silent
+from amlora.experiment.reporter import Silent
 from amlora.experiment.run import run
 
 DONE, FAILED, BUSY, STOPPED = 0, 1, 75, 130

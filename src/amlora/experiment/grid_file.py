@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from amlora.engine.train import TrainSettings
+from amlora.engine.settings import TrainSettings
 from amlora.errors import InputError, nearest
 from amlora.experiment.config import NAME
 from amlora.experiment.fields import convert, shown

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from amlora.engine.backbone import Backbone, load_backbone, positions
+from amlora.engine.backbone import Backbone, positions
 from amlora.engine.batch import steps_of
 from amlora.engine.encode import Row
-from amlora.engine.trial import try_out
+from amlora.engine.load import load_backbone, try_out
 from amlora.errors import InputError
 from amlora.evaluate.course import Course, at_once, of_found, one_by_one
 from amlora.evaluate.lost import Lost

@@ -7,16 +7,16 @@ from pathlib import Path
 from accelerate import Accelerator
 
 from amlora import files
-from amlora.engine.device import resolve_device
+from amlora.engine.load import resolve_device
 from amlora.errors import InputError
-from amlora.experiment import progress as display
 from amlora.experiment.config import RunSettings
 from amlora.experiment.found import summary_line
 from amlora.experiment.prepare import prepare, run_name
+from amlora.experiment.processes import agree, by_main, join
 from amlora.experiment.record import RECORD, identity_of
+from amlora.experiment.reporter import Reporter, Silent
+from amlora.experiment.stages import StageLoop
 from amlora.experiment.store import read_record
-from amlora.experiment.together import agree, by_main, join
-from amlora.experiment.work import Work
 
 OURS = (
     *("record.json", "checkpoint", "config.toml", "rows.jsonl", "attention.json", "measured.json"),
@@ -31,7 +31,7 @@ def run(
     *,
     runs: Path,
     force: bool = False,
-    progress: display.Progress | None = None,
+    progress: Reporter | None = None,
     track: str | None = None,
 ) -> Path:
     """Do a run, go on with a killed one, or return at once when it is finished.
@@ -54,7 +54,7 @@ def run(
     started = time.perf_counter()
     # Before the model is loaded, which goes to this process's own device.
     speaks = join(resolve_device(settings.model.device)).is_main_process
-    told = progress if progress is not None and speaks else display.Silent()
+    told = progress if progress is not None and speaks else Silent()
     made = prepare(settings)
     for warning in made.warnings:
         told.warn(warning)
@@ -92,7 +92,7 @@ def run(
             return folder
         if track:
             accelerator.init_trackers(settings.name)
-        Work(made, folder, accelerator, told, started).all()
+        StageLoop(made, folder, accelerator, told, started).run()
         if track:
             accelerator.end_training()
     return folder

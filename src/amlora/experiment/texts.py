@@ -7,7 +7,7 @@ import msgspec
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row, longest_option
-from amlora.engine.tokens import cached_rows
+from amlora.engine.token_cache import cached_rows
 from amlora.evaluate.lost import Lost, lost_lines
 from amlora.experiment.config import RunSettings
 from amlora.experiment.general import General

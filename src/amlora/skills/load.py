@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from amlora.engine.backbone import Backbone, base_of, load_backbone
-from amlora.engine.device import resolve_device
+from amlora.engine.backbone import Backbone, base_of
+from amlora.engine.load import load_backbone, resolve_device
 from amlora.engine.route import Router, vector_of
 from amlora.engine.settings import Device, ModelSettings, Precision
 from amlora.errors import InputError

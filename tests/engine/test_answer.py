@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amlora.engine.verdict import judge, leaves_gold
+from amlora.engine.answer import judge, leaves_gold
 from amlora.evaluate.score import Rule, is_match
 
 END, OTHER_END, PAD = 0, 1, 2

@@ -1,6 +1,7 @@
 """The state of one run: where it stands, what it wrote, what is left to do."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +10,29 @@ from accelerate import Accelerator
 from amlora import files
 from amlora.engine import checkpoint
 from amlora.engine.answer import Counts
-from amlora.engine.attend import attention
+from amlora.engine.attention import attention
 from amlora.engine.checkpoint import Checkpoint, Phase
-from amlora.engine.train import NonFiniteLoss, Progress, train_stage
-from amlora.experiment import progress as display
+from amlora.engine.train import NonFiniteLoss, StageProgress, train_stage
 from amlora.experiment.config import to_toml
-from amlora.experiment.evaluation import Evaluation, answer_line, scored_line
-from amlora.experiment.idle import means, nothing_kept, weak_terms
-from amlora.experiment.measure import environment, measured
+from amlora.experiment.evaluation import (
+    Evaluation,
+    Moment,
+    answer_line,
+    routing,
+    scored_line,
+    to_score,
+)
 from amlora.experiment.prepare import Prepared
+from amlora.experiment.processes import agree, by_main
+from amlora.experiment.provenance import environment, measured
 from amlora.experiment.record import RECORD, build_record, tenths
-from amlora.experiment.routing import routing
-from amlora.experiment.scope import Moment, to_score
+from amlora.experiment.reporter import Reporter
 from amlora.experiment.skills import keep_skills
 from amlora.experiment.stop import Interrupted, Stop
-from amlora.experiment.together import agree, by_main
+from amlora.methods.base import LITTLE, Method, Stage
 
 
-class Work:
+class StageLoop:
     """The state of one run in this process."""
 
     def __init__(
@@ -34,7 +40,7 @@ class Work:
         made: Prepared,
         folder: Path,
         accelerator: Accelerator,
-        told: display.Progress,
+        told: Reporter,
         started: float,
     ) -> None:
         self.made, self.folder, self.accelerator, self.told = made, folder, accelerator, told
@@ -56,20 +62,20 @@ class Work:
         seconds[phase] = seconds.get(phase, 0.0) + now - self.clock
         self.clock = now
 
-    def all(self) -> None:
+    def run(self) -> None:
         """Go from wherever the run stands to its end."""
         with self.stop.listening(self.told.note):
             first, phase, progress = self.pick_up()
             if first == 0 and phase == "begin" and not self.so_far["R"]:
                 self.score("before", -1)
                 self.measure_general(-1)
-                self.keep(0, "begin", Progress())
+                self.keep(0, "begin", StageProgress())
             for stage in self.stages[first:]:
                 if phase == "begin":
                     self.method.begin(stage)
                     self.spent("begin")
                     self.score_newcomer(stage.index)
-                    progress = Progress()
+                    progress = StageProgress()
                     self.keep(stage.index, "train", progress)
                 remarks = self.learn(stage.index, progress)
                 phase = "begin"
@@ -78,10 +84,10 @@ class Work:
                 if stage is self.stages[-1]:
                     self.measure_general(stage.index)
                 self.close_stage(stage.index, progress, remarks)
-                self.keep(stage.index + 1, "begin", Progress())
+                self.keep(stage.index + 1, "begin", StageProgress())
             by_main(self.accelerator, self.finish)
 
-    def pick_up(self) -> tuple[int, Phase, Progress]:
+    def pick_up(self) -> tuple[int, Phase, StageProgress]:
         """Take a checkpoint's state, if there is one; return the stage, its phase and progress."""
         by_main(self.accelerator, self.set_up)
         place = self.folder / "checkpoint"
@@ -92,7 +98,7 @@ class Work:
             f"{self.folder}: its checkpoint is not the same for all processes; they must share it.",
         )
         if found is None:
-            return 0, "begin", Progress()
+            return 0, "begin", StageProgress()
         with checkpoint.blamed(place):
             steps = [stage.steps for stage in self.stages]
             checkpoint.check_place(place, found, steps, len(self.made.scored))
@@ -116,7 +122,7 @@ class Work:
         if self.environment not in self.so_far["environments"]:
             self.so_far["environments"].append(self.environment)
         within = self.so_far.pop("stage")
-        progress = Progress(
+        progress = StageProgress(
             step=within["step"],
             losses=within["losses"],
             tokens=within["tokens"],
@@ -184,7 +190,7 @@ class Work:
             self.so_far.setdefault("general", []).append(measured)
             self.spent("general")
 
-    def learn(self, index: int, progress: Progress) -> list[str]:
+    def learn(self, index: int, progress: StageProgress) -> list[str]:
         """Train a stage from where it stands; return what of it did next to nothing."""
         stage = self.stages[index]
         self.told.stage_started(index + 1, len(self.stages), stage.task, stage.steps)
@@ -193,7 +199,7 @@ class Work:
             self.told.warn(f"{stage.task}: {line}")
         begun, before = time.perf_counter(), progress.tokens
 
-        def done(state: Progress, terms: dict[str, float]) -> None:
+        def done(state: StageProgress, terms: dict[str, float]) -> None:
             speed = (state.tokens - before) / (time.perf_counter() - begun)
             self.told.step(state.step, stage.steps, terms, speed)
             self.log(stage.index, state, terms)
@@ -221,7 +227,7 @@ class Work:
             self.told.warn(f"{stage.task}: {line}")
         return [*remarks, *ended]
 
-    def log(self, index: int, state: Progress, terms: dict[str, float]) -> None:
+    def log(self, index: int, state: StageProgress, terms: dict[str, float]) -> None:
         """Write a step to the log and the trackers."""
         if self.accelerator.is_main_process:
             event = {"event": "step", "stage": index, "step": state.step, "terms": terms}
@@ -229,7 +235,7 @@ class Work:
         overall = state.step + sum(stage.steps for stage in self.stages[:index])
         self.accelerator.log({f"loss/{name}": value for name, value in terms.items()}, step=overall)
 
-    def close_stage(self, index: int, progress: Progress, remarks: list[str]) -> None:
+    def close_stage(self, index: int, progress: StageProgress, remarks: list[str]) -> None:
         """Book what a finished stage did."""
         stage = self.stages[index]
         self.so_far["stages"].append(
@@ -255,7 +261,7 @@ class Work:
             )
         )
 
-    def keep(self, stage: int, phase: Phase, progress: Progress) -> None:
+    def keep(self, stage: int, phase: Phase, progress: StageProgress) -> None:
         """Write a checkpoint."""
         if phase == "train":
             groups = self.method.parameters()
@@ -345,3 +351,30 @@ def fresh_progress(environment: dict[str, Any]) -> dict[str, Any]:
         "trainable": 0,
         "environments": [environment],
     }
+
+
+def means(progress: StageProgress) -> dict[str, float]:
+    """Return each loss term's mean over a stage's steps; a step without a term counts as 0."""
+    return {name: total / progress.step for name, total in (progress.terms or {}).items()}
+
+
+def weak_terms(terms: Mapping[str, float]) -> list[str]:
+    """Name the terms that are a small part of the task's loss.
+
+    Args:
+        terms: means by name; "task" is the task's loss.
+    """
+    task = abs(terms.get("task", 0.0))
+    return [
+        f"the term {name!r} was {100 * abs(mean) / task:.2g} % of the task's loss, so it did next"
+        " to nothing."
+        for name, mean in terms.items()
+        if name != "task" and abs(mean) < LITTLE * task
+    ]
+
+
+def nothing_kept(method: Method, stage: Stage) -> list[str]:
+    """Say so where a method that learns old examples again has none at a later stage's start."""
+    if stage.index and method.stores_examples and not method.stored_examples():
+        return ["no example of an earlier task was kept, so none is learned again."]
+    return []

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from amlora.engine.attend import attention
-from amlora.engine.backbone import load_backbone
+from amlora.engine.attention import attention
 from amlora.engine.batch import collate, target_logits
 from amlora.engine.encode import Row
+from amlora.engine.load import load_backbone
 from amlora.engine.padding import Padding
 from amlora.engine.settings import ModelSettings
 from amlora.mixture.inject import find_targets, inject

@@ -2,11 +2,11 @@
 
 import pytest
 
-from amlora.engine import tokens
-from amlora.engine.backbone import load_backbone
+from amlora.engine import token_cache
 from amlora.engine.encode import encode_split
+from amlora.engine.load import load_backbone
 from amlora.engine.settings import ModelSettings
-from amlora.engine.tokens import WORTH, cached_rows
+from amlora.engine.token_cache import WORTH, cached_rows
 from amlora.streams.task import Example, Task
 
 
@@ -50,7 +50,7 @@ def test_cached_rows_equal_tokenised_ones(any_folder, cache):
 def test_the_second_time_nothing_is_tokenised(llama_folder, cache, monkeypatch):
     backbone, task = backbone_of(llama_folder), task_of(WORTH)
     first, _ = both(backbone, task)
-    monkeypatch.setattr(tokens, "encode_split", None)
+    monkeypatch.setattr(token_cache, "encode_split", None)
     assert cached_rows(backbone, task, task.train, prefix="off", form="full") == first
 
 

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from amlora.engine.backbone import ModelSettings, load_backbone
 from amlora.engine.encode import Row, encode_pairs
 from amlora.engine.generate import generate_answers
-from amlora.engine.settle import settle
+from amlora.engine.load import load_backbone
+from amlora.engine.settings import ModelSettings
+from amlora.engine.until_certain import generate_until_certain
 from amlora.evaluate.score import is_match
 from amlora.streams.prompt import Prompt
 from tiny import learn
@@ -36,7 +37,9 @@ def scored(any_folder):
 @pytest.mark.parametrize("tokens", [1, 10_000])
 def test_texts_score_as_whole_answers_do(scored, tokens, margin):
     backbone, rows, whole = scored
-    texts = settle(backbone, rows, tokens_per_batch=tokens, max_new_tokens=LIMIT, margin=margin)
+    texts = generate_until_certain(
+        backbone, rows, tokens_per_batch=tokens, max_new_tokens=LIMIT, margin=margin
+    )
     golds = [row.gold for row in rows]
     assert list(map(is_match, texts, golds)) == list(map(is_match, whole, golds))
     assert any(map(is_match, whole, golds)) and not all(map(is_match, whole, golds))
@@ -47,7 +50,7 @@ def test_texts_score_as_whole_answers_do_by_the_exact_rule(scored):
     backbone, rows, whole = scored
     rows = [replace(row, gold=gold) for row, gold in zip(rows, ["good", *GOLDS[1:]], strict=True)]
     given = {"tokens_per_batch": 10_000, "max_new_tokens": LIMIT, "margin": 0.0}
-    texts = settle(backbone, rows, rule="exact", **given)
+    texts = generate_until_certain(backbone, rows, rule="exact", **given)
     matches = [
         [is_match(text, row.gold, "exact") for text, row in zip(made, rows, strict=True)]
         for made in (texts, whole)
@@ -65,7 +68,9 @@ def test_a_certain_miss_is_not_generated_to_its_end(scored):
     ]
     calls = []
     hook = backbone.model.register_forward_pre_hook(lambda *_: calls.append(1))
-    settle(backbone, hopeless, tokens_per_batch=10_000, max_new_tokens=LIMIT, margin=0.0)
+    generate_until_certain(
+        backbone, hopeless, tokens_per_batch=10_000, max_new_tokens=LIMIT, margin=0.0
+    )
     hook.remove()
     assert len(calls) <= 3
 
@@ -77,6 +82,6 @@ def test_a_close_call_in_a_batch_is_generated_alone(scored):
     hook = backbone.model.register_forward_pre_hook(
         lambda _, args, given: sizes.append(len(given[read])), with_kwargs=True
     )
-    settle(backbone, rows, tokens_per_batch=10_000, max_new_tokens=1, margin=1e9)
+    generate_until_certain(backbone, rows, tokens_per_batch=10_000, max_new_tokens=1, margin=1e9)
     hook.remove()
     assert sizes == [len(rows)] + [1] * len(rows)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 
-class Progress(Protocol):
+class Reporter(Protocol):
     """Told of every step of a run; must not raise and must not change what it is given."""
 
     def stage_started(self, index: int, count: int, task: str, steps: int) -> None:
@@ -32,7 +32,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """A Progress that says nothing."""
+    """A reporter that says nothing."""
 
     def stage_started(self, index: int, count: int, task: str, steps: int) -> None:
         """Say nothing."""

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, StoppingCriteria
 
+from amlora.engine.answer import leaves_gold
 from amlora.engine.backbone import Backbone
+from amlora.engine.batch import length_batches
 from amlora.engine.encode import Row, decode
 from amlora.engine.generate import cut_at_end, generate_ids, inference
-from amlora.engine.packs import packs
-from amlora.engine.verdict import leaves_gold
 from amlora.evaluate.score import Rule
 
 
@@ -55,7 +55,7 @@ class CertainMiss(StoppingCriteria):
         return torch.tensor(done, device=input_ids.device)
 
 
-def settle(
+def generate_until_certain(
     backbone: Backbone,
     rows: Sequence[Row],
     *,
@@ -78,7 +78,7 @@ def settle(
         Texts in the order of the rows; `is_match` scores them as it would the whole answers.
     """
     texts = [""] * len(rows)
-    for chosen in packs(rows, tokens_per_batch):
+    for chosen in length_batches(rows, tokens_per_batch):
         batch = [rows[i] for i in chosen]
         settled = settle_batch(backbone, batch, max_new_tokens, rule)
         for i, (text, lead) in zip(chosen, settled, strict=True):
