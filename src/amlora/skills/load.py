@@ -19,7 +19,7 @@ from amlora.mixture.manifest import Base, TaskCard
 from amlora.mixture.mixture import Mixture
 from amlora.mixture.stored import read_skills
 from amlora.skills.find import find_skills
-from amlora.skills.listen import Borrowed, Listener
+from amlora.skills.turn import Borrowed, Turn
 
 ATTRIBUTE = "amlora"
 """Where a model keeps its `Skills`."""
@@ -146,12 +146,12 @@ def open_skills(
         raise InputError(f"{path}: its base model: {error} Another place: base=...") from error
     mixture = load_skills(path, backbone.model, stored, base=base_of(backbone))
     backbone.routing, router = mixture.control.routing, None
-    told = mixture.gates if mixture.stages is None else mixture.stages
-    if told is not None:
+    chooses = mixture.gates if mixture.stages is None else mixture.stages
+    if chooses is not None:
         borrowed = Borrowed(backbone)
-        router = Router(borrowed, told)
+        router = Router(borrowed, chooses)
         check_width(path, router)
-        Listener(borrowed, router).attach()
+        Turn(borrowed, router).attach()
     # The base as the folder names it, also where this machine has it elsewhere.
     skills = Skills(mixture, known, stored.cards, stored.scores, router)
     attach(backbone.model, skills)

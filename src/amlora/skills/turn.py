@@ -24,17 +24,6 @@ from amlora.errors import InputError
 from amlora.mixture.layer import MixtureLinear
 
 
-class Turn:
-    """One call at a time, whichever threads they come from. A copied model has turns of its own."""
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-
-    def __reduce__(self) -> tuple[type["Turn"], tuple[()]]:
-        """Leave the lock behind where it is copied or stored."""
-        return Turn, ()
-
-
 class Borrowed(Backbone):
     """A backbone for what hangs on its model: it keeps the model in no memory of its own.
 
@@ -66,18 +55,25 @@ class Borrowed(Backbone):
         return twin
 
 
-class Listener:
-    """Routes the calls of one model; routes that a caller has given already are left alone."""
+class Turn:
+    """Routes the calls of one model, one at a time, whichever threads they come from.
 
-    def __init__(self, backbone: Backbone, router: Router) -> None:
+    Routes that a caller has given already are left alone.
+    """
+
+    def __init__(self, backbone: Borrowed, router: Router) -> None:
         self.backbone = backbone
         self.router = router
-        self.turn = Turn()
+        self.lock = threading.RLock()
         # Of a forward pass in progress, and the thread that it is in.
         self.open: tuple[int, ExitStack] | None = None
 
+    def __reduce__(self) -> tuple[type["Turn"], tuple[Borrowed, Router]]:
+        """Let a copied model have turns of its own: lock and calls in progress stay behind."""
+        return Turn, (self.backbone, self.router)
+
     def attach(self) -> None:
-        """Listen from here on; methods, and no functions within, so that a copied model works."""
+        """Take every call from here on; methods, no functions within, so that a copy works."""
         model = self.backbone.model
         model.register_forward_pre_hook(self.before, with_kwargs=True)
         model.register_forward_hook(self.after, always_call=True)
@@ -108,20 +104,14 @@ class Listener:
         ids = given.get("input_ids") if inputs is None else inputs
         mask = given.get("attention_mask")
         with ExitStack() as stack:
-            stack.enter_context(self.turn.lock)
+            stack.enter_context(self.lock)
             if self.backbone.routing.now is None:
-                own = self.without_padding(ids) if mask is None else mask
-                stack.enter_context(self.routed(ids, own))
+                # A mask as decoder-only models infer it, but where padding may end an answer.
+                pad = self.backbone.pad_id
+                if mask is None and ids is not None and pad not in self.backbone.end_ids:
+                    mask = ids.ne(pad)
+                stack.enter_context(self.routed(ids, mask))
             return type(model).generate(model, inputs, *rest, **given)
-
-    def without_padding(self, ids: Tensor | None) -> Tensor | None:
-        """Return where prompts (rows, tokens) without a mask hold tokens of their own.
-
-        As decoder-only models infer it in their own `generate`: wherever there is no pad token.
-        None where that cannot be told, because padding and the end of an answer look alike.
-        """
-        pad = self.backbone.pad_id
-        return None if ids is None or pad in self.backbone.end_ids else ids.ne(pad)
 
     def routed(self, ids: Tensor | None, mask: Tensor | None) -> AbstractContextManager[None]:
         """Return the context in which rows are answered by the routes of their token ids.
@@ -145,30 +135,25 @@ class Listener:
         return self.backbone.routing.of(routes, ids.device)
 
     def before(self, module: nn.Module, args: tuple[Any, ...], given: Mapping[str, Any]) -> None:
-        """Route a forward pass that nobody has routed.
+        """Route a forward pass that nobody has routed, by all of its input ids.
 
         Raises:
             InputError: it goes on from a cache, whose prompt is not known, or has no token ids.
         """
         with ExitStack() as stack:
-            stack.enter_context(self.turn.lock)
-            if self.backbone.routing.now is None:
-                stack.enter_context(self.by_own_ids(module, args, given))
-                self.open = threading.get_ident(), stack.pop_all()
-
-    def by_own_ids(
-        self, module: nn.Module, args: tuple[Any, ...], given: Mapping[str, Any]
-    ) -> AbstractContextManager[None]:
-        """Return the context in which a forward pass is routed by all of its input ids."""
-        names = [*inspect.signature(type(module).forward).parameters][1:]  # without self
-        named = {**dict(zip(names, args, strict=False)), **given}
-        cache = named.get("past_key_values")
-        if cache is not None and cache.get_seq_length():
-            raise InputError(
-                "the model: a cache alone does not tell which LoRAs answer; use model.generate."
-            )
-        ids = named.get("input_ids", args[0] if args else None)
-        return self.routed(ids, named.get("attention_mask"))
+            stack.enter_context(self.lock)
+            if self.backbone.routing.now is not None:
+                return
+            names = [*inspect.signature(type(module).forward).parameters][1:]  # without self
+            named = {**dict(zip(names, args, strict=False)), **given}
+            cache = named.get("past_key_values")
+            if cache is not None and cache.get_seq_length():
+                raise InputError(
+                    "the model: a cache alone does not tell which LoRAs answer; use model.generate."
+                )
+            ids = named.get("input_ids", args[0] if args else None)
+            stack.enter_context(self.routed(ids, named.get("attention_mask")))
+            self.open = threading.get_ident(), stack.pop_all()
 
     def after(self, module: nn.Module, args: Any, out: Any) -> None:
         """End the routes of a forward pass, also of one that failed."""
