@@ -48,8 +48,8 @@ clean:  ## remove what the other targets made, except runs/
 	$(PYTHON) -m venv .venv
 
 # One stamp for each set of extras, made again when the requirements change.
-.venv/.demo: EXTRAS := quickstart,report
-.venv/.test: EXTRAS := dev,data,peft,report,stats,quickstart
+.venv/.demo: EXTRAS := quickstart
+.venv/.test: EXTRAS := dev,data,peft,quickstart
 .venv/.docs: EXTRAS := docs
 
 # torch goes first and alone, so that a build already at hand is kept by the second command.

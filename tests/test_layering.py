@@ -13,15 +13,16 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "amlora"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-BASIS = {"errors", "files", "formats", "printable"}
+BASIS = {"errors", "files", "formats", "printable", "settings"}
 LEAVES = {"mixture", "streams", "evaluate", "records"}
 # Each folder or module of the package, and what of the package it may import besides itself. A name
 # with a dot allows that module only.
 ALLOWED = {
     "errors": set(),
     "files": {"errors", "formats"},
-    "formats": {"errors"},
+    "formats": {"errors", "settings"},
     "printable": set(),
+    "settings": {"errors"},
     "records": BASIS | {"evaluate"},
     "cache": BASIS,
     "wheels": BASIS | {"cache"},

@@ -88,19 +88,38 @@ def parse_toml(place: Path | str, data: bytes | str) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{place}: {reason(error)}.") from None
     for item in leaves(place, value):
-        if isinstance(item, int) and not -(2**63) <= item < 2**63:
-            raise InputError(f"{place}: an integer of more than 64 bits.")
+        check_size(place, item)
         if isinstance(item, str) and "\0" in item:
             raise InputError(f"{place}: {item[:60]!r} holds a null character.")
     return value
 
 
 def typed(place: Path | str, value: object, kind: type[Kind]) -> Kind:
-    """Make a struct, or what else msgspec knows, of a plain value.
+    """Make a model, a dataclass, or what else pydantic knows, of a plain value.
 
     Raises:
         InputError: a name, a type or a number that does not fit, with its place in the value.
     """
+    from pydantic import TypeAdapter, ValidationError
+
+    from amlora.settings import refusal
+
+    if hasattr(kind, "__struct_fields__"):  # not a model yet
+        return struct(place, value, kind)
+    for item in leaves(place, value):
+        check_size(place, item)
+    try:
+        # As JSON: a list may become a tuple then, and nothing else is taken for what it is not.
+        text = json.dumps(value, allow_nan=False)
+        return TypeAdapter(kind).validate_json(text, strict=True)
+    except ValidationError as error:
+        raise InputError(f"{place}: {str(refusal(error, kind)).removeprefix(': ')}") from None
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{place}: {reason(error)}.") from None
+
+
+def struct(place: Path | str, value: object, kind: type[Kind]) -> Kind:
+    """Do what `typed` does for msgspec's structs."""
     import msgspec
 
     try:
@@ -154,12 +173,18 @@ def leaves(place: Path | str, value: object) -> list[Any]:
     raise too_deep(place)
 
 
+def check_size(place: Path | str, value: object) -> None:
+    """Refuse an integer that would become infinite as a number with a point."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise InputError(f"{place}: an integer of more than 64 bits.")
+
+
 def too_deep(place: Path | str) -> InputError:
     """Return the error for what is nested without end."""
     return InputError(f"{place}: nested more than {DEEPEST} levels deep.")
 
 
-def reason(error: ValueError) -> str:
+def reason(error: Exception) -> str:
     """Return what was wrong with a number; Python's own text speaks of its settings."""
     text = str(error)
     return "a number of thousands of digits" if "digits" in text else text.rstrip(".")

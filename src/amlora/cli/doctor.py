@@ -15,11 +15,8 @@ from amlora.report.format import size
 
 EXTRAS = {
     "gguf": "quickstart: the built-in model",
-    "jinja2": "report: HTML reports",
-    "matplotlib": "report: figures",
-    "scipy": "stats: intervals and tests",
     "peft": "peft: import and export of single LoRAs",
-    "datasets": "data: Parquet and hub data sets",
+    "datasets": "data: data sets on the hub",
 }
 MODEL = "smollm2-135m"
 HUB_SECONDS = 5.0  # how long the hub may take to answer
