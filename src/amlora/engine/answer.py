@@ -10,10 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from amlora.engine.encode import Row
-from amlora.engine.settings import EvaluateSettings
 from amlora.evaluate.score import Rule, is_match, normalise
-
-__all__ = ["Answer", "Counts", "EvaluateSettings"]
 
 
 @dataclass(frozen=True, slots=True)

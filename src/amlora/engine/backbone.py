@@ -1,5 +1,6 @@
 """A loaded base model: its tokenizer, its special tokens, and the facts the engine needs of it."""
 
+import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,6 +57,10 @@ class Backbone:
     def arithmetic(self) -> torch.autocast:
         """Return the context in which forward passes run."""
         return torch.autocast(self.model.device.type, self.precision, enabled=self.autocast)
+
+    def takes(self, *names: str) -> bool:
+        """Whether the model's forward has parameters of these names."""
+        return {*names} <= {*inspect.signature(self.model.forward).parameters}
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

@@ -1,14 +1,13 @@
-"""Batches as a pure function of (seed, stage, step), and their padding.
+"""Batches: which rows share a step or a forward pass, how they are padded, and their logits.
 
-Decoder-only rows are padded on the left: all answers end at the last position, so the model's own
-`logits_to_keep` runs the language-model head at target positions only. The last answer token is a
-target and never an input.
+The steps of a stage are a pure function of (seed, stage). Decoder-only rows are padded on the left:
+all answers end at the last position, so the model's own `logits_to_keep` runs the language-model
+head at target positions only. The last answer token is a target and never an input.
 """
 
 import hashlib
-import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +23,8 @@ IGNORED = -100
 """The label of positions that are no target."""
 WINDOW = 4
 """Batches whose rows are sorted by length together when batches are bucketed."""
+HEAD_SHARE = 4
+"""At most tokens_per_batch / HEAD_SHARE positions go through the language-model head at once."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,9 @@ def plan(
     Returns:
         One list of row indices per step.
     """
-    made: list[list[int]] = []
+    planned: list[list[int]] = []
     epoch = 0
-    while len(made) < steps:
+    while len(planned) < steps:
         generator = torch.Generator().manual_seed(seed_of(seed, stage, "epoch", epoch))
         order: list[int] = torch.randperm(len(rows), generator=generator).tolist()
         if bucketed:
@@ -82,14 +83,37 @@ def plan(
         if bucketed:
             shuffled = torch.randperm(len(batches), generator=generator).tolist()
             batches = [batches[i] for i in shuffled]
-        made += batches
+        planned += batches
         epoch += 1
-    return made[:steps]
+    return planned[:steps]
 
 
 def length(row: Row) -> int:
     """Return a row's length in tokens."""
     return len(row.prompt_ids) + len(row.answer_ids)
+
+
+def cut(rows: Sequence[Row], fits: Callable[[int, int, int], bool]) -> list[list[int]]:
+    """Put rows of similar length together; one that fits nowhere is alone.
+
+    Args:
+        rows: those that may be together.
+        fits: given a batch's rows, its longest row and its longest answer.
+
+    Returns:
+        Places of rows, every one once, shortest first.
+    """
+    batches: list[list[int]] = []
+    answer = 0
+    for i in sorted(range(len(rows)), key=lambda i: length(rows[i])):
+        longest = max(answer, len(rows[i].answer_ids))
+        if batches and fits(len(batches[-1]) + 1, length(rows[i]), longest):
+            batches[-1].append(i)
+            answer = longest
+        else:
+            batches.append([i])
+            answer = len(rows[i].answer_ids)
+    return batches
 
 
 def micro_batches(
@@ -113,41 +137,76 @@ def micro_batches(
         process, processes: which part of the rows is this process's.
     """
     share = 1 / sum(len(row.answer_ids) for row in rows)
-    mine = sorted(rows[process::processes], key=length)
-    parts: list[list[Row]] = []
-    for row in mine:
-        count = len(parts[-1]) + 1 if parts else 0
-        if parts and count <= size and (tokens is None or length(row) * count <= tokens):
-            parts[-1].append(row)
-        else:
-            parts.append([row])
-    return [collate(part, backbone, share=share) for part in parts]
+    mine, most = rows[process::processes], math.inf if tokens is None else tokens
+    parts = cut(mine, lambda count, longest, _: count <= size and longest * count <= most)
+    return [collate([mine[i] for i in part], backbone, share=share) for part in parts]
+
+
+def by_stage(rows: Sequence[Row]) -> list[list[int]]:
+    """Put rows together that one stage answers alone, and all that several answer.
+
+    Returns:
+        Places of rows, every one once; one list where no row has a route.
+    """
+    found: dict[int | None, list[int]] = {}
+    for i, row in enumerate(rows):
+        stage = None if row.route is None else only_stage(row.route)
+        found.setdefault(stage, []).append(i)
+    return list(found.values())
+
+
+def similar(rows: Sequence[Row], tokens_per_batch: int) -> list[list[int]]:
+    """Do what `length_batches` does, for rows that may all be together."""
+    head = tokens_per_batch // HEAD_SHARE
+    return cut(
+        rows,
+        lambda count, longest, answer: (
+            longest * count <= tokens_per_batch and answer * count <= head
+        ),
+    )
+
+
+def length_batches(rows: Sequence[Row], tokens_per_batch: int) -> list[list[int]]:
+    """Put rows of similar length together, as many as fit; a row that is too long is alone.
+
+    Rows of different stages are kept apart: the answers of one stage's model are then what they
+    were when that stage ended, bit for bit.
+
+    Returns:
+        Places of rows, every one once.
+    """
+    return [
+        [places[i] for i in batch]
+        for places in by_stage(rows)
+        for batch in similar([rows[i] for i in places], tokens_per_batch)
+    ]
 
 
 def collate(rows: Sequence[Row], backbone: Backbone, *, share: float) -> Batch:
     """Pad rows into one batch on the model's device."""
-    device = backbone.model.device
-    answers = max(len(row.answer_ids) for row in rows)
+    answers = [row.answer_ids for row in rows]
     if backbone.family == "encoder-decoder":
-        labels = padded([row.answer_ids for row in rows], IGNORED, left=False)
         assert backbone.start_id is not None
-        start = backbone.start_id
-        starts = [(start, *row.answer_ids[:-1]) for row in rows]
-        inputs = {
-            "input_ids": padded([row.prompt_ids for row in rows], backbone.pad_id, left=False),
-            "attention_mask": padded([(1,) * len(row.prompt_ids) for row in rows], 0, left=False),
-            "decoder_input_ids": padded(starts, backbone.pad_id, left=False),
-        }
+        starts = [(backbone.start_id, *ids[:-1]) for ids in answers]
+        inputs = prompt_inputs(backbone, [row.prompt_ids for row in rows])
+        inputs["decoder_input_ids"] = padded(starts, backbone.pad_id, left=False)
     else:
-        joint = [row.prompt_ids + row.answer_ids[:-1] for row in rows]
-        labels = padded([row.answer_ids for row in rows], IGNORED, left=True)
-        mask = padded([(1,) * len(ids) for ids in joint], 0, left=True)
-        inputs = {"input_ids": padded(joint, backbone.pad_id, left=True), "attention_mask": mask}
-        if "position_ids" in inspect.signature(backbone.model.forward).parameters:
-            inputs["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)
-    assert labels.shape[1] == answers
+        inputs = prompt_inputs(backbone, [row.prompt_ids + row.answer_ids[:-1] for row in rows])
+        if backbone.takes("position_ids"):
+            inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+    labels = padded(answers, IGNORED, left=backbone.family == "decoder-only")
+    device = backbone.model.device
     inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
     return Batch(tuple(rows), inputs, labels.to(device), share)
+
+
+def prompt_inputs(backbone: Backbone, prompts: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+    """Pad what a model reads first, on the left for decoder-only models, and mask the padding."""
+    left = backbone.family == "decoder-only"
+    return {
+        "input_ids": padded(prompts, backbone.pad_id, left=left),
+        "attention_mask": padded([(1,) * len(ids) for ids in prompts], 0, left=left),
+    }
 
 
 def padded(rows: Sequence[Sequence[int]], value: int, *, left: bool) -> Tensor:
@@ -160,26 +219,14 @@ def padded(rows: Sequence[Sequence[int]], value: int, *, left: bool) -> Tensor:
     return out
 
 
-def token_masks(backbone: Backbone, batch: Batch) -> dict[str, Tensor]:
-    """Return (rows, tokens) 1 where a token is one, else 0, by the side of the model that reads it.
-
-    "decoder" and, where there is one, "encoder", as `engine.padding` has them.
-    """
-    mask = batch.inputs["attention_mask"]
-    if backbone.family == "encoder-decoder":
-        return {"encoder": mask, "decoder": (batch.labels != IGNORED).to(mask)}
-    return {"decoder": mask}
-
-
 def target_logits(backbone: Backbone, batch: Batch) -> Tensor:
     """Run the model and return (rows, L, vocabulary) logits aligned with `batch.labels`."""
+    targets = batch.labels.shape[1]
+    keeps = backbone.family == "decoder-only" and backbone.takes("logits_to_keep")
+    how = {"logits_to_keep": targets} if keeps else {}
     with by_routes(backbone, batch.rows):
-        if backbone.family == "encoder-decoder":
-            return backbone.model(**batch.inputs, use_cache=False).logits
-        kept = batch.labels.shape[1]
-        if "logits_to_keep" not in inspect.signature(backbone.model.forward).parameters:
-            return backbone.model(**batch.inputs, use_cache=False).logits[:, -kept:]
-        return backbone.model(**batch.inputs, use_cache=False, logits_to_keep=kept).logits
+        logits = backbone.model(**batch.inputs, use_cache=False, **how).logits
+    return logits if logits.shape[1] == targets else logits[:, -targets:]
 
 
 def task_loss(backbone: Backbone, batch: Batch) -> Tensor:
@@ -200,57 +247,3 @@ def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(
         logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
     )
-
-
-HEAD_SHARE = 4
-"""At most tokens_per_batch / HEAD_SHARE positions go through the language-model head at once."""
-
-
-def by_stage(rows: Sequence[Row]) -> list[list[int]]:
-    """Put rows together that one stage answers alone, and all that several answer.
-
-    Returns:
-        Places of rows, every one once; one list where no row has a route.
-    """
-    found: dict[int | None, list[int]] = {}
-    for i, row in enumerate(rows):
-        stage = None if row.route is None else only_stage(row.route)
-        found.setdefault(stage, []).append(i)
-    return list(found.values())
-
-
-def length_batches(rows: Sequence[Row], tokens_per_batch: int) -> list[list[int]]:
-    """Put rows of similar length together, as many as fit; a row that is too long is alone.
-
-    Rows of different stages are kept apart: the answers of one stage's model are then what they
-    were when that stage ended, bit for bit.
-
-    Returns:
-        Places of rows, every one once.
-    """
-    made: list[list[int]] = []
-    for places in by_stage(rows):
-        group = [rows[i] for i in places]
-        made += [[places[i] for i in pack] for pack in similar(group, tokens_per_batch)]
-    return made
-
-
-def similar(rows: Sequence[Row], tokens_per_batch: int) -> list[list[int]]:
-    """Do what `length_batches` does, for rows that may all be together."""
-
-    def length(i: int) -> int:
-        return len(rows[i].prompt_ids) + len(rows[i].answer_ids)
-
-    made: list[list[int]] = []
-    answer = 0
-    for i in sorted(range(len(rows)), key=lambda i: (length(i), i)):
-        count = len(made[-1]) + 1 if made else 0
-        longest = max(answer, len(rows[i].answer_ids))
-        fits = length(i) * count <= tokens_per_batch
-        if made and fits and longest * count <= tokens_per_batch // HEAD_SHARE:
-            made[-1].append(i)
-            answer = longest
-        else:
-            made.append([i])
-            answer = len(rows[i].answer_ids)
-    return made

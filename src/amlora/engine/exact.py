@@ -16,7 +16,7 @@ from amlora.engine.backbone import Backbone
 from amlora.engine.batch import by_stage, similar
 from amlora.engine.encode import Row, decode
 from amlora.engine.generate import generate_answers, generate_ids, inference
-from amlora.engine.prefix import Prefix, shared_prefix
+from amlora.engine.prefix import Prefix, common_start, shared_prefix
 from amlora.engine.settings import EvaluateSettings
 from amlora.engine.until_certain import generate_until_certain
 from amlora.evaluate.score import Rule
@@ -204,12 +204,6 @@ def disagreement(backbone: Backbone, row: Row, passed: Tensor) -> float:
     along = stepped.argmax(-1).tolist()
     agreed = min(1 + common_start(along, row.answer_ids), len(along), length)
     return lead_difference(passed[:agreed], stepped[:agreed])
-
-
-def common_start(ids: Sequence[int], others: Sequence[int]) -> int:
-    """Return how many ids two sequences start with in common."""
-    differ = (i for i, (a, b) in enumerate(zip(ids, others, strict=False)) if a != b)
-    return next(differ, min(len(ids), len(others)))
 
 
 def lead_difference(passed: Tensor, stepped: Tensor) -> float:

@@ -19,7 +19,7 @@ from transformers import (
 from transformers.generation.configuration_utils import GenerationMode
 
 from amlora.engine.backbone import Backbone
-from amlora.engine.batch import padded
+from amlora.engine.batch import prompt_inputs
 from amlora.engine.encode import decode
 from amlora.mixture.route import Route
 
@@ -80,18 +80,15 @@ def generate_ids(
         For each prompt the new ids before its first end token.
     """
     model = backbone.model
-    left = backbone.family == "decoder-only"
-    ids = padded(prompts, backbone.pad_id, left=left).to(model.device)
-    mask = padded([(1,) * len(prompt) for prompt in prompts], 0, left=left).to(model.device)
+    inputs = {key: ids.to(model.device) for key, ids in prompt_inputs(backbone, prompts).items()}
     with configured(backbone, max_new_tokens, top_k), backbone.routing.of(routes, model.device):
         # A mixin brings `generate`, which the type PreTrainedModel does not know.
         out = model.generate(  # pyright: ignore
-            input_ids=ids,
-            attention_mask=mask,
+            **inputs,
             logits_processor=LogitsProcessorList([watch] if watch else []),
             stopping_criteria=StoppingCriteriaList([stop] if stop else []),
         )
-    first = ids.shape[1] if left else 1
+    first = inputs["input_ids"].shape[1] if backbone.family == "decoder-only" else 1
     return [cut_at_end(row, backbone.end_ids) for row in out[:, first:].tolist()]
 
 
@@ -110,10 +107,10 @@ def generate_answers(
     routes: Sequence[Route | None] | None = None,
 ) -> list[str]:
     """Return the texts of what `generate_each` returns."""
-    made = generate_each(
+    answers = generate_each(
         backbone, prompts, max_new_tokens=max_new_tokens, batch=batch, routes=routes
     )
-    return [decode(backbone, ids) for ids in made]
+    return [decode(backbone, ids) for ids in answers]
 
 
 def generate_each(
@@ -144,7 +141,7 @@ def generate_each(
             chosen = order[at : at + batch]
             own = [] if routes is None else [routes[i] for i in chosen]
             ids = [prompts[i] for i in chosen]
-            made = generate_ids(backbone, ids, max_new_tokens, routes=own)
-            for i, new in zip(chosen, made, strict=True):
-                out[i] = new
+            answers = generate_ids(backbone, ids, max_new_tokens, routes=own)
+            for i, answer in zip(chosen, answers, strict=True):
+                out[i] = answer
     return out

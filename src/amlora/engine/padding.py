@@ -13,7 +13,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from amlora.engine.backbone import Backbone
-from amlora.engine.batch import Batch, token_masks
+from amlora.engine.batch import IGNORED, Batch
 
 Side = Literal["encoder", "decoder"]
 
@@ -22,14 +22,13 @@ class Padding:
     """Tells for each input of a layer where its tokens are; give it every batch beforehand."""
 
     def __init__(self, backbone: Backbone) -> None:
-        self.backbone = backbone
         self.decoder: nn.Module | None = None
         if backbone.family == "encoder-decoder":
             self.decoder = backbone.model.get_decoder()
         inside = set() if self.decoder is None else set(self.decoder.modules())
         modules = backbone.model.named_modules()
         self.inside = {name for name, module in modules if module in inside}
-        self.masks: dict[str, Tensor] = {}
+        self.masks: dict[Side, Tensor] = {}
         self.states: Tensor | None = None  # the encoder's, as the decoder was last given them
 
     @contextmanager
@@ -51,7 +50,11 @@ class Padding:
 
     def begin(self, batch: Batch) -> None:
         """Make ready for the forward pass of a batch."""
-        self.masks = token_masks(self.backbone, batch)
+        mask = batch.inputs["attention_mask"]
+        if self.decoder is None:
+            self.masks = {"decoder": mask}
+        else:
+            self.masks = {"encoder": mask, "decoder": (batch.labels != IGNORED).to(mask)}
 
     def side(self, name: str, given: Tensor) -> Side:
         """Tell whose tokens the layer of that name reads, from what it is given."""

@@ -6,7 +6,6 @@ Rounding may differ from a run over the whole prompt, as it may between any two 
 of `exact.py` covers both.
 """
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -71,17 +70,15 @@ class Prefix:
         if self.cache is None:
             return batch, target_logits(backbone, batch)
         mask = batch.inputs["attention_mask"]
-        before = mask.new_ones(len(rows), self.length)
         inputs = {
             **batch.inputs,
-            "attention_mask": torch.cat([before, mask], dim=1),
+            "attention_mask": torch.cat([mask.new_ones(len(rows), self.length), mask], dim=1),
             "position_ids": batch.inputs["position_ids"] + self.length,
         }
-        kept = batch.labels.shape[1]
-        how = {"past_key_values": self.cache, "use_cache": True, "logits_to_keep": kept}
+        targets = batch.labels.shape[1]
+        how = {"past_key_values": self.cache, "use_cache": True, "logits_to_keep": targets}
         with by_routes(backbone, rows):
-            out = backbone.model(**inputs, **how)
-        return batch, out.logits
+            return batch, backbone.model(**inputs, **how).logits
 
 
 NOTHING = Prefix(0, None)
@@ -95,9 +92,8 @@ def shared_prefix(backbone: Backbone, rows: Sequence[Row]) -> Prefix:
     rows of different routes.
     """
     length = common(rows) if backbone.family == "decoder-only" else 0
-    if length < SHORTEST or len(rows) < 2 or not takes_positions(backbone):
-        return NOTHING
-    if len({row.route for row in rows}) > 1:
+    able = backbone.takes("position_ids", "logits_to_keep", "past_key_values")
+    if length < SHORTEST or len(rows) < 2 or not able or len({row.route for row in rows}) > 1:
         return NOTHING
     ids = torch.tensor([rows[0].prompt_ids[:length]], device=backbone.model.device)
     # Given, as everywhere else: some families would count from another number by themselves.
@@ -116,18 +112,15 @@ def shared_prefix(backbone: Backbone, rows: Sequence[Row]) -> Prefix:
     return Prefix(length, cache)
 
 
-def takes_positions(backbone: Backbone) -> bool:
-    """Tell whether the model's forward takes positions and how many logits to keep."""
-    names = inspect.signature(backbone.model.forward).parameters
-    return {"position_ids", "logits_to_keep", "past_key_values"} <= set(names)
-
-
 def common(rows: Sequence[Row]) -> int:
     """Return how many tokens all prompts start with, leaving each at least one of its own."""
     if not rows:
         return 0
-    first, last = min(row.prompt_ids for row in rows), max(row.prompt_ids for row in rows)
-    shortest = min(len(row.prompt_ids) for row in rows) - 1
-    pairs = zip(first, last, strict=False)
-    same = next((i for i, (one, other) in enumerate(pairs) if one != other), len(first))
-    return min(same, shortest)
+    prompts = [row.prompt_ids for row in rows]
+    return min(common_start(min(prompts), max(prompts)), min(map(len, prompts)) - 1)
+
+
+def common_start(ids: Sequence[int], others: Sequence[int]) -> int:
+    """Return how many ids two sequences start with in common."""
+    differ = (i for i, (a, b) in enumerate(zip(ids, others, strict=False)) if a != b)
+    return next(differ, min(len(ids), len(others)))

@@ -80,29 +80,27 @@ def generate_until_certain(
     texts = [""] * len(rows)
     for chosen in length_batches(rows, tokens_per_batch):
         batch = [rows[i] for i in chosen]
-        settled = settle_batch(backbone, batch, max_new_tokens, rule)
-        for i, (text, lead) in zip(chosen, settled, strict=True):
-            alone = len(batch) == 1 or lead >= margin  # NaN leads nothing
-            if not alone:
-                ((text, _),) = settle_batch(backbone, [rows[i]], max_new_tokens, rule)
+        generated = texts_and_leads(backbone, batch, max_new_tokens, rule)
+        for i, (text, lead) in zip(chosen, generated, strict=True):
+            if len(batch) > 1 and not lead >= margin:  # NaN leads nothing
+                ((text, _),) = texts_and_leads(backbone, [rows[i]], max_new_tokens, rule)
             texts[i] = text
     return texts
 
 
-def settle_batch(
+def texts_and_leads(
     backbone: Backbone, rows: Sequence[Row], max_new_tokens: int, rule: Rule
 ) -> list[tuple[str, float]]:
     """Return each row's text and the smallest lead of its best tokens, in logits."""
     leads, miss = Leads(), CertainMiss(backbone, [row.gold for row in rows], rule)
+    prompts, routes = [row.prompt_ids for row in rows], [row.route for row in rows]
     with inference(backbone):
-        prompts = [row.prompt_ids for row in rows]
-        routes = [row.route for row in rows]
-        made = generate_ids(
+        generated = generate_ids(
             backbone, prompts, max_new_tokens, watch=leads, stop=miss, routes=routes
         )
     out: list[tuple[str, float]] = []
     by_row = torch.stack(leads.steps, dim=1).tolist()
-    for i, ids in enumerate(made):
+    for i, ids in enumerate(generated):
         ids = ids[: miss.stopped.get(i, len(ids))]
         steps = by_row[i][: len(ids) + (i not in miss.stopped)]  # the end token is a step too
         out.append((decode(backbone, ids), min(steps)))
