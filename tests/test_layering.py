@@ -185,8 +185,7 @@ def test_only_the_writers_write_files(trees: dict[Path, ast.Module]):
 
 OWN_PARSERS = {
     "formats.py",
-    "streams/read.py",  # finds where a value ends; its value comes from formats.py
-    "streams/parquet.py",  # a note that is left alone where it cannot be read
+    "streams/read.py",  # finds where a value ends; a note that is left alone where it is none
     "engine/source.py",  # a model's own file, in which numbers may be infinite
     "engine/fingerprint.py",  # what the tokenizer's library has written a moment ago
     "methods/lfpt5.py",  # a copy of its own values

@@ -262,7 +262,10 @@ def test_an_answer_beyond_the_models_positions_is_refused_before_it_is_generated
         ("--task feel", "give a TEXT, or --file FILE."),
         ("text --file x --task feel", "TEXT and --file exclude each other; give one."),
         ("--file absent.txt --task feel", "absent.txt: no such file"),
-        ("--file bad.jsonl --task feel", "bad.jsonl: line 2: no column 'text'; columns are: 'txt'"),
+        (
+            "--file bad.jsonl --task feel",
+            "column 'text' is not in bad.jsonl: line 2; columns are: 'txt'",
+        ),
         ("--file texts.doc --task feel", "--file: texts.doc must end in one of .txt, .jsonl,"),
         ("--file empty.txt --task feel", "empty.txt: no texts."),
         ("text --task feel --batch 0", "Invalid value for '--batch':"),

@@ -78,7 +78,11 @@ def test_a_card_names_the_column_or_the_form_of_the_text(write):
     [
         ("a.jsonl", '{"text": 3}', "FILE: line 1: text must be text, got 3 (int)."),
         ("a.jsonl", '{"text": "\\ud800"}', "FILE: line 1: '\\ud800' is half a character."),
-        ("a.csv", "texts\na\n", "FILE: line 2: no column 'text'; columns are: 'texts'; did you"),
+        (
+            "a.csv",
+            "texts\na\n",
+            "--file: column 'text' is not in FILE: line 2; columns are: 'texts'; did you",
+        ),
         ("a.txt", "\n \n", "FILE: no texts."),
         ("a.csv", "text\n", "FILE: no texts."),
         ("a.md", "a", "--file: FILE must end in one of .txt, .jsonl, .json, .csv, .tsv, .parquet"),

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amlora.errors import InputError
-from amlora.streams.border import Piece, pieces
+from amlora.streams.arrival import Piece, pieces
 
 NAMES = ("a", "b", "c")
 

@@ -9,16 +9,17 @@ from amlora.streams.check import (
     find_overlap,
     find_sameness,
 )
-from amlora.streams.rows import Record, Row, to_rows
-from amlora.streams.text import answer_key, text_key
+from amlora.streams.rows import RawRow, to_examples
+from amlora.streams.task import Example, answer_key, text_key
 
 
-def row(text: str, label: str = "yes", index: int = 0) -> Row:
-    return Row(text, label, f"train:{index}", f"a.jsonl: line {index + 1}")
+def row(text: str, label: str = "yes", index: int = 0) -> Example:
+    place = f"a.jsonl: line {index + 1}"
+    return Example(text=text, label=label, row=f"train:{index}", place=place)
 
 
-def record(index: int = 0, **values: object) -> Record:
-    return Record(f"a.jsonl: line {index + 1}", values)
+def record(index: int = 0, **values: object) -> RawRow:
+    return RawRow(f"a.jsonl: line {index + 1}", values)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_texts_shared_by_two_splits_are_counted_in_a_warning():
 
 def test_a_missing_column_is_named_with_the_setting_and_the_nearest_column():
     with pytest.raises(InputError) as caught:
-        to_rows([record(text="a", label="b")], "train", ("txt", "label"), "stream.tasks[1]")
+        to_examples([record(text="a", label="b")], "train", ("txt", "label"), "stream.tasks[1]")
     assert str(caught.value) == (
         "stream.tasks[1].text: column 'txt' is not in a.jsonl: line 1; columns are:"
         " 'text', 'label'; did you mean 'text'?"
@@ -149,7 +150,7 @@ def test_a_missing_column_is_named_with_the_setting_and_the_nearest_column():
 
 def test_a_column_missing_from_a_later_row_is_named_by_that_line():
     with pytest.raises(InputError, match=r"\.label: column 'label' is not in a\.jsonl: line 2"):
-        to_rows(
+        to_examples(
             [record(text="a", label="b"), record(1, text="a")], "train", ("text", "label"), "task"
         )
 
@@ -166,26 +167,28 @@ def test_a_column_missing_from_a_later_row_is_named_by_that_line():
 )
 def test_a_value_that_is_not_text_is_named_by_its_line(values, expected):
     with pytest.raises(InputError) as caught:
-        to_rows([record(**values)], "train", ("text", "label"), "task")
+        to_examples([record(**values)], "train", ("text", "label"), "task")
     assert str(caught.value).startswith(expected)
 
 
 def test_prompt_and_completion_serve_where_text_and_label_are_absent():
-    rows, used = to_rows([record(prompt="a", completion="b")], "dev", ("text", "label"), "task")
+    rows, used = to_examples([record(prompt="a", completion="b")], "dev", ("text", "label"), "task")
     assert [(r.text, r.label, r.row) for r in rows] == [("a", "b", "dev:0")]
     assert used == ("prompt", "completion")
 
 
 def test_prompt_and_completion_do_not_serve_where_one_default_is_there():
     with pytest.raises(InputError, match=r"task\.label: column 'label' is not in"):
-        to_rows([record(prompt="a", completion="b", text="c")], "dev", ("text", "label"), "task")
+        to_examples(
+            [record(prompt="a", completion="b", text="c")], "dev", ("text", "label"), "task"
+        )
 
 
 @pytest.mark.parametrize(
     ("value", "label"), [(3, "3"), (True, "True"), (" yes ", "yes"), (None, ""), ("", "")]
 )
 def test_labels_are_text_without_white_space_around(value, label):
-    rows, _ = to_rows([record(text="a", label=value)], "train", ("text", "label"), "task")
+    rows, _ = to_examples([record(text="a", label=value)], "train", ("text", "label"), "task")
     assert rows[0].label == label
 
 

@@ -10,12 +10,20 @@ import pytest
 from amlora.errors import InputError
 from amlora.streams.compose import compose, parts, to_answers
 from amlora.streams.load import load_stream
-from amlora.streams.rows import Record, Row
+from amlora.streams.rows import RawRow
 from amlora.streams.settings import StreamSettings, TaskSettings
+from amlora.streams.task import Example
+
+
+def labelled(*labels: str) -> list[Example]:
+    return [
+        Example(text="t", label=label, row=f"train:{i}", place="a.csv: line 2")
+        for i, label in enumerate(labels)
+    ]
 
 
 def text(values: Mapping[str, object], *forms: str) -> object:
-    [made] = compose([Record("a.csv: line 2", dict(values))], forms, "task.forms")
+    [made] = compose([RawRow("a.csv: line 2", dict(values))], forms, "task.forms")
     return made.values["text"]
 
 
@@ -44,7 +52,7 @@ def test_numbers_become_text_as_json_has_them(number, expected):
 
 
 def test_other_columns_and_the_place_in_the_split_are_kept():
-    [made] = compose([Record("p", {"a": "x", "label": 3}, 17)], ("{a}",), "f")
+    [made] = compose([RawRow("p", {"a": "x", "label": 3}, 17)], ("{a}",), "f")
     assert (made.place, made.at, made.values["label"]) == ("p", 17, 3)
 
 
@@ -80,13 +88,13 @@ def test_a_column_that_cannot_serve_is_named(values, expected):
 
 
 def test_labels_are_exchanged_and_rows_without_one_stay():
-    rows = [Row("t", label, f"train:{i}", "p") for i, label in enumerate(("0", "1", "-", ""))]
+    rows = labelled(*("0", "1", "-", ""))
     made = to_answers(rows, {"0": "no", "1": "yes"}, "task.answers")
     assert [row.label for row in made] == ["no", "yes", "-", ""]
 
 
 def test_a_label_that_has_an_answer_is_a_label_whatever_it_is():
-    rows = [Row("t", label, f"train:{i}", "p") for i, label in enumerate(("+", "-", ""))]
+    rows = labelled(*("+", "-", ""))
     made = to_answers(rows, {"+": "yes", "-": "no", "": "unknown"}, "task.answers")
     assert [row.label for row in made] == ["yes", "no", "unknown"]
 
@@ -104,7 +112,7 @@ def test_rows_labelled_with_a_dash_are_learned_where_the_dash_has_an_answer(tmp_
 
 def test_a_label_without_an_answer_is_named():
     with pytest.raises(InputError) as caught:
-        to_answers([Row("t", "nay", "train:0", "a.csv: line 2")], {"no": "bad"}, "task.answers")
+        to_answers(labelled("nay"), {"no": "bad"}, "task.answers")
     assert str(caught.value) == "a.csv: line 2: label 'nay' is not in task.answers: 'no'."
 
 

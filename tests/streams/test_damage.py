@@ -7,8 +7,8 @@ import random
 import pytest
 
 from amlora.errors import InputError
-from amlora.streams.read import SUFFIXES, parse_records
-from amlora.streams.rows import to_rows
+from amlora.streams.read import SUFFIXES, parse_rows
+from amlora.streams.rows import to_examples
 
 WHOLE = {
     ".jsonl": b'{"text": "a\\ud83d\\ude00", "label": true}\n{"text": "b", "label": -1}\n',
@@ -53,8 +53,8 @@ def test_damaged_files_give_rows_or_one_line(whole, seed, count):
     for number in range(count):
         kind = SUFFIXES[number % len(SUFFIXES)]
         try:
-            records = parse_records(damaged(whole[kind], draw), kind, "FILE")
-            rows, _ = to_rows(records, "train", ("text", "label"), "task")
+            records = parse_rows(damaged(whole[kind], draw), kind, "FILE")
+            rows, _ = to_examples(records, "train", ("text", "label"), "task")
             "".join(row.text + row.label for row in rows).encode()
         except InputError as error:
             refused += 1

@@ -231,12 +231,12 @@ def test_numbers_of_parquet_may_be_parts_of_a_text(tmp_path):
 
 
 def test_without_the_library_the_extra_is_named(tmp_path):
-    """In a process where `pyarrow` cannot be imported, as if it were not installed."""
+    """In a process where `datasets` cannot be imported, as if it were not installed."""
     code = (
-        "import sys; sys.modules['pyarrow'] = None\n"
+        "import sys; sys.modules['datasets'] = None\n"
         "from amlora.errors import InputError\n"
-        "from amlora.streams.parquet import read_parquet\n"
-        "try: read_parquet(b'', 'a.parquet')\n"
+        "from amlora.streams.hub import import_datasets\n"
+        "try: import_datasets('task.hub')\n"
         "except InputError as error: print(error)\n"
     )
     spec = importlib.util.find_spec("amlora")
@@ -248,7 +248,7 @@ def test_without_the_library_the_extra_is_named(tmp_path):
         cwd=f"{spec.submodule_search_locations[0]}/..",
     )
     assert done.stdout.strip() == (
-        "a.parquet: needs the library pyarrow: pip install 'amlora[data]'."
+        "task.hub: needs the library datasets: pip install 'amlora[data]'."
     )
 
 

@@ -11,7 +11,7 @@ from amlora.streams import catalogue
 from amlora.streams.compose import compose
 from amlora.streams.load import load_stream, load_task, of_hub
 from amlora.streams.prompt import build_prompt
-from amlora.streams.rows import Record
+from amlora.streams.rows import RawRow
 from amlora.streams.settings import StreamSettings
 
 datasets = pytest.importorskip("datasets", reason="needs the extra amlora[data]")
@@ -208,7 +208,7 @@ def test_the_prefixes_are_those_of_the_reference_layout():
 def test_a_question_without_more_text_has_no_title_of_its_own(content, answer, sentence):
     row = {"question_title": "Why?", "question_content": content, "best_answer": answer}
     forms = catalogue.entries()["yahoo"].hub.forms
-    [made] = compose([Record("row 0", row)], forms, "forms")
+    [made] = compose([RawRow("row 0", row)], forms, "forms")
     assert made.values["text"] == sentence
 
 

@@ -13,7 +13,7 @@ from amlora.streams import quickstart_texts as texts
 from amlora.streams.load import load_stream
 from amlora.streams.quickstart import PARTS, build, split_evenly
 from amlora.streams.settings import StreamSettings
-from amlora.streams.text import text_key
+from amlora.streams.task import text_key
 
 
 @pytest.fixture

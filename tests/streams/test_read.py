@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amlora.errors import InputError
-from amlora.streams.read import read_records
+from amlora.streams.read import read_rows
 
 # Text as files may hold it: any character but lone surrogates, which UTF-8 cannot encode.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -15,7 +15,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 def complaint(path) -> str:
     with pytest.raises(InputError) as caught:
-        read_records(path)
+        read_rows(path)
     assert "\n" not in str(caught.value)
     return str(caught.value).replace(str(path), "FILE")
 
@@ -26,7 +26,7 @@ def values(records):
 
 def test_json_lines_pass_over_blank_lines_and_keep_line_numbers(write):
     path = write("a.jsonl", '{"text": "a"}\n\n{"text": "b"}\r\n')
-    assert [(r.place, r.values) for r in read_records(path)] == [
+    assert [(r.place, r.values) for r in read_rows(path)] == [
         (f"{path}: line 1", {"text": "a"}),
         (f"{path}: line 3", {"text": "b"}),
     ]
@@ -34,7 +34,7 @@ def test_json_lines_pass_over_blank_lines_and_keep_line_numbers(write):
 
 def test_json_lines_end_at_line_feeds_only(write):
     path = write("a.jsonl", json.dumps({"text": "a\u2028b\x85c"}, ensure_ascii=False) + "\n")
-    assert values(read_records(path)) == [{"text": "a\u2028b\x85c"}]
+    assert values(read_rows(path)) == [{"text": "a\u2028b\x85c"}]
 
 
 def test_broken_json_lines_are_named(write):
@@ -49,7 +49,7 @@ def test_a_json_line_that_is_no_object_is_named(write):
 
 def test_json_rows_know_the_line_they_start_on(write):
     path = write("a.json", '[\n {"text":\n  "a"},\n\n {"text": "b"}, {"text": "c"}]\n')
-    assert [record.place for record in read_records(path)] == [
+    assert [record.place for record in read_rows(path)] == [
         f"{path}: line 2, item 1",
         f"{path}: line 5, item 2",
         f"{path}: line 5, item 3",
@@ -79,12 +79,12 @@ def test_broken_json_is_named_by_its_line(write, text, expected):
 def test_json_reads_what_the_standard_library_wrote(tmp_path_factory, rows, indent):
     path = tmp_path_factory.getbasetemp() / "round.json"
     path.write_text(json.dumps(rows, indent=indent, ensure_ascii=False), encoding="utf-8")
-    assert values(read_records(path)) == rows
+    assert values(read_rows(path)) == rows
 
 
 def test_csv_rows_know_the_line_they_start_on_though_cells_span_lines(write):
     path = write("a.csv", 'text,label\n"two\nlines",x\nplain,y\n')
-    assert [(r.place, r.values["text"]) for r in read_records(path)] == [
+    assert [(r.place, r.values["text"]) for r in read_rows(path)] == [
         (f"{path}: line 2", "two\nlines"),
         (f"{path}: line 4", "plain"),
     ]
@@ -113,7 +113,7 @@ def test_bytes_that_are_not_utf8_are_named_by_their_line(tmp_path, mark):
 def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(b"\xef\xbb\xbftext,label\na,b\n")
-    assert values(read_records(path)) == [{"text": "a", "label": "b"}]
+    assert values(read_rows(path)) == [{"text": "a", "label": "b"}]
 
 
 @pytest.mark.parametrize("name", ["a.JSONL", "a.jsonl.gz", "A.Json.GZ", "a.Csv", "a.tsv.gz"])
@@ -124,7 +124,7 @@ def test_letter_case_and_packing_of_a_name_do_not_matter(tmp_path, name):
     )
     data = text.encode()
     (tmp_path / name).write_bytes(gzip.compress(data) if name.lower().endswith("gz") else data)
-    assert values(read_records(tmp_path / name)) == [{"text": "a", "label": "b"}]
+    assert values(read_rows(tmp_path / name)) == [{"text": "a", "label": "b"}]
 
 
 def test_a_packed_file_that_is_not_whole_is_named(tmp_path):
@@ -137,7 +137,7 @@ def test_a_packed_file_that_is_not_whole_is_named(tmp_path):
 
 def test_json_lines_in_a_json_file_are_read_as_lines(write):
     path = write("a.json", '{"text": "a"}\n{"text": "b"}\n')
-    assert [(r.place, r.values) for r in read_records(path)] == [
+    assert [(r.place, r.values) for r in read_rows(path)] == [
         (f"{path}: line 1", {"text": "a"}),
         (f"{path}: line 2", {"text": "b"}),
     ]
@@ -164,7 +164,7 @@ def test_json_that_the_parser_gives_up_on_is_named_by_its_line(write, name, valu
 def test_a_long_cell_of_csv_is_read(write):
     path = write("a.csv", f"text,label\n{'a' * 200_000},b\n")
     limit = csv.field_size_limit()
-    assert len(str(read_records(path)[0].values["text"])) == 200_000
+    assert len(str(read_rows(path)[0].values["text"])) == 200_000
     assert csv.field_size_limit() == limit
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from amlora.errors import InputError
-from amlora.streams.rows import Record, to_label, to_rows
+from amlora.streams.rows import RawRow, to_examples, to_label
 
 
 def test_half_a_character_is_refused_in_text_and_label():
@@ -12,8 +12,8 @@ def test_half_a_character_is_refused_in_text_and_label():
         ({"text": "a", "label": "\udc00"}, "a.json: line 2: label holds '\\udc00', half of a"),
     ):
         with pytest.raises(InputError) as caught:
-            to_rows(
-                [Record("a.json: line 2", dict[str, object](values))],
+            to_examples(
+                [RawRow("a.json: line 2", dict[str, object](values))],
                 "train",
                 ("text", "label"),
                 "task",

@@ -5,9 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amlora.errors import InputError
-from amlora.streams.rows import Row
 from amlora.streams.sample import draw, set_aside
-from amlora.streams.text import text_key
+from amlora.streams.task import Example, text_key
 
 ROWS = st.lists(
     st.tuples(st.sampled_from(["one", "One!", "two", "three", "four"]), st.sampled_from("ab")),
@@ -15,7 +14,7 @@ ROWS = st.lists(
     max_size=40,
 ).map(
     lambda pairs: [
-        Row(f"{text} {i // 3}", label, f"train:{i}", f"line {i}")
+        Example(text=f"{text} {i // 3}", label=label, row=f"train:{i}")
         for i, (text, label) in enumerate(pairs)
     ]
 )
@@ -55,8 +54,8 @@ def test_a_smaller_draw_is_part_of_a_larger_one(rows, small, more):
     assert set(inner) <= set(draw(rows, seed=1, task="t", per_class=small + more))
 
 
-def rows_of(count: int) -> list[Row]:
-    return [Row(f"text {i}", "ab"[i % 2], f"train:{i}", f"line {i}") for i in range(count)]
+def rows_of(count: int) -> list[Example]:
+    return [Example(text=f"text {i}", label="ab"[i % 2], row=f"train:{i}") for i in range(count)]
 
 
 def test_seed_and_task_name_change_the_draw():
@@ -84,7 +83,9 @@ def test_what_is_set_aside_shares_no_text_with_what_is_left(rows, seed, by_label
 
 
 def test_each_class_gives_its_share():
-    rows = rows_of(40) + [Row(f"rare {i}", "c", f"train:{40 + i}", "line") for i in range(3)]
+    rows = rows_of(40) + [
+        Example(text=f"rare {i}", label="c", row=f"train:{40 + i}") for i in range(3)
+    ]
     _, taken = set_aside(rows, 0.2, seed=0, task="t", by_label=True, split="dev")
     assert Counter(row.label for row in taken) == {"a": 4, "b": 4, "c": 1}
 

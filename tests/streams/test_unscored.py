@@ -2,8 +2,8 @@
 
 import pytest
 
+from amlora.streams.check import find_unscored
 from amlora.streams.task import Example, Task
-from amlora.streams.unscored import find_unscored
 
 
 def task(*labels: str, options: tuple[str, ...] = ()) -> Task:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amlora.errors import InputError, nearest
+from amlora.errors import InputError
 from amlora.streams.compose import TEXT, compose
-from amlora.streams.read import PACKED, SUFFIXES, kind_of, parse_records, read_data, to_text
-from amlora.streams.rows import PAIR_COLUMNS, Record, check_characters, shown
+from amlora.streams.read import PACKED, SUFFIXES, kind_of, parse_rows, read_data, to_text
+from amlora.streams.rows import PAIR_COLUMNS, RawRow, check_characters, shown
 
 if TYPE_CHECKING:
     from amlora.mixture.manifest import TaskCard
@@ -45,7 +45,7 @@ def read_texts(file: str, card: "TaskCard | None") -> list[str | None]:
         if kind == LINES:
             texts = lines_of(data, file)
         else:
-            texts = texts_of(parse_records(data, kind, file), card)
+            texts = texts_of(parse_rows(data, kind, file), card)
     if not any(texts):
         raise InputError(f"{file}: no texts.")
     return texts
@@ -68,33 +68,29 @@ def lines_of(data: bytes, place: str) -> list[str | None]:
     return [line.removesuffix("\r") if line.strip() else None for line in lines]
 
 
-def texts_of(records: Sequence[Record], card: "TaskCard | None") -> list[str | None]:
+def texts_of(rows: Sequence[RawRow], card: "TaskCard | None") -> list[str | None]:
     """Return the text of each row of a table.
 
     Raises:
         InputError: a row without the column, or with something else than text in it.
     """
     if card is not None and card.forms:
-        records, column = compose(records, card.forms, f"--task {card.name}"), TEXT
+        rows, column = compose(rows, card.forms, f"--task {card.name}"), TEXT
     else:
         wanted = [TEXT, PAIR_COLUMNS[0]] if card is None else [card.text_column, TEXT]
-        names = records[0].values if records else {}
+        names = rows[0].values if rows else {}
         column = next((name for name in wanted if name in names), wanted[0])
-    return [text_of(record, column) for record in records]
+    return [text_of(row, column) for row in rows]
 
 
-def text_of(record: Record, column: str) -> str | None:
+def text_of(row: RawRow, column: str) -> str | None:
     """Return the text in a row's column, None where it is empty."""
-    if column not in record.values:
-        names = ", ".join(map(repr, record.values)) or "none"
-        close = nearest(column, record.values) or "."
-        raise InputError(f"{record.place}: no column {column!r}; columns are: {names}{close}")
-    text = record.values[column]
+    text = row.value(column, "--file")
     if text is None:
         return None
     if not isinstance(text, str):
-        raise InputError(f"{record.place}: {column} must be text, got {shown(text)}.")
-    check_characters(text, record.place, column)
+        raise InputError(f"{row.place}: {column} must be text, got {shown(text)}.")
+    check_characters(text, row.place, column)
     return text if text.strip() else None
 
 

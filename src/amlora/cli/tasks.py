@@ -10,7 +10,7 @@ from amlora.errors import InputError, nearest
 from amlora.report.format import MISSING
 
 if TYPE_CHECKING:
-    from amlora.streams.catalogue import Counts, Entry
+    from amlora.streams.catalogue import Entry, SplitSize
 
 HEADER = ("TASK", "CATEGORY", "OPTIONS", "TRAIN", "TEST", "LICENCE", "HUB")
 
@@ -84,7 +84,7 @@ def print_task(entry: "Entry") -> None:
     print_pairs(pairs, indent=2)
 
 
-def counted(counts: "Counts") -> str:
+def counted(counts: "SplitSize") -> str:
     """Show a split's rows, and those of each label as far as known."""
     known = ", ".join(f"{label} {count}" for label, count in counts.labels.items())
     return f"{counts.count} rows{f' ({known})' if known else ''}"

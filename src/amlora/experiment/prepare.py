@@ -23,10 +23,10 @@ from amlora.files import digest
 from amlora.methods import method_class
 from amlora.methods.base import Method, Stage
 from amlora.mixture.inject import adapted_projections
-from amlora.streams.border import pieces
+from amlora.streams.arrival import pieces
+from amlora.streams.check import find_unscored
 from amlora.streams.load import load_stream
 from amlora.streams.task import Task, TaskStream
-from amlora.streams.unscored import find_unscored
 
 
 @dataclass

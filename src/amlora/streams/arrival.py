@@ -1,17 +1,31 @@
-"""The train rows of all tasks as one sequence, and how borders found in it compare with the true.
+"""Blurred borders between tasks, and the train rows of all tasks as one sequence.
 
-Tasks come in their order, each task's rows in the seeded order in which they were drawn. With
-blurred borders the rows that two neighbours would exchange (`border.py`) lie between their other
-rows, mixed in a seeded order: there one task fades into the other.
+With border b, a task of n train rows gives its first floor(b n) rows to the stage before and its
+last floor(b n) rows to the stage after; its own stage learns the rest. So the rows of two
+neighbours that change places stand for the stretch in which one task fades into the other. Rows are
+counted in the seeded order in which they were drawn, so which rows these are is decided by
+`stream.sample_seed`. Test rows, and how a stage is named and scored, stay as they are.
+
+As one sequence, tasks come in their order, and the rows that two neighbours would exchange lie
+between their other rows, mixed in a seeded order.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import inf
 from typing import NamedTuple
 
-from amlora.streams.border import Piece, pieces
+from amlora.errors import InputError
 from amlora.streams.sample import rank
+
+ROUNDING = 1e-9  # 0.29 * 100 is a little below 29
+
+
+class Piece(NamedTuple):
+    """Train rows start .. stop of a task."""
+
+    task: int
+    start: int
+    stop: int
 
 
 class Arrival(NamedTuple):
@@ -21,18 +35,44 @@ class Arrival(NamedTuple):
     row: int
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What a detector did.
-
-    Attributes:
-        delays: for each true border how many rows of the new task were still given to the stage
-            before; None where the border was missed.
-        false_alarms: borders that were found and are none.
-    """
+class Comparison(NamedTuple):
+    """What a detector of borders did."""
 
     delays: tuple[int | None, ...]
+    """For each true border how many rows of the new task were still given to the stage before; None
+    where the border was missed."""
     false_alarms: int
+    """Borders that were found and are none."""
+
+
+def pieces(names: Sequence[str], counts: Sequence[int], border: float) -> list[list[Piece]]:
+    """Say which rows each stage learns.
+
+    Args:
+        names: the tasks, in the order in which they are learned; for errors.
+        counts: how many train rows each has.
+        border: the share of a task's rows that each neighbour gets, 0 .. 0.5.
+
+    Returns:
+        For each stage rows of the task before, its own, and of the task after, as far as any.
+
+    Raises:
+        InputError: a stage would have no row of its own.
+    """
+    last = len(counts) - 1
+    given = [math.floor(border * count + ROUNDING) for count in counts]
+    stages: list[list[Piece]] = []
+    for k, count in enumerate(counts):
+        own = Piece(k, given[k] if k else 0, count - given[k] if k < last else count)
+        if own.start >= own.stop:
+            raise InputError(
+                f"stream.border: {border} leaves task {names[k]!r} none of its {count} rows, as it"
+                " has a neighbour on each side; give a smaller share."
+            )
+        before = [Piece(k - 1, counts[k - 1] - given[k - 1], counts[k - 1])] if k else []
+        after = [Piece(k + 1, 0, given[k + 1])] if k < last else []
+        stages.append([piece for piece in (*before, own, *after) if piece.start < piece.stop])
+    return stages
 
 
 def arrivals(
@@ -41,29 +81,21 @@ def arrivals(
     """Return all rows in the order in which they arrive.
 
     Args:
-        names: the tasks, in the order in which they are learned.
-        counts: how many train rows each has.
-        border: the share of a task's rows that each neighbour would get, 0 .. 0.5.
+        names, counts, border: as in `pieces`.
         seed: decides the order of mixed rows.
 
     Raises:
         InputError: a task would have no row between its neighbours'.
     """
-    last = len(names) - 1
-    made: list[Arrival] = []
+    order: list[Arrival] = []
     fading: list[Arrival] = []  # given by a stage to the next one's task, or the other way round
     for k, parts in enumerate(pieces(names, counts, border)):
-        by_task = {part.task: rows_of(part) for part in parts}
+        by_task = {p.task: [Arrival(p.task, row) for row in range(p.start, p.stop)] for p in parts}
         fading += by_task.get(k - 1, [])
-        made += sorted(fading, key=lambda at: rank(seed, names[at.task], f"arrival {at.row}"))
-        made += by_task[k]
-        fading = by_task.get(k + 1, []) if k < last else []
-    return made
-
-
-def rows_of(piece: Piece) -> list[Arrival]:
-    """Return the rows of a piece, in order."""
-    return [Arrival(piece.task, row) for row in range(piece.start, piece.stop)]
+        order += sorted(fading, key=lambda at: rank(seed, names[at.task], f"arrival {at.row}"))
+        order += by_task[k]
+        fading = by_task.get(k + 1, [])
+    return order
 
 
 def true_borders(order: Sequence[Arrival]) -> list[int]:
@@ -84,7 +116,7 @@ def compare(found: Sequence[int], true: Sequence[int]) -> Comparison:
         true: as `true_borders` returned them.
     """
     delays: list[int | None] = []
-    for start, stop in zip(true, [*true[1:], inf], strict=True):
+    for start, stop in zip(true, [*true[1:], math.inf], strict=True):
         inside = [at for at in found if start < at <= stop]
         delays.append(inside[0] - start if inside else None)
     right = sum(delay is not None for delay in delays)

@@ -1,14 +1,17 @@
 """Checks of options, labels and splits; each names the file and line, or the setting, at fault."""
 
+import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from amlora.errors import InputError, nearest
-from amlora.streams.rows import Row, check_characters
-from amlora.streams.task import UNLABELLED
-from amlora.streams.text import answer_key, look_key, text_key
+from amlora.streams.rows import check_characters
+from amlora.streams.task import UNLABELLED, Example, Task, answer_key, look_key, text_key
 
+PAIRS = (("train", "test"), ("train", "dev"), ("dev", "test"))
+"""Splits that should share no text."""
 SHOWN_OPTIONS = 15  # more are cut from an error's line
+NUMBER = re.compile(r"(?<!\w)[-+][.,]?\d|\d[.,]\d|(?<!\w)[.,]\d")  # with a sign, a point or a comma
 
 
 def check_options(options: Sequence[str], where: str) -> None:
@@ -26,25 +29,20 @@ def check_options(options: Sequence[str], where: str) -> None:
             raise InputError(
                 f"{where}: option {option!r} has white space around it or a line break."
             )
-        key = answer_key(option)
+        key, look, why = answer_key(option), look_key(option), ""
         if not key:
-            raise InputError(f"{where}: option {option!r} is empty or only punctuation.")
-        if key in seen:
-            why = (
-                "is there twice"
-                if option == seen[key]
-                else f"equals {seen[key]!r} without case, punctuation and white space"
-            )
+            why = "is empty or only punctuation"
+        elif key in seen:
+            equal = f"equals {seen[key]!r} without case, punctuation and white space"
+            why = "is there twice" if option == seen[key] else equal
+        elif look in looks:
+            why = f"looks like {looks[look]!r}: {difference(option, looks[look])}"
+        if why:
             raise InputError(f"{where}: option {option!r} {why}.")
-        if (look := look_key(option)) in looks:
-            raise InputError(
-                f"{where}: option {option!r} looks like {looks[look]!r}:"
-                f" {difference(option, looks[look])}."
-            )
         seen[key] = looks[look] = option
 
 
-def check_labels(rows: Sequence[Row], options: Sequence[str], origin: str) -> None:
+def check_labels(rows: Sequence[Example], options: Sequence[str], origin: str) -> None:
     """Refuse a label that is not among the options; rows kept without a label pass.
 
     Args:
@@ -85,7 +83,9 @@ def difference(text: str, other: str) -> str:
     return "" if one == two else f"{one} against {two}"
 
 
-def drop_unlabelled(rows: Sequence[Row], *, keep_marked: bool, where: str) -> tuple[list[Row], int]:
+def drop_unlabelled(
+    rows: Sequence[Example], *, keep_marked: bool, where: str
+) -> tuple[list[Example], int]:
     """Leave out the rows without a label: an empty one, or UNLABELLED.
 
     Args:
@@ -112,7 +112,7 @@ def drop_unlabelled(rows: Sequence[Row], *, keep_marked: bool, where: str) -> tu
     return kept, len(rows) - len(kept)
 
 
-def find_contradictions(splits: Mapping[str, Sequence[Row]], name: str) -> list[str]:
+def find_contradictions(splits: Mapping[str, Sequence[Example]], name: str) -> list[str]:
     """Return a warning with the count of rows whose text another row has with another label."""
     labels: defaultdict[str, dict[str, str]] = defaultdict(dict)
     rows = [row for split in splits.values() for row in split if row.label != UNLABELLED]
@@ -129,7 +129,7 @@ def find_contradictions(splits: Mapping[str, Sequence[Row]], name: str) -> list[
     ]
 
 
-def find_sameness(train: Sequence[Row], name: str) -> list[str]:
+def find_sameness(train: Sequence[Example], name: str) -> list[str]:
     """Return a warning where all train rows have one label: there is nothing to tell apart."""
     labels = [row.label for row in train if row.label != UNLABELLED]
     if len(labels) < 2 or len(set(labels)) != 1:
@@ -137,18 +137,56 @@ def find_sameness(train: Sequence[Row], name: str) -> list[str]:
     return [f"{name}: all {len(labels)} labelled train rows have the label {labels[0]!r}."]
 
 
-def find_overlap(splits: Mapping[str, Sequence[Row]], name: str) -> list[str]:
-    """Return one warning for each two splits that share texts, with the count.
+def find_overlap(
+    splits: Mapping[str, Sequence[Example]], where: str, pairs: Iterable[tuple[str, str]] = PAIRS
+) -> list[str]:
+    """Return one line for each two splits that share texts, with the count.
 
     Texts are compared without case, punctuation and extra white space. A shared text is no error:
     the reference benchmark has dev equal to test, and a caller may know what is shared and why.
     """
-    keys = {split: {text_key(row.text) for row in rows} for split, rows in splits.items()}
-    warnings: list[str] = []
-    for first, second in (("train", "test"), ("train", "dev"), ("dev", "test")):
-        count = sum(text_key(row.text) in keys[first] for row in splits[second])
-        if count:
-            warnings.append(
-                f"{name}: {count} of {len(splits[second])} {second} texts are in {first} as well."
+    keys = {split: [text_key(row.text) for row in rows] for split, rows in splits.items()}
+    lines: list[str] = []
+    for first, second in pairs:
+        known, compared = set(keys.get(first, [])), keys.get(second, [])
+        if count := sum(key in known for key in compared):
+            lines.append(
+                f"{where}: {count} of {len(compared)} {second} texts are in {first} as well."
             )
-    return warnings
+    return lines
+
+
+def find_unscored(task: Task) -> list[str]:
+    """Return a warning with the count of free-text answers that the score takes for others, if any.
+
+    The reference's rule of exact match drops ASCII punctuation, so "-5" equals "5", "1.5" equals
+    "15", and "?" equals no answer at all. Options are checked for this when a task is read.
+    """
+    if task.options:
+        return []
+    labels = [example.label for rows in (task.train, task.dev, task.test) for example in rows]
+    unseen = {label for label in set(labels) if not answer_key(label) or NUMBER.search(label)}
+    unseen |= twins(set(labels))
+    if not unseen:
+        return []
+    first = next(label for label in labels if label in unseen)
+    return [
+        f"{task.name}: {sum(label in unseen for label in labels)} of {len(labels)} answers, as"
+        f" {first!r}, have a sign or a point in a number, or differ from others in punctuation"
+        " alone, which the score does not see; evaluate.rule = 'exact' compares answers as they"
+        " are."
+    ]
+
+
+def twins(labels: Iterable[str]) -> set[str]:
+    """Return the labels that punctuation, and not only case or spaces, tells from another."""
+    groups: defaultdict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for label in labels:
+        groups[text_key(label)][" ".join(label.casefold().split())].append(label)
+    return {
+        label
+        for forms in groups.values()
+        if len(forms) > 1
+        for alike in forms.values()
+        for label in alike
+    }

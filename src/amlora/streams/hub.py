@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from amlora import files
 from amlora.errors import InputError, nearest
-from amlora.streams.rows import Record
+from amlora.streams.read import by_name
+from amlora.streams.rows import RawRow
 from amlora.streams.sample import lowest
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def import_datasets(where: str) -> ModuleType:
         ) from None
 
 
-def read_hub(task: "TaskSettings", where: str, seed: int) -> dict[str, list[Record]]:
+def read_hub(task: "TaskSettings", where: str, seed: int) -> dict[str, list[RawRow]]:
     """Read the splits of a hub data set, or of a local folder in a hub repository's layout.
 
     Args:
@@ -80,7 +81,7 @@ def own_cache(hub: str) -> Generator[str | None]:
 
 def read_splits(
     library: ModuleType, task: "TaskSettings", where: str, seed: int, folder: str | None
-) -> dict[str, list[Record]]:
+) -> dict[str, list[RawRow]]:
     """Read the splits; the library prepares them in a folder, None for its usual one."""
     config = task.hub_config or None
     given: dict[str, Any] = {"revision": task.revision or None}
@@ -89,7 +90,7 @@ def read_splits(
     )
     given["cache_dir"] = folder
     given |= attempt(f"{where}.hub", lambda: as_text(library, task.hub, config, names, given))
-    splits: dict[str, list[Record]] = {}
+    splits: dict[str, list[RawRow]] = {}
     asked = {
         "train": (task.train, task.most_train),
         "dev": (task.dev, task.most_dev),
@@ -112,10 +113,10 @@ def read_splits(
         )
         place = f"{task.hub} {chosen}"
         if most is None or most >= len(dataset):
-            splits[split] = to_records(dataset, place)
+            splits[split] = to_rows(dataset, place)
         else:
             numbers = lowest(len(dataset), most, seed=seed, task=task.name, split=split)
-            splits[split] = to_records(dataset.select(numbers), place, numbers)
+            splits[split] = to_rows(dataset.select(numbers), place, numbers)
     return splits
 
 
@@ -162,7 +163,7 @@ def reason(error: Exception) -> str:
     return f"{first}: {cause[0].rstrip('.')}" if cause else first
 
 
-def to_records(dataset: Any, place: str, numbers: Sequence[int] | None = None) -> list[Record]:
+def to_rows(dataset: Any, place: str, numbers: Sequence[int] | None = None) -> list[RawRow]:
     """Return a data set's rows, class labels by name.
 
     Args:
@@ -175,11 +176,7 @@ def to_records(dataset: Any, place: str, numbers: Sequence[int] | None = None) -
         for column, feature in cast("dict[str, Any]", dataset.features).items()
         if type(feature).__name__ == "ClassLabel"
     }
-    records: list[Record] = []
-    for index, values in enumerate(cast("list[dict[str, Any]]", dataset)):
-        for column, labels in names.items():
-            number = values[column]
-            values[column] = None if number is None or number < 0 else labels[number]
-        number = index if numbers is None else numbers[index]
-        records.append(Record(f"{place}: row {number}", values, number))
-    return records
+    return [
+        RawRow(f"{place}: row {number}", by_name(values, names), number)
+        for number, values in zip(numbers or range(len(dataset)), dataset, strict=True)
+    ]

@@ -19,11 +19,11 @@ from amlora.streams.check import (
 )
 from amlora.streams.compose import compose, to_answers
 from amlora.streams.quickstart import quickstart_tasks
-from amlora.streams.rows import Row, to_rows
+from amlora.streams.rows import to_examples
 from amlora.streams.sample import draw, rank, set_aside
 from amlora.streams.settings import QUICKSTART, StreamSettings, TaskSettings, check_task_settings
-from amlora.streams.source import Source, read_source
-from amlora.streams.task import UNLABELLED, Task, TaskStream
+from amlora.streams.source import RawTask, read_source
+from amlora.streams.task import UNLABELLED, Example, Task, TaskStream
 
 MOST_OPTIONS = 50  # more distinct answers than this are free text
 DEV_SHARE = 0.1  # of the train rows, where there are no dev rows
@@ -177,9 +177,9 @@ def load_task(
         name=task.name,
         instruction=task.instruction,
         options=options,
-        train=tuple(row.example() for row in splits["train"]),
-        dev=tuple(row.example() for row in splits["dev"]),
-        test=tuple(row.example() for row in splits["test"]),
+        train=tuple(splits["train"]),
+        dev=tuple(splits["dev"]),
+        test=tuple(splits["test"]),
         category=category,
         dataset=task.dataset or source.dataset,
         show_options=task.show_options,
@@ -196,20 +196,20 @@ def taken(split: str, stream: StreamSettings) -> str:
 
 
 def read_splits(
-    task: TaskSettings, source: Source, stream: StreamSettings, where: str
-) -> tuple[dict[str, list[Row]], str, list[str]]:
+    task: TaskSettings, source: RawTask, stream: StreamSettings, where: str
+) -> tuple[dict[str, list[Example]], str, list[str]]:
     """Return the rows of each split, the column of train texts, and warnings.
 
     Rows without a label are dropped and counted.
     """
     columns: dict[str, str] = {}
-    splits: dict[str, list[Row]] = {}
+    splits: dict[str, list[Example]] = {}
     warnings: list[str] = []
     for split, records in source.splits.items():
         if task.forms:
             records = compose(records, task.forms, f"{where}.forms")
         known = task.answers or task.options or source.options
-        rows, (columns[split], _) = to_rows(records, split, source.columns, where, known)
+        rows, (columns[split], _) = to_examples(records, split, source.columns, where, known)
         if task.answers:
             rows = to_answers(rows, task.answers, f"{where}.answers")
         splits[split], dropped = drop_unlabelled(
@@ -221,7 +221,7 @@ def read_splits(
 
 
 def choose_options(
-    task: TaskSettings, source: Source, train: list[Row], where: str
+    task: TaskSettings, source: RawTask, train: list[Example], where: str
 ) -> tuple[tuple[str, ...], str, list[str]]:
     """Return the task's options, where they come from, and a warning if it is free text.
 

@@ -14,8 +14,7 @@ from amlora import wheels
 from amlora.errors import InputError
 from amlora.streams import quickstart_texts as texts
 from amlora.streams.sample import rank
-from amlora.streams.task import Example, Task
-from amlora.streams.text import text_key
+from amlora.streams.task import Example, Task, text_key
 
 SPLIT_SEED = 0  # not a setting: the splits belong to the stream
 

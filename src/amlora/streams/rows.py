@@ -1,4 +1,4 @@
-"""Rows on their way from a file to a task: they still know the file and line they came from."""
+"""Rows of a file, and the examples that are made of them: both know the file and line."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ PAIR_COLUMNS = ("prompt", "completion")
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class RawRow:
     """One object of a file, as it was read."""
 
     place: str
@@ -20,76 +20,77 @@ class Record:
     at: int | None = None
     """Its place in the split, where only some of the split's rows were read."""
 
+    def value(self, column: str, where: str) -> object:
+        """Return the value in a column; `where`, a setting, is named where there is none.
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One text and its label, checked to be text."""
-
-    text: str
-    label: str
-    """Without white space around it; empty where the file gives none."""
-    row: str
-    place: str
-
-    def example(self) -> Example:
-        """Return the row as the task keeps it."""
-        return Example(text=self.text, label=self.label, row=self.row)
+        Raises:
+            InputError: there is no such column.
+        """
+        if column not in self.values:
+            names = ", ".join(map(repr, self.values)) or "none"
+            raise InputError(
+                f"{where}: column {column!r} is not in {self.place};"
+                f" columns are: {names}{nearest(column, self.values) or '.'}"
+            )
+        return self.values[column]
 
 
-def pick_columns(record: Record, columns: tuple[str, str]) -> tuple[str, str]:
+def pick_columns(row: RawRow, columns: tuple[str, str]) -> tuple[str, str]:
     """Return the names of the text and label columns: the ones asked for, or prompt and completion.
 
     Prompt and completion serve only if nothing else was asked for and neither default is there.
     """
-    names = record.values.keys()
+    names = row.values.keys()
     if columns == COLUMNS and not names & set(COLUMNS) and names >= set(PAIR_COLUMNS):
         return PAIR_COLUMNS
     return columns
 
 
-def to_rows(
-    records: Iterable[Record],
+def to_examples(
+    rows: Iterable[RawRow],
     split: str,
     columns: tuple[str, str],
     where: str,
     known: Collection[str] = (),
-) -> tuple[list[Row], tuple[str, str]]:
-    """Take text and label out of each record.
+) -> tuple[list[Example], tuple[str, str]]:
+    """Take text and label out of each row.
 
     Args:
-        records: one split, in its file's order.
+        rows: one split, in its file's order.
         split: "train", "dev" or "test"; the start of each row's id.
         columns: the names of the text and label columns.
         where: dotted path of the task's settings.
         known: labels that the settings or the source name; true and false are written as there.
 
     Returns:
-        The rows, and the columns that were used.
+        The examples, labels without white space around them and empty where the file gives none;
+        and the columns that were used.
 
     Raises:
         InputError: a missing column, an empty text, a value that is not text.
     """
-    rows: list[Row] = []
+    examples: list[Example] = []
     used: tuple[str, str] | None = None
-    for index, record in enumerate(records):
-        used = used or pick_columns(record, columns)
-        for field, column in zip(COLUMNS, used, strict=True):
-            if column not in record.values:
-                names = ", ".join(repr(name) for name in record.values) or "none"
-                raise InputError(
-                    f"{where}.{field}: column {column!r} is not in {record.place};"
-                    f" columns are: {names}{nearest(column, record.values) or '.'}"
-                )
-        text = record.values[used[0]]
+    for index, row in enumerate(rows):
+        used = used or pick_columns(row, columns)
+        text, label = (
+            row.value(column, f"{where}.{field}")
+            for field, column in zip(COLUMNS, used, strict=True)
+        )
         if not isinstance(text, str):
-            raise InputError(f"{record.place}: {used[0]} must be text, got {shown(text)}.")
+            raise InputError(f"{row.place}: {used[0]} must be text, got {shown(text)}.")
         if not text.strip():
-            raise InputError(f"{record.place}: {used[0]} is empty.")
-        check_characters(text, record.place, used[0])
-        label = to_label(record.values[used[1]], record.place, used[1], known)
-        number = index if record.at is None else record.at
-        rows.append(Row(text, label, f"{split}:{number}", record.place))
-    return rows, used or columns
+            raise InputError(f"{row.place}: {used[0]} is empty.")
+        check_characters(text, row.place, used[0])
+        examples.append(
+            Example(
+                text=text,
+                label=to_label(label, row.place, used[1], known),
+                row=f"{split}:{index if row.at is None else row.at}",
+                place=row.place,
+            )
+        )
+    return examples, used or columns
 
 
 def to_label(value: object, place: str, column: str, known: Collection[str] = ()) -> str:

@@ -8,14 +8,9 @@ import hashlib
 import heapq
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TypeVar
 
 from amlora.errors import InputError
-from amlora.streams.rows import Row
-from amlora.streams.task import Example
-from amlora.streams.text import text_key
-
-Labelled = TypeVar("Labelled", Row, Example)
+from amlora.streams.task import Example, text_key
 
 
 def rank(seed: int, task: str, row: str) -> bytes:
@@ -24,7 +19,7 @@ def rank(seed: int, task: str, row: str) -> bytes:
 
 
 def draw(
-    rows: Sequence[Labelled],
+    rows: Sequence[Example],
     *,
     seed: int,
     task: str,
@@ -32,7 +27,7 @@ def draw(
     per_class: int | None = None,
     per_task: int | None = None,
     balanced: bool = False,
-) -> list[Labelled]:
+) -> list[Example]:
     """Draw rows and return them in the seeded order, labels mixed.
 
     Args:
@@ -44,7 +39,7 @@ def draw(
         per_task: at most so many rows altogether, of those that `per_class` left; None for all.
         balanced: take the classes in turn, so that what `per_task` leaves holds them evenly.
     """
-    drawn: list[tuple[int, Labelled]] = []
+    drawn: list[tuple[int, Example]] = []
     taken: defaultdict[str, int] = defaultdict(int)
     for row in sorted(rows, key=lambda row: rank(seed, task, row.row)):
         group = row.label if by_label else ""
@@ -61,8 +56,8 @@ def lowest(total: int, count: int, *, seed: int, task: str, split: str) -> list[
 
 
 def set_aside(
-    rows: Sequence[Row], share: float, *, seed: int, task: str, by_label: bool, split: str
-) -> tuple[list[Row], list[Row]]:
+    rows: Sequence[Example], share: float, *, seed: int, task: str, by_label: bool, split: str
+) -> tuple[list[Example], list[Example]]:
     """Take a share of each class out of the train rows: at least one text of a class of three.
 
     Rows of equal text (case, punctuation and white space aside) go to the same side, so that what
@@ -83,7 +78,7 @@ def set_aside(
         InputError: too few distinct texts to take any and leave any.
     """
     classes: defaultdict[str, list[str]] = defaultdict(list)
-    first: dict[str, Row] = {}
+    first: dict[str, Example] = {}
     for row in rows:
         key = text_key(row.text)
         if key not in first:

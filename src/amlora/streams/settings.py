@@ -12,7 +12,7 @@ from amlora.streams.check import check_options
 from amlora.streams.compose import TEXT, parts
 from amlora.streams.detection import DetectionSettings
 from amlora.streams.prompt import Form, Prefix
-from amlora.streams.text import answer_key
+from amlora.streams.task import answer_key
 
 DevFrom = Literal["dev", "train"]
 Boundaries = Literal["told", "found"]

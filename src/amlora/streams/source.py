@@ -9,8 +9,8 @@ import msgspec
 from amlora import files
 from amlora.errors import InputError, nearest
 from amlora.streams.hub import read_hub
-from amlora.streams.read import PACKED, SUFFIXES, read_records
-from amlora.streams.rows import Record
+from amlora.streams.read import PACKED, SUFFIXES, read_rows
+from amlora.streams.rows import RawRow
 from amlora.streams.settings import TaskSettings
 
 FILE_NAMES = {
@@ -21,12 +21,12 @@ FILE_NAMES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class RawTask:
     """What was read of one task."""
 
     title: str
     """What was read, for a reader."""
-    splits: dict[str, list[Record]]
+    splits: dict[str, list[RawRow]]
     """"train", and "dev" and "test" where there are any."""
     columns: tuple[str, str]
     """Names of the text and the label column."""
@@ -38,7 +38,7 @@ class Source:
     dataset: str = ""
 
 
-def read_source(task: TaskSettings, data_root: str, where: str, *, seed: int = 0) -> Source:
+def read_source(task: TaskSettings, data_root: str, where: str, *, seed: int = 0) -> RawTask:
     """Read a task's rows.
 
     Args:
@@ -55,7 +55,7 @@ def read_source(task: TaskSettings, data_root: str, where: str, *, seed: int = 0
     if task.hub:
         splits = read_hub(task, where, seed)
         origins = {split: f"{task.hub} {split}" for split in splits}
-        return Source(title=task.hub, splits=splits, columns=columns, origins=origins)
+        return RawTask(title=task.hub, splits=splits, columns=columns, origins=origins)
     root = root_folder(data_root)
     source = root / Path(task.source).expanduser()
     if task.source and not source.exists():
@@ -82,9 +82,9 @@ def read_source(task: TaskSettings, data_root: str, where: str, *, seed: int = 0
     if "train" not in paths:
         expected = ", ".join(f"train{suffix}" for suffix in SUFFIXES)
         raise InputError(f"{where}.source: {source} has no train file; expected one of {expected}.")
-    read = Source(
+    read = RawTask(
         title=str(source) if task.source else str(paths["train"]),
-        splits={split: read_records(paths[split]) for split in FILE_NAMES if split in paths},
+        splits={split: read_rows(paths[split]) for split in FILE_NAMES if split in paths},
         origins={split: str(path) for split, path in paths.items()},
         columns=columns,
     )
@@ -110,7 +110,7 @@ def root_folder(data_root: str) -> Path:
     return Path(folder).expanduser() / rest
 
 
-def as_reference(read: Source, folder: Path) -> Source:
+def as_reference(read: RawTask, folder: Path) -> RawTask:
     """Add what the reference layout tells by its names (Category/Name) and its labels.json."""
     text, label = read.columns
     return replace(

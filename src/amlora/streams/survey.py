@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from amlora.errors import InputError, nearest
-from amlora.streams.catalogue import Counts, Entry, entries, orders
+from amlora.streams.catalogue import Entry, SplitSize, entries, orders
+from amlora.streams.check import find_overlap
 from amlora.streams.load import of_layout
-from amlora.streams.rows import Row, to_rows
-from amlora.streams.source import Source, read_source
-from amlora.streams.task import UNLABELLED
-from amlora.streams.text import text_key
+from amlora.streams.rows import to_examples
+from amlora.streams.source import RawTask, read_source
+from amlora.streams.task import UNLABELLED, Example, text_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,37 +52,28 @@ def look_at(entry: Entry, data_root: Path) -> Finding:
     place = data_root / entry.folder
     counts = {"train": entry.rows.train, "test": entry.rows.test}
     expected = {split: count.count for split, count in counts.items()}
-    if not place.is_dir():
-        return Finding(task=entry.name, place=str(place), there=False, expected=expected)
+    there = place.is_dir()
+    finding = Finding(task=entry.name, place=str(place), there=there, expected=expected)
+    if not there:
+        return finding
     try:
         if not (place / "labels.json").is_file():
             raise InputError(f"{place}: has no labels.json.")
-        source = read_source(of_layout(entry), str(data_root), entry.name)
+        raw = read_source(of_layout(entry), str(data_root), entry.name)
         splits = {
-            split: to_rows(records, split, source.columns, entry.name)[0]
-            for split, records in source.splits.items()
+            split: to_examples(rows, split, raw.columns, entry.name)[0]
+            for split, rows in raw.splits.items()
         }
     except InputError as error:
-        return Finding(
-            task=entry.name,
-            place=str(place),
-            there=True,
-            expected=expected,
-            problems=[str(error)],
-        )
-    found = {split: Counter(row.label for row in rows) for split, rows in splits.items()}
-    finding = Finding(
-        task=entry.name,
-        place=str(place),
-        there=True,
-        rows={split: len(rows) for split, rows in splits.items()},
-        expected=expected,
-        labels={split: dict(sorted(each.items())) for split, each in found.items()},
-    )
-    compare_labels(entry, source, splits, finding)
+        finding.problems.append(str(error))
+        return finding
+    for split, rows in splits.items():
+        finding.rows[split] = len(rows)
+        finding.labels[split] = dict(sorted(Counter(row.label for row in rows).items()))
+    compare_labels(entry, raw, splits, finding)
     for split, count in counts.items():
         if splits.get(split):
-            compare_counts(split, found[split], count, finding)
+            compare_counts(split, finding.labels[split], count, finding)
         else:
             finding.problems.append(f"{place}: no {split} rows.")
     compare_texts(splits, finding)
@@ -90,11 +81,11 @@ def look_at(entry: Entry, data_root: Path) -> Finding:
 
 
 def compare_labels(
-    entry: Entry, source: Source, splits: dict[str, list[Row]], finding: Finding
+    entry: Entry, raw: RawTask, splits: dict[str, list[Example]], finding: Finding
 ) -> None:
     """Look for labels that the paper's task does not have, and count rows without one."""
-    if set(source.options) != set(entry.labels):
-        listed = ", ".join(source.options)
+    if set(raw.options) != set(entry.labels):
+        listed = ", ".join(raw.options)
         finding.problems.append(
             f"{finding.place}/labels.json: lists {listed}; the task has {', '.join(entry.labels)}."
         )
@@ -111,9 +102,11 @@ def compare_labels(
             finding.notes.append(f"{unlabelled} of {len(rows)} {split} rows have no label.")
 
 
-def compare_counts(split: str, found: Counter[str], expected: Counts, finding: Finding) -> None:
+def compare_counts(
+    split: str, found: dict[str, int], expected: SplitSize, finding: Finding
+) -> None:
     """Compare a split's rows, and those of each label, with the reference's as far as known."""
-    total = found.total()
+    total = sum(found.values())
     if total > expected.count:
         finding.problems.append(
             f"{finding.place}: {total} {split} rows; the reference has {expected.count}."
@@ -122,28 +115,23 @@ def compare_counts(split: str, found: Counter[str], expected: Counts, finding: F
     if total < expected.count:
         finding.notes.append(f"smaller: {total} of {expected.count} {split} rows.")
     for label, count in expected.labels.items():
-        if found[label] > count or (total == expected.count and found[label] < count):
+        rows = found.get(label, 0)
+        if rows > count or (total == expected.count and rows < count):
             finding.problems.append(
-                f"{finding.place}: {found[label]} {split} rows labelled {label!r};"
+                f"{finding.place}: {rows} {split} rows labelled {label!r};"
                 f" the reference has {count}."
             )
 
 
-def compare_texts(splits: dict[str, list[Row]], finding: Finding) -> None:
+def compare_texts(splits: dict[str, list[Example]], finding: Finding) -> None:
     """Look for texts that are in two splits, case, punctuation and white space aside."""
-    keys = {split: {text_key(row.text) for row in rows} for split, rows in splits.items()}
-    for first, second in (("train", "test"), ("train", "dev"), ("test", "dev")):
-        if first not in keys or second not in keys or not keys[second]:
-            continue
-        if (first, second) == ("test", "dev") and keys["dev"] == keys["test"]:
-            finding.notes.append(
-                "dev rows are the test rows, as in the reference; stream.dev_from = 'train' sets"
-                " others aside."
-            )
-            continue
-        shared = sum(text_key(row.text) in keys[first] for row in splits[second])
-        if shared:
-            finding.problems.append(
-                f"{finding.place}: {shared} of {len(splits[second])} {second} texts are in {first}"
-                " as well."
-            )
+    pairs = [("train", "test"), ("train", "dev")]
+    dev, test = ({text_key(row.text) for row in splits.get(name, [])} for name in ("dev", "test"))
+    if dev and dev == test:
+        finding.notes.append(
+            "dev rows are the test rows, as in the reference; stream.dev_from = 'train' sets"
+            " others aside."
+        )
+    else:
+        pairs.append(("test", "dev"))
+    finding.problems.extend(find_overlap(splits, finding.place, pairs))

@@ -1,11 +1,17 @@
-"""A task (instruction, options, examples) and a stream of tasks, as all other parts see them."""
+"""A task (instruction, options, examples) and a stream of tasks, as all other parts see them.
 
+And when two answers, or two texts, count as the same.
+"""
+
+import string
+import unicodedata
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from amlora import files
 
 UNLABELLED = "-"  # GLUE's own mark for a row its annotators did not agree on
+PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +22,8 @@ class Example:
     label: str
     row: str
     """Stable id inside its task: the split it was read from and its place there ("test:12")."""
+    place: str = field(default="", compare=False, repr=False)
+    """File and line it was read from, for errors; not part of the digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,3 +93,27 @@ def majority(examples: tuple[Example, ...]) -> float:
 def plain(examples: tuple[Example, ...]) -> list[list[str]]:
     """Return examples as lists of strings, so that they can be hashed."""
     return [[example.row, example.text, example.label] for example in examples]
+
+
+def answer_key(answer: str) -> str:
+    """Return what is left of an answer for exact match: lower case, no punctuation, no white space.
+
+    White space goes altogether, so two options with equal keys could be taken for each other.
+    """
+    return "".join(answer.lower().translate(PUNCTUATION).split())
+
+
+def text_key(text: str) -> str:
+    """Return a text without case, punctuation and extra white space, to find it again elsewhere."""
+    return " ".join(text.casefold().translate(PUNCTUATION).split()) or text
+
+
+def look_key(answer: str) -> str:
+    """Return an answer's key without what nobody sees; answers with equal keys look alike.
+
+    Accents are joined to their letters (NFC); zero width characters, marks of direction, soft
+    hyphens (category Cf) and variation selectors are left out.
+    """
+    joined = unicodedata.normalize("NFC", answer)
+    seen = (each for each in joined if unicodedata.category(each) != "Cf")
+    return answer_key("".join(each for each in seen if not "\ufe00" <= each <= "\ufe0f"))

@@ -37,7 +37,7 @@ class Hub(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """The answer for each of the hub's labels; empty where they are equal."""
 
 
-class Counts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SplitSize(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many rows a split of the reference benchmark has."""
 
     count: int
@@ -48,8 +48,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Splits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The reference benchmark's splits. Its dev.json is its test.json, so it is not listed."""
 
-    train: Counts
-    test: Counts
+    train: SplitSize
+    test: SplitSize
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
