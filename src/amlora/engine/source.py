@@ -5,8 +5,9 @@ must be in safetensors or GGUF, which hold values and no code.
 """
 
 import json
+import math
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ FLOATS = {"F64", "F32", "F16", "BF16"}
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ModelSource:
     """Where a model's files are, in the words of `from_pretrained`."""
 
     path: str
@@ -41,7 +42,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredWeights:
     """What a model's files hold."""
 
     tensors: int
@@ -53,7 +54,7 @@ class Stored:
     """The type of each tensor's values in the words of safetensors."""
 
 
-def find_source(settings: ModelSettings) -> Source:
+def find_source(settings: ModelSettings) -> ModelSource:
     """Tell a built-in name, a GGUF file, a folder and a hub id apart.
 
     Raises:
@@ -61,22 +62,22 @@ def find_source(settings: ModelSettings) -> Source:
     """
     name, gguf_file = settings.name, settings.gguf_file
     if name in BUILT_IN:
-        return Source(str(built_in_folder(name)), None, None)
+        return ModelSource(str(built_in_folder(name)), None, None)
     path = Path(name).expanduser()
     if path.is_file() and path.suffix == ".gguf" and not gguf_file:
-        return Source(str(path.parent), path.name, None)
+        return ModelSource(str(path.parent), path.name, None)
     if path.is_dir():
         if gguf_file and not (path / gguf_file).is_file():
             there = nearest(gguf_file, [file.name for file in path.glob("*.gguf")])
             raise InputError(f"model.gguf_file: no file {gguf_file!r} in {path}{there}.")
-        return Source(str(path), gguf_file or None, None)
+        return ModelSource(str(path), gguf_file or None, None)
     looks_like_path = name.startswith((".", "~", "/")) or name.count("/") > 1 or "\\" in name
     if looks_like_path or path.suffix == ".gguf":
         raise InputError(f"model.name: there is no folder or GGUF file {name!r}.")
-    return Source(name, gguf_file or None, settings.revision or None)
+    return ModelSource(name, gguf_file or None, settings.revision or None)
 
 
-def commit(source: Source) -> str:
+def commit(source: ModelSource) -> str:
     """Return the hub's commit that a loaded model came from, or "" for a folder."""
     if Path(source.path).is_dir():
         return ""
@@ -84,7 +85,7 @@ def commit(source: Source) -> str:
     return Path(cached).parent.name if isinstance(cached, str) else ""
 
 
-def check_files(source: Source) -> None:
+def check_files(source: ModelSource) -> None:
     """Refuse a model whose files are not what they should be; links are followed, as in hub caches.
 
     Raises:
@@ -119,11 +120,7 @@ def check_files(source: Source) -> None:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Read a JSON object of the model's, in which a number may be infinite.
-
-    Raises:
-        InputError: it is none.
-    """
+    """Read a JSON object of the model's, in which a number may be infinite."""
     try:
         value = json.loads(files.read_bytes(path, most=LARGEST_TEXT, follow=True))
     except (ValueError, RecursionError) as error:
@@ -133,7 +130,7 @@ def read_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def find(source: Source, name: str) -> Path | None:
+def find(source: ModelSource, name: str) -> Path | None:
     """Return a file of the model, fetched from the hub if need be; None where there is none."""
     path = cached_file(
         source.path,
@@ -146,7 +143,7 @@ def find(source: Source, name: str) -> Path | None:
     return None if path is None else Path(path)
 
 
-def read_stored(source: Source, named: object) -> Stored | None:
+def read_stored(source: ModelSource, named: object) -> StoredWeights | None:
     """Return what the weights' files hold, told by their heads.
 
     Args:
@@ -167,41 +164,27 @@ def read_stored(source: Source, named: object) -> Stored | None:
         return None
     shapes: dict[str, tuple[int, ...]] = {}
     kinds: dict[str, str] = {}
-    for name, shape, kind in heads(paths):
-        shapes[name], kinds[name] = shape, kind
-    values = sum(count(shape) for shape in shapes.values())
-    return Stored(len(shapes), values, shapes, kinds)
-
-
-def heads(paths: list[Path]) -> Iterator[tuple[str, tuple[int, ...], str]]:
-    """Yield each tensor's name, shape and type."""
     for path in paths:
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118  # it is no dict
                 head = file.get_slice(name)
-                yield name, tuple(head.get_shape()), head.get_dtype()
+                shapes[name], kinds[name] = tuple(head.get_shape()), head.get_dtype()
+    values = sum(map(math.prod, shapes.values()))
+    return StoredWeights(len(shapes), values, shapes, kinds)
 
 
-def head_of_gguf(path: Path) -> Stored:
-    """Return what a GGUF file holds: its second number is that of its tensors.
-
-    Raises:
-        InputError: it is none.
-    """
+def head_of_gguf(path: Path) -> StoredWeights:
+    """Return what a GGUF file holds: its second number is that of its tensors."""
     with path.open("rb") as file:
         head = file.read(16)
     if len(head) < 16 or head[:4] != b"GGUF":
         raise InputError(f"model.name: {path} is no GGUF file.")
     # A value takes at least a bit.
-    return Stored(int.from_bytes(head[8:], "little"), 8 * path.stat().st_size, {}, {})
+    return StoredWeights(int.from_bytes(head[8:], "little"), 8 * path.stat().st_size, {}, {})
 
 
-def weight_files(source: Source, named: object) -> list[Path]:
-    """Return a model's safetensors files; none where they could not be found on the hub.
-
-    Raises:
-        InputError: see `read_stored`.
-    """
+def weight_files(source: ModelSource, named: object) -> list[Path]:
+    """Return a model's safetensors files; none where they could not be found on the hub."""
     if named is not None and not (isinstance(named, str) and ".safetensors" in named):
         raise InputError(
             f"model.name: {CONFIG}: transformers_weights is {named!r}, no safetensors."
@@ -222,12 +205,8 @@ def weight_files(source: Source, named: object) -> list[Path]:
     return []
 
 
-def shards(source: Source, index: Path) -> list[Path]:
-    """Return the files that an index names.
-
-    Raises:
-        InputError: it is no index, or names a file that is missing or not beside it.
-    """
+def shards(source: ModelSource, index: Path) -> list[Path]:
+    """Return the files that an index names, all of them beside it."""
     named = read_object(index).get("weight_map")
     if not isinstance(named, dict) or not all(isinstance(name, str) for name in named.values()):
         raise InputError(f"model.name: {index}: no index of weights: weight_map is missing.")
@@ -240,11 +219,3 @@ def shards(source: Source, index: Path) -> list[Path]:
             raise InputError(f"model.name: {index} names {name!r}, which is missing.")
         paths.append(path)
     return paths
-
-
-def count(shape: tuple[int, ...]) -> int:
-    """Return how many values a tensor of this shape has."""
-    total = 1
-    for size in shape:
-        total *= size
-    return total

@@ -5,6 +5,7 @@ a model of this kind learns, and answers, as if nothing were wrong.
 """
 
 import copy
+import math
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from amlora.engine.source import FLOATS, Stored, count
+from amlora.engine.source import FLOATS, StoredWeights
 from amlora.errors import InputError
 
 SPARE = 1 << 24
@@ -34,12 +35,8 @@ HARMLESS = (
 """Left over in published models, and of no use for generation."""
 
 
-def check_counts(config: Mapping[str, Any], stored: Stored) -> None:
-    """Refuse a config that asks for more parts than there are tensors, before any is built.
-
-    Raises:
-        InputError: naming the number.
-    """
+def check_counts(config: Mapping[str, Any], stored: StoredWeights) -> None:
+    """Refuse a config that asks for more parts than there are tensors, before any is built."""
     most = max(stored.tensors, FEW)
     for name, value in numbers(config):
         if value > most and COUNTS.search(name):
@@ -58,7 +55,9 @@ def numbers(value: object, name: str = "") -> list[tuple[str, float]]:
     return [(name, value)] if isinstance(value, int | float) else []
 
 
-def check_size(loader: Any, config: PreTrainedConfig, stored: Stored, *, quantised: bool) -> None:
+def check_size(
+    loader: Any, config: PreTrainedConfig, stored: StoredWeights, *, quantised: bool
+) -> None:
     """Refuse a model that is much larger than its files, or other in kind, before it is built.
 
     It is built without memory first; a smaller difference is told by name once it was loaded.
@@ -68,15 +67,12 @@ def check_size(loader: Any, config: PreTrainedConfig, stored: Stored, *, quantis
         config: of the model.
         stored: what the files hold.
         quantised: they hold packed values.
-
-    Raises:
-        InputError: naming a weight.
     """
     with torch.device("meta"):
         model = loader.from_config(copy.deepcopy(config))
     wanted = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
-    values = sum(map(count, wanted.values()))
-    computed = sum(count(tuple(buffer.shape)) for buffer in model.buffers())
+    values = sum(map(math.prod, wanted.values()))
+    computed = sum(buffer.numel() for buffer in model.buffers())
     most = (PACKED if quantised else 1) * stored.values + SPARE
     if values > most or computed > COMPUTED:
         for name, shape in wanted.items():
@@ -107,9 +103,6 @@ def check_loaded(
         model: the model.
         info: what `from_pretrained(..., output_loading_info=True)` says of it.
         stated: its config, as it stands in the file.
-
-    Raises:
-        InputError: naming them.
     """
     kind = type(model).__name__
     if mismatched := sorted(info["mismatched_keys"]):
@@ -135,11 +128,7 @@ def check_loaded(
 
 
 def check_finite(model: PreTrainedModel) -> None:
-    """Refuse weights that are not numbers.
-
-    Raises:
-        InputError: naming one.
-    """
+    """Refuse weights that are not numbers."""
     for name, weight in model.named_parameters():
         if weight.is_floating_point() and not finite(weight):
             raise InputError(f"model.name: {name} holds values that are not finite.")
@@ -153,8 +142,7 @@ def finite(weight: Tensor) -> bool:
 
 def listed(names: Collection[str]) -> str:
     """Return the first names, and how many more there are."""
-    first = sorted(names)
-    return ", ".join(first[:3]) + more(first[2:])
+    return ", ".join(sorted(names)[:3]) + more([*names][2:])
 
 
 def more(names: Collection[object]) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from amlora.engine.backbone import Backbone, positions
 from amlora.engine.batch import steps_of
 from amlora.engine.encode import Row
-from amlora.engine.load import load_backbone, try_out
+from amlora.engine.load import load_backbone
 from amlora.errors import InputError
 from amlora.evaluate.course import Course, at_once, of_found, one_by_one
 from amlora.evaluate.lost import Lost
@@ -77,7 +77,6 @@ def prepare(settings: RunSettings) -> Prepared:
     backbone = load_backbone(
         settings.model, frozen=not chosen.trains_base(settings.method.settings)
     )
-    try_out(backbone)
     settings = with_resolved(settings, backbone)
     encoded = encode_stream(settings, stream, backbone)
     train, scored = encoded.train, encoded.scored
