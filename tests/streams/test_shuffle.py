@@ -5,13 +5,13 @@ from itertools import permutations
 import pytest
 
 from amlora.errors import InputError
-from amlora.streams.load import load_stream, shuffled
+from amlora.streams.load import load_stream, ordered
 from amlora.streams.settings import StreamSettings
 
 
 def order(seed: int | None, names: str) -> str:
     settings = StreamSettings(shuffle_seed=seed)
-    return "".join(shuffled(list(names), list(names), settings))
+    return "".join(ordered(dict(zip(names, names, strict=True)), settings))
 
 
 def test_without_a_seed_the_order_is_as_given():

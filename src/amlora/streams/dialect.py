@@ -12,8 +12,7 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 
 from amlora.errors import InputError
 
@@ -69,23 +68,15 @@ def rows(text: str, place: str, delimiter: str, before: int) -> Iterator[tuple[i
         strict=True,
     )
     start = 1
+    limit = csv.field_size_limit(sys.maxsize)  # of a cell, for the whole process
     try:
-        with cells_of_any_length():
-            for cells in reader:
-                if cells:
-                    yield before + start, cells
-                start = reader.line_num + 1
+        for cells in reader:
+            if cells:
+                yield before + start, cells
+            start = reader.line_num + 1
     except csv.Error as error:
         why = str(error).replace(TAB, "\\t")
         raise InputError(f"{place}: line {before + start}: not CSV: {why}.") from None
-
-
-@contextmanager
-def cells_of_any_length() -> Generator[None]:
-    """Lift the limit of the library, which is for the whole process, as long as a file is read."""
-    limit = csv.field_size_limit(sys.maxsize)
-    try:
-        yield
     finally:
         csv.field_size_limit(limit)
 

@@ -6,11 +6,11 @@ The library is an extra and slow to import, so it is imported where it is used. 
 
 import importlib
 import tempfile
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from amlora import files
 from amlora.errors import InputError, nearest
@@ -27,7 +27,6 @@ SPLIT_NAMES = {
     "dev": ("validation", "dev", "valid", "val"),
     "test": ("test",),
 }
-Loaded = TypeVar("Loaded")
 
 
 def import_datasets(where: str) -> ModuleType:
@@ -60,43 +59,32 @@ def read_hub(task: "TaskSettings", where: str, seed: int) -> dict[str, list[RawR
         InputError: no such data set, configuration, revision or split; or no connection.
     """
     library = import_datasets(f"{where}.hub")
-    with own_cache(task.hub) as folder:
-        return read_splits(library, task, where, seed, folder)
-
-
-@contextmanager
-def own_cache(hub: str) -> Generator[str | None]:
-    """Give the folder in which the library prepares rows; None for its usual one.
-
-    The library knows what it prepared of the hub by its commit, but of local files by their time,
-    which a copy or an archive may keep. So a local folder is prepared anew, and what was made is
-    removed.
-    """
-    if not Path(hub).is_dir():
-        yield None
-        return
-    with files.temporary_folder(Path(tempfile.gettempdir())) as folder:
-        yield str(folder)
+    with ExitStack() as stack:
+        given: dict[str, Any] = {"revision": task.revision or None, "cache_dir": None}
+        if Path(task.hub).is_dir():
+            # The library knows what it prepared of the hub by its commit, but of local files by
+            # their time, which a copy or an archive may keep. So these are prepared anew.
+            fresh = stack.enter_context(files.temporary_folder(Path(tempfile.gettempdir())))
+            given["cache_dir"] = str(fresh)
+        return read_splits(library, task, where, seed, given)
 
 
 def read_splits(
-    library: ModuleType, task: "TaskSettings", where: str, seed: int, folder: str | None
+    library: ModuleType, task: "TaskSettings", where: str, seed: int, given: dict[str, Any]
 ) -> dict[str, list[RawRow]]:
-    """Read the splits; the library prepares them in a folder, None for its usual one."""
+    """Read the splits with what the library is given for each of its calls."""
     config = task.hub_config or None
-    given: dict[str, Any] = {"revision": task.revision or None}
-    names: list[str] = attempt(
-        f"{where}.hub", lambda: library.get_dataset_split_names(task.hub, config, **given)
-    )
-    given["cache_dir"] = folder
-    given |= attempt(f"{where}.hub", lambda: as_text(library, task.hub, config, names, given))
+    with told(f"{where}.hub"):
+        names: list[str] = library.get_dataset_split_names(
+            task.hub, config, revision=given["revision"]
+        )
+        given = given | as_text(library, task.hub, config, names, given)
     splits: dict[str, list[RawRow]] = {}
-    asked = {
-        "train": (task.train, task.most_train),
-        "dev": (task.dev, task.most_dev),
-        "test": (task.test, task.most_test),
-    }
-    for split, (name, most) in asked.items():
+    for split, name, most in (
+        ("train", task.train, task.most_train),
+        ("dev", task.dev, task.most_dev),
+        ("test", task.test, task.most_test),
+    ):
         # A split that is named for test rows is not taken for dev rows as well.
         free = [usual for usual in names if usual not in (task.train, task.dev, task.test)]
         chosen = name or next((usual for usual in SPLIT_NAMES[split] if usual in free), "")
@@ -107,16 +95,13 @@ def read_splits(
                 f"{where}.{split}: {task.hub} has no split {chosen or split!r}; it has"
                 f" {', '.join(names)}{nearest(chosen or split, names) or '.'}"
             )
-        dataset = attempt(
-            f"{where}.{split}",
-            lambda chosen=chosen: library.load_dataset(task.hub, config, split=chosen, **given),
-        )
-        place = f"{task.hub} {chosen}"
-        if most is None or most >= len(dataset):
-            splits[split] = to_rows(dataset, place)
-        else:
+        with told(f"{where}.{split}"):
+            dataset = library.load_dataset(task.hub, config, split=chosen, **given)
+        place, numbers = f"{task.hub} {chosen}", None
+        if most is not None and most < len(dataset):
             numbers = lowest(len(dataset), most, seed=seed, task=task.name, split=split)
-            splits[split] = to_rows(dataset.select(numbers), place, numbers)
+            dataset = dataset.select(numbers)
+        splits[split] = to_rows(dataset, place, numbers)
     return splits
 
 
@@ -137,10 +122,11 @@ def as_text(
     return {"features": text, "keep_default_na": False}
 
 
-def attempt(where: str, load: Callable[[], Loaded]) -> Loaded:
-    """Call the library, and make its complaint, whatever its kind, one line of ours."""
+@contextmanager
+def told(where: str) -> Generator[None]:
+    """Make the library's complaint, whatever its kind, one line of ours."""
     try:
-        return load()
+        yield
     except Exception as error:
         raise InputError(f"{where}: {reason(error)}.") from error
 

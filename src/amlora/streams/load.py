@@ -1,6 +1,7 @@
 """Load a stream: read each task's rows, check them, set aside what is missing, draw samples."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -41,47 +42,37 @@ def load_stream(settings: StreamSettings) -> tuple[TaskStream, list[str]]:
     Raises:
         InputError: anything wrong with the settings or the data, with its place.
     """
+    tasks: list[Task] = []
+    warnings: list[str] = []
     if settings.name == QUICKSTART:
-        tasks, warnings = quickstart_tasks(), list[str]()
-        tasks = first(shuffled(tasks, [task.name for task in tasks], settings), settings)
+        tasks = ordered({task.name: task for task in quickstart_tasks()}, settings)
     else:
-        tasks, warnings = list[Task](), list[str]()
-        planned = planned_tasks(settings)
-        names = [task_settings.name for _, task_settings in planned]
-        for where, task_settings in first(shuffled(planned, names, settings), settings):
+        planned = {task.name: (where, task) for where, task in planned_tasks(settings)}
+        for where, task_settings in ordered(planned, settings):
             task, found = load_task(task_settings, settings, where)
             tasks.append(task)
             warnings += found
     name = settings.name or (f"order-{settings.order}" if settings.order else "own")
     if settings.shuffle_seed is not None:
         name += f", shuffled by {settings.shuffle_seed}"
-    drawn = tuple(draw_task(task, settings) for task in tasks)
-    return TaskStream(name=name, tasks=drawn), warnings
+    return TaskStream(name=name, tasks=tuple(draw_task(task, settings) for task in tasks)), warnings
 
 
-def shuffled(tasks: list[Planned], names: list[str], settings: StreamSettings) -> list[Planned]:
-    """Return the tasks in the order that `shuffle_seed` draws, or as they are.
+def ordered(tasks: Mapping[str, Planned], settings: StreamSettings) -> list[Planned]:
+    """Return the tasks (by name) in the order that `shuffle_seed` draws, the first ones alone.
 
     The order depends on the seed and the tasks' names alone, so a task more or less leaves the
     others as they are to each other.
-    """
-    seed = settings.shuffle_seed
-    if seed is None:
-        return tasks
-    ranks = [rank(seed, name, "place in the stream") for name in names]
-    return [task for _, task in sorted(zip(ranks, tasks, strict=True), key=lambda pair: pair[0])]
-
-
-def first(tasks: list[Planned], settings: StreamSettings) -> list[Planned]:
-    """Return as many of the tasks as the settings ask for.
 
     Raises:
-        InputError: there are fewer.
+        InputError: there are fewer tasks than `first_tasks`.
     """
-    wanted = settings.first_tasks
-    if wanted is not None and wanted > len(tasks):
-        raise InputError(f"stream.first_tasks: {wanted}, but there are {len(tasks)} tasks.")
-    return tasks[:wanted]
+    names, seed, wanted = list(tasks), settings.shuffle_seed, settings.first_tasks
+    if seed is not None:
+        names.sort(key=lambda name: rank(seed, name, "place in the stream"))
+    if wanted is not None and wanted > len(names):
+        raise InputError(f"stream.first_tasks: {wanted}, but there are {len(names)} tasks.")
+    return [tasks[name] for name in names[:wanted]]
 
 
 def planned_tasks(settings: StreamSettings) -> list[tuple[str, TaskSettings]]:
@@ -167,9 +158,10 @@ def load_task(
                 by_label=bool(options),
                 split=split,
             )
+            why = "taken" if split == "dev" and stream.dev_from == "train" else "given"
             warnings.append(
-                f"{task.name}: no {split} rows {taken(split, stream)}; {len(splits[split])} of the"
-                f" train rows were set aside for {split} (sample_seed {stream.sample_seed})."
+                f"{task.name}: no {split} rows {why}; {len(splits[split])} of the train rows were"
+                f" set aside for {split} (sample_seed {stream.sample_seed})."
             )
     warnings += find_sameness(splits["train"], task.name)
     warnings += find_contradictions(splits, task.name) + find_overlap(splits, task.name)
@@ -188,11 +180,6 @@ def load_task(
         source=source.title,
     )
     return loaded, warnings
-
-
-def taken(split: str, stream: StreamSettings) -> str:
-    """Say why a split has no rows of its own."""
-    return "taken" if split == "dev" and stream.dev_from == "train" else "given"
 
 
 def read_splits(
@@ -238,38 +225,32 @@ def choose_options(
     labels = sorted({row.label for row in train} - {UNLABELLED})
     origin = source.origins["train"]
     if len(labels) > MOST_OPTIONS or 2 * len(labels) > len(train):
-        return (
-            (),
-            origin,
-            [
-                f"{task.name}: no options given and {len(labels)} different answers in"
-                f" {len(train)} train rows, so answers are free text."
-            ],
-        )
+        many = f"{len(labels)} different answers in {len(train)} train rows"
+        return (), origin, [f"{task.name}: no options given and {many}, so answers are free text."]
     check_options(labels, f"{origin}: labels")
     return tuple(labels), origin, []
 
 
 def draw_task(task: Task, settings: StreamSettings) -> Task:
     """Draw the rows that the settings ask for, each split in its seeded order."""
-    limits = {
-        "train": (settings.train_per_class, settings.train_per_task),
-        "dev": (settings.dev_per_class, settings.dev_per_task),
-        "test": (settings.test_per_class, settings.test_per_task),
-    }
-    splits = {"train": task.train, "dev": task.dev, "test": task.test}
-    drawn = {
-        split: tuple(
-            draw(
-                splits[split],
-                seed=settings.sample_seed,
-                task=task.name,
-                by_label=bool(task.options),
-                per_class=per_class,
-                per_task=per_task,
-                balanced=settings.balanced,
-            )
+
+    def drawn(
+        rows: tuple[Example, ...], per_class: int | None, per_task: int | None
+    ) -> tuple[Example, ...]:
+        found = draw(
+            rows,
+            seed=settings.sample_seed,
+            task=task.name,
+            by_label=bool(task.options),
+            per_class=per_class,
+            per_task=per_task,
+            balanced=settings.balanced,
         )
-        for split, (per_class, per_task) in limits.items()
-    }
-    return replace(task, train=drawn["train"], dev=drawn["dev"], test=drawn["test"])
+        return tuple(found)
+
+    return replace(
+        task,
+        train=drawn(task.train, settings.train_per_class, settings.train_per_task),
+        dev=drawn(task.dev, settings.dev_per_class, settings.dev_per_task),
+        test=drawn(task.test, settings.test_per_class, settings.test_per_task),
+    )

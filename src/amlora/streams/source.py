@@ -4,9 +4,7 @@ import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import msgspec
-
-from amlora import files
+from amlora import files, formats
 from amlora.errors import InputError, nearest
 from amlora.streams.hub import read_hub
 from amlora.streams.read import PACKED, SUFFIXES, read_rows
@@ -113,21 +111,14 @@ def root_folder(data_root: str) -> Path:
 def as_reference(read: RawTask, folder: Path) -> RawTask:
     """Add what the reference layout tells by its names (Category/Name) and its labels.json."""
     text, label = read.columns
+    labels = folder / "labels.json"
     return replace(
         read,
         columns=("sentence" if text == "text" else text, label),
-        options=read_labels(folder / "labels.json"),
+        options=formats.typed(labels, files.read_json(labels, follow=True), tuple[str, ...]),
         category=folder.parent.name,
         dataset=folder.name,
     )
-
-
-def read_labels(path: Path) -> tuple[str, ...]:
-    """Read the reference layout's list of labels."""
-    try:
-        return msgspec.convert(files.read_json(path, follow=True), tuple[str, ...])
-    except msgspec.ValidationError:
-        raise InputError(f"{path}: must be a list of texts.") from None
 
 
 def find_file(folder: Path, names: tuple[str, ...], where: str) -> Path | None:
