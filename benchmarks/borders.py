@@ -24,7 +24,7 @@ from amlora.engine.borders import find_borders
 from amlora.engine.load import load_backbone
 from amlora.engine.route import vector_of
 from amlora.engine.settings import ModelSettings
-from amlora.engine.token_cache import cached_rows
+from amlora.engine.token_cache import TokenCache
 from amlora.streams import catalogue
 from amlora.streams.arrival import arrivals, compare, true_borders
 from amlora.streams.detection import DetectionSettings
@@ -115,10 +115,11 @@ def read(
     if set(catalogue.orders()[order]) <= known.keys():
         return {}
     tasks = [task for task in load_stream(stream)[0].tasks if task.name not in known]
+    cache = TokenCache(backbone, prefix="off", form=chosen.form)
     return {
         task.name: torch.stack([vector_of(backbone, row.prompt_ids) for row in rows])
         for task in tasks
-        for rows, _ in [cached_rows(backbone, task, task.train, prefix="off", form=chosen.form)]
+        for rows, _ in [cache.rows(task, task.train)]
     }
 
 

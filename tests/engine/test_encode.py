@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from amlora.engine.encode import decode, encode_pairs, encode_prompt, encode_rows, fit
+from amlora.engine.encode import decode, encode_pairs, encode_prompt, encode_rows
+from amlora.engine.fit import fit
 from amlora.engine.load import load_backbone
 from amlora.engine.settings import ModelSettings
 from amlora.errors import InputError

@@ -6,7 +6,7 @@ from amlora.engine import token_cache
 from amlora.engine.encode import encode_split
 from amlora.engine.load import load_backbone
 from amlora.engine.settings import ModelSettings
-from amlora.engine.token_cache import WORTH, cached_rows
+from amlora.engine.token_cache import WORTH, TokenCache
 from amlora.streams.task import Example, Task
 
 
@@ -34,7 +34,7 @@ def backbone_of(folder, longest=24):
 def both(backbone, task):
     """Return rows by the cache and by tokenising."""
     return (
-        cached_rows(backbone, task, task.train, prefix="off", form="full"),
+        TokenCache(backbone, prefix="off", form="full").rows(task, task.train),
         encode_split(backbone, task, task.train, prefix="off", form="full"),
     )
 
@@ -51,7 +51,7 @@ def test_the_second_time_nothing_is_tokenised(llama_folder, cache, monkeypatch):
     backbone, task = backbone_of(llama_folder), task_of(WORTH)
     first, _ = both(backbone, task)
     monkeypatch.setattr(token_cache, "encode_split", None)
-    assert cached_rows(backbone, task, task.train, prefix="off", form="full") == first
+    assert TokenCache(backbone, prefix="off", form="full").rows(task, task.train) == first
 
 
 def test_rows_are_tokenised_where_there_can_be_no_cache(llama_folder, tmp_path, monkeypatch):

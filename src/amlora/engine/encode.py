@@ -5,14 +5,13 @@ answer would get other ids (a second start token, lost merges). Encoder-decoder 
 texts. Only a prompt's text is ever shortened: never the instruction, the options or the answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import msgspec
 from tokenizers import Encoding
 
 from amlora.engine.backbone import Backbone, positions
-from amlora.engine.fit import HEAD, begun, fit, in_parts, tokenise
+from amlora.engine.fit import HEAD, fit_in_parts, tokenise
 from amlora.errors import InputError
 from amlora.evaluate.lost import Lost
 from amlora.evaluate.score import normalise
@@ -64,18 +63,21 @@ def encode_split(
             can write, or an option is not the same text after encoding and decoding (the tokenizer
             has no tokens for some of its characters).
     """
-    check_options(backbone, task, prefix=prefix, form=form)
     check_length(backbone, task, examples)
+    bare = build_prompt(task, "", prefix=prefix, form=form)
+    options = encode_pairs(backbone, [bare] * len(task.options), task.options)
+    check_answers(backbone, task, zip(task.options, (ids for _, ids in options), strict=True))
     prompts = [build_prompt(task, example.text, prefix=prefix, form=form) for example in examples]
     labels = [example.label for example in examples]
     pairs, cuts = encode_fitted(backbone, prompts, labels)
-    encoded = zip(examples, pairs, strict=True)
     rows = [
-        Row(task.name, example.row, prompt_ids, answer_ids, example.label)
-        for example, (prompt_ids, answer_ids) in encoded
+        Row(task.name, example.row, *ids, example.label)
+        for example, ids in zip(examples, pairs, strict=True)
     ]
-    check_answers(backbone, task, {(row.gold, row.answer_ids) for row in rows})
-    return rows, lost_of(backbone, rows, cuts, free=not task.options)
+    answers = [(row.gold, row.answer_ids) for row in rows]
+    check_answers(backbone, task, answers)
+    free = () if task.options else answers
+    return rows, lost_of(backbone, [row.prompt_ids for row in rows], cuts, free)
 
 
 def encode_prompt(backbone: Backbone, prompt: Prompt) -> tuple[int, ...]:
@@ -93,16 +95,14 @@ def encode_prompts(
         InputError: one does not fit even without its text, or it has no token at all.
     """
     out: list[tuple[tuple[int, ...], Lost]] = []
-    started = begun(backbone, prompts)
-    for part in in_parts([size_of(prompt) for prompt in started]):
-        fitted, encodings = fit(backbone, started[part])
+    for part, fitted, encodings in fit_in_parts(backbone, prompts):
         for prompt, kept, encoding in zip(prompts[part], fitted, encodings, strict=True):
             ids = prompt_ids_of(backbone, encoding)
             if not ids:
                 raise InputError(
                     f"the prompt {prompt.full!r} has no tokens; {backbone.name!r} needs one."
                 )
-            out.append((ids, lost_of_prompts(backbone, [ids], [cut_off(prompt, kept)])))
+            out.append((ids, lost_of(backbone, [ids], [cut_off(prompt, kept)])))
     return out
 
 
@@ -136,10 +136,7 @@ def encode_fitted(
     """
     pairs: list[Pair] = []
     cuts: list[int] = []
-    started = begun(backbone, prompts)
-    sizes = [size_of(each) + len(answer) for each, answer in zip(started, answers, strict=True)]
-    for part in in_parts(sizes):
-        fitted, alone = fit(backbone, started[part])
+    for part, fitted, alone in fit_in_parts(backbone, prompts, answers):
         cuts += map(cut_off, prompts[part], fitted)
         pairs += paired(backbone, fitted, alone, answers[part])
     return pairs, cuts
@@ -174,11 +171,6 @@ def paired(
     return out
 
 
-def size_of(prompt: Prompt) -> int:
-    """Return a prompt's length in characters."""
-    return len(prompt.before) + len(prompt.text) + len(prompt.after)
-
-
 def cut_off(prompt: Prompt, fitted: Prompt) -> int:
     """Return how many characters of a prompt's text are not in what was made of it."""
     return len(prompt.text) - len(fitted.text)
@@ -209,27 +201,11 @@ def decode(backbone: Backbone, ids: Sequence[int]) -> str:
     return text
 
 
-def check_options(backbone: Backbone, task: Task, *, prefix: Prefix, form: Form) -> None:
-    """Refuse a task with an option that no generated answer could match.
-
-    Raises:
-        InputError: naming the option and the tokenizer.
-    """
-    prompt = build_prompt(task, "", prefix=prefix, form=form)
-    pairs = encode_pairs(backbone, [prompt] * len(task.options), task.options)
-    answers = [answer_ids for _, answer_ids in pairs]
-    check_answers(backbone, task, set(zip(task.options, answers, strict=True)))
-
-
 def check_answers(
-    backbone: Backbone, task: Task, answers: set[tuple[str, tuple[int, ...]]]
+    backbone: Backbone, task: Task, answers: Iterable[tuple[str, tuple[int, ...]]]
 ) -> None:
-    """Refuse answer ids of options that do not read back as the option; free text is not checked.
-
-    Raises:
-        InputError: naming the option and the tokenizer.
-    """
-    for label, ids in sorted(answers):
+    """Refuse ids of options that do not read back as the option; free text is not checked."""
+    for label, ids in sorted({*answers}):
         text = decode(backbone, ids)
         if label in task.options and normalise(text) != normalise(label):
             raise InputError(
@@ -239,11 +215,7 @@ def check_answers(
 
 
 def check_length(backbone: Backbone, task: Task, examples: Sequence[Example]) -> None:
-    """Refuse answers that alone have more tokens than the model has positions, by their start.
-
-    Raises:
-        InputError: naming the row.
-    """
+    """Refuse answers that alone have more tokens than the model has positions, by their start."""
     limit = positions(backbone.model.config)
     if limit is None:
         return
@@ -258,37 +230,31 @@ def check_length(backbone: Backbone, task: Task, examples: Sequence[Example]) ->
                 )
 
 
-def lost_of(backbone: Backbone, rows: Sequence[Row], cuts: Sequence[int], *, free: bool) -> Lost:
-    """Count what tokenising a task's rows loses.
+def lost_of(
+    backbone: Backbone,
+    prompts: Sequence[Sequence[int]],
+    cuts: Sequence[int],
+    written: Sequence[tuple[str, tuple[int, ...]]] = (),
+) -> Lost:
+    """Count what tokenising loses.
 
     Args:
         backbone: gives the tokenizer.
-        rows: tokenised.
+        prompts: as ids.
         cuts: how many characters were cut off each one's text.
-        free: their answers are free text; options are checked by `check_answers`.
+        written: answers in free text with their ids; options are checked by `check_answers`.
     """
-    found = lost_of_prompts(backbone, [row.prompt_ids for row in rows], cuts)
-    if not free:
-        return found
     unknown = unknown_id(backbone)
     lacking = {
         (gold, ids)
-        for gold, ids in {(row.gold, row.answer_ids) for row in rows}
+        for gold, ids in {*written}
         if unknown in ids or normalise(decode(backbone, ids)) != normalise(gold)
     }
-    count = sum((row.gold, row.answer_ids) in lacking for row in rows)
-    return msgspec.structs.replace(found, unwritable=count)
-
-
-def lost_of_prompts(
-    backbone: Backbone, prompts: Sequence[Sequence[int]], cuts: Sequence[int]
-) -> Lost:
-    """Count what tokenising prompts loses; `cuts` are the characters cut off each one's text."""
-    unknown = unknown_id(backbone)
     return Lost(
         shortened=sum(cut > 0 for cut in cuts),
         characters=max(cuts, default=0),
         unknown=sum(unknown in ids for ids in prompts),
+        unwritable=sum(answer in lacking for answer in written),
     )
 
 

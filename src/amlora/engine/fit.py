@@ -27,6 +27,36 @@ ACROSS = re.compile(r"[A-Za-z0-9\u00a1-\uffff](?<![\u0120\u010a\u2581])[ \u0120\
 """In a token as a vocabulary writes it: a word's character and then a blank, U+2581 or U+0120."""
 
 
+def fit(backbone: Backbone, prompts: Sequence[Prompt]) -> tuple[list[Prompt], list[Encoding]]:
+    """Shorten the texts of prompts that are longer than `max_tokens`; return prompts and encodings.
+
+    A text is cut at the end, at a token's first character. The cut prompt is tokenised again, as
+    merges across the cut may change its length; once is nearly always enough.
+
+    Raises:
+        InputError: a prompt does not fit even without its text.
+    """
+    return shortened(backbone, begun(backbone, prompts))
+
+
+def fit_in_parts(
+    backbone: Backbone, prompts: Sequence[Prompt], answers: Sequence[str] = ()
+) -> Iterator[tuple[slice, list[Prompt], list[Encoding]]]:
+    """Do what `fit` does with some of the prompts at a time; yield which, and what it returns.
+
+    Args:
+        backbone: gives the tokenizer.
+        prompts: any number.
+        answers: what is tokenised together with each, if anything is.
+    """
+    started = begun(backbone, prompts)
+    sizes = [len(prompt.full) for prompt in started]
+    if answers:
+        sizes = [size + len(answer) for size, answer in zip(sizes, answers, strict=True)]
+    for part in in_parts(sizes):
+        yield part, *shortened(backbone, started[part])
+
+
 def in_parts(sizes: Sequence[int]) -> Iterator[slice]:
     """Yield slices of texts of these sizes: together at most AT_ONCE characters, or one text."""
     start = total = 0
@@ -37,29 +67,6 @@ def in_parts(sizes: Sequence[int]) -> Iterator[slice]:
         total += size
     if sizes:
         yield slice(start, len(sizes))
-
-
-def fit(backbone: Backbone, prompts: Sequence[Prompt]) -> tuple[list[Prompt], list[Encoding]]:
-    """Shorten the texts of prompts that are longer than `max_tokens`; return prompts and encodings.
-
-    A text is cut at the end, at a token's first character. The cut prompt is tokenised again, as
-    merges across the cut may change its length; once is nearly always enough.
-
-    Raises:
-        InputError: a prompt does not fit even without its text.
-    """
-    limit = backbone.settings.max_tokens
-    fitted = begun(backbone, prompts)
-    encodings = tokenise(backbone, [prompt.full for prompt in fitted])
-    long = [i for i, encoding in enumerate(encodings) if len(encoding.ids) > limit]
-    while long:
-        for i in long:
-            fitted[i] = shorten(backbone, fitted[i], encodings[i])
-        fresh = tokenise(backbone, [fitted[i].full for i in long])
-        for i, encoding in zip(long, fresh, strict=True):
-            encodings[i] = encoding
-        long = [i for i in long if len(encodings[i].ids) > limit]
-    return fitted, encodings
 
 
 def begun(backbone: Backbone, prompts: Sequence[Prompt]) -> list[Prompt]:
@@ -84,12 +91,24 @@ def begun(backbone: Backbone, prompts: Sequence[Prompt]) -> list[Prompt]:
     return out
 
 
-def check_words(backbone: Backbone, words: str) -> None:
-    """Refuse words around texts that do not fit, by their start, before any text is read.
+def shortened(backbone: Backbone, prompts: Sequence[Prompt]) -> tuple[list[Prompt], list[Encoding]]:
+    """Shorten prompts until each fits, and return them with their encodings."""
+    limit = backbone.settings.max_tokens
+    fitted = list(prompts)
+    encodings = tokenise(backbone, [prompt.full for prompt in fitted])
+    long = [i for i, encoding in enumerate(encodings) if len(encoding.ids) > limit]
+    while long:
+        for i in long:
+            fitted[i] = shorten(backbone, fitted[i], encodings[i])
+        fresh = tokenise(backbone, [fitted[i].full for i in long])
+        for i, encoding in zip(long, fresh, strict=True):
+            encodings[i] = encoding
+        long = [i for i in long if len(encodings[i].ids) > limit]
+    return fitted, encodings
 
-    Raises:
-        InputError: as `fit`.
-    """
+
+def check_words(backbone: Backbone, words: str) -> None:
+    """Refuse words around texts that do not fit, by their start, before any text is read."""
     most = HEAD * backbone.settings.max_tokens
     starts = [match.start() for match in BETWEEN.finditer(words, most // 2, most)]
     start = words[: starts[-1]] if starts and parts_at_blanks(backbone) else words
@@ -114,11 +133,7 @@ def cut_middle(text: str, most: int) -> tuple[str, str] | None:
 
 
 def shorten(backbone: Backbone, prompt: Prompt, encoding: Encoding) -> Prompt:
-    """Cut as many tokens off a prompt's text as the prompt is too long by.
-
-    Raises:
-        InputError: there is no text left to cut.
-    """
+    """Cut as many tokens off a prompt's text as the prompt is too long by; one must be left."""
     limit = backbone.settings.max_tokens
     first, last = len(prompt.before), len(prompt.before) + len(prompt.text)
     if not prompt.text:
@@ -152,13 +167,13 @@ def tokenise(backbone: Backbone, texts: Iterable[str], target: bool = False) -> 
     if not texts:
         return []
     tokenizer = backbone.tokenizer
-    made = tokenizer(text_target=texts) if target else tokenizer(text=texts)
-    assert made.encodings is not None, "load_backbone refuses slow tokenizers"
+    encoded = tokenizer(text_target=texts) if target else tokenizer(text=texts)
+    assert encoded.encodings is not None, "load_backbone refuses slow tokenizers"
     if beyond := backbone.without_embedding:
-        for text, encoding in zip(texts, made.encodings, strict=True):
+        for text, encoding in zip(texts, encoded.encodings, strict=True):
             for token in beyond.keys() & {*encoding.ids}:
                 raise InputError(
                     f"the token {beyond[token]!r} (id {token}) of {backbone.name!r} has no"
                     f" embedding; it stands in the text {text[:60]!r}."
                 )
-    return made.encodings
+    return encoded.encodings

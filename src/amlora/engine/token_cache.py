@@ -16,63 +16,73 @@ from amlora import cache, files
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row, encode_split
 from amlora.evaluate.lost import Lost
+from amlora.formats import typed
 from amlora.streams.prompt import Form, Prefix
 from amlora.streams.task import Example, Task, plain
 
 WORTH = 1000
 """Rows from which a file is kept; fewer are tokenised in a second."""
 MOST = 1 << 30  # bytes of a file
-FORMAT = 2  # raised when `encode.py` gives other ids for the same texts
+FORMAT = 3  # raised when `encode.py` gives other ids for the same texts
 
 
-def cached_rows(
-    backbone: Backbone, task: Task, examples: Sequence[Example], *, prefix: Prefix, form: Form
-) -> tuple[list[Row], Lost]:
-    """Return what `encode_split` returns, from the cache where it is there.
+class TokenCache:
+    """The ids of the splits that one backbone has tokenised, under one prefix and form."""
 
-    Raises:
-        InputError: as `encode_split`.
-    """
-    if len(examples) < WORTH:
-        return encode_split(backbone, task, examples, prefix=prefix, form=form)
-    path = place(backbone, task, examples, prefix=prefix, form=form)
-    if os.path.exists(path):  # no error where one may not look
-        try:
-            found = files.read_sealed(path, most=MOST)
-            pairs = zip(found["prompts"], found["answers"], strict=True)
-            rows = [
-                Row(task.name, example.row, tuple(prompt), tuple(answer), example.label)
-                for example, (prompt, answer) in zip(examples, pairs, strict=True)
-            ]
-            return rows, msgspec.convert(found["lost"], Lost)
-        except (KeyError, TypeError, ValueError, OSError):  # an InputError is a ValueError
-            with suppress(OSError):
-                files.remove(path)
-    rows, lost = encode_split(backbone, task, examples, prefix=prefix, form=form)
-    ids = {"prompts": [row.prompt_ids for row in rows], "answers": [row.answer_ids for row in rows]}
-    with suppress(OSError):  # a cache that cannot be written, as in a read-only home, is none
-        files.make_folder(path.parent)
-        files.write_sealed(path, {**ids, "lost": msgspec.to_builtins(lost)})
-    return rows, lost
+    def __init__(self, backbone: Backbone, *, prefix: Prefix, form: Form) -> None:
+        self.backbone = backbone
+        self.prefix: Prefix = prefix
+        self.form: Form = form
+        tokenizer = backbone.tokenizer.backend_tokenizer
+        assert isinstance(tokenizer, tokenizers.Tokenizer), "load_backbone refuses slow tokenizers"
+        self.decisive = {
+            "format": FORMAT,
+            "tokenizers": tokenizers.__version__,
+            "tokenizer": files.sha256_bytes(tokenizer.to_str().encode()),
+            "family": backbone.family,
+            "end": backbone.end_id,
+            "longest": backbone.settings.max_tokens,
+            # What is kept was tokenised without any of these.
+            "beyond": sorted(backbone.without_embedding),
+            "prompt": [prefix, form],
+        }
 
+    def rows(self, task: Task, examples: Sequence[Example]) -> tuple[list[Row], Lost]:
+        """Return what `encode_split` returns, from the cache where it is there.
 
-def place(
-    backbone: Backbone, task: Task, examples: Sequence[Example], *, prefix: Prefix, form: Form
-) -> Path:
-    """Return the file of a split's ids."""
-    tokenizer = backbone.tokenizer.backend_tokenizer
-    assert isinstance(tokenizer, tokenizers.Tokenizer), "load_backbone refuses slow tokenizers"
-    words = [task.name, task.instruction, list(task.options), task.category, task.dataset]
-    decisive = {
-        "format": FORMAT,
-        "tokenizers": tokenizers.__version__,
-        "tokenizer": tokenizer.to_str(),
-        "family": backbone.family,
-        "end": backbone.end_id,
-        "longest": backbone.settings.max_tokens,
-        "words": [*words, task.cue, task.show_options, prefix, form],
-        "examples": plain(tuple(examples)),
-    }
-    if backbone.without_embedding:  # what is kept was tokenised without any of these
-        decisive["beyond"] = sorted(backbone.without_embedding)
-    return cache.place("tokens", f"{files.digest(decisive)}.json")
+        Raises:
+            InputError: as `encode_split`.
+        """
+        if len(examples) < WORTH:
+            return self.encode(task, examples)
+        path = self.place(task, examples)
+        if os.path.exists(path):  # no error where one may not look
+            try:
+                found = files.read_sealed(path, most=MOST)
+                pairs = zip(found["prompts"], found["answers"], strict=True)
+                rows = [
+                    Row(task.name, example.row, tuple(prompt), tuple(answer), example.label)
+                    for example, (prompt, answer) in zip(examples, pairs, strict=True)
+                ]
+                return rows, typed(path, found["lost"], Lost)
+            except (KeyError, TypeError, ValueError, OSError):  # an InputError is a ValueError
+                with suppress(OSError):
+                    files.remove(path)
+        rows, lost = self.encode(task, examples)
+        with suppress(OSError):  # a cache that cannot be written, as in a read-only home, is none
+            files.make_folder(path.parent)
+            prompts, answers = [row.prompt_ids for row in rows], [row.answer_ids for row in rows]
+            kept = {"prompts": prompts, "answers": answers, "lost": msgspec.to_builtins(lost)}
+            files.write_sealed(path, kept)
+        return rows, lost
+
+    def encode(self, task: Task, examples: Sequence[Example]) -> tuple[list[Row], Lost]:
+        """Tokenise a split."""
+        return encode_split(self.backbone, task, examples, prefix=self.prefix, form=self.form)
+
+    def place(self, task: Task, examples: Sequence[Example]) -> Path:
+        """Return the file of a split's ids."""
+        words = [task.name, task.instruction, list(task.options), task.category, task.dataset]
+        words += [task.cue, task.show_options]
+        decisive = {**self.decisive, "words": words, "examples": plain(tuple(examples))}
+        return cache.place("tokens", f"{files.digest(decisive)}.json")

@@ -107,11 +107,12 @@ def general_rows(backbone: Backbone, texts: Texts, digest: str) -> General:
     def rows(kind: str, pairs: list[tuple[str, str]]) -> tuple[list[Row], Lost]:
         prompts = [Prompt("", prompt, "") for prompt, _ in pairs]
         encoded, cuts = encode_fitted(backbone, prompts, [answer for _, answer in pairs])
-        made = [
+        found = [
             Row(TASK, f"{kind} {number}", *ids, answer)
             for number, (ids, (_, answer)) in enumerate(zip(encoded, pairs, strict=True), start=1)
         ]
-        return made, lost_of(backbone, made, cuts, free=True)
+        written = [(row.gold, row.answer_ids) for row in found]
+        return found, lost_of(backbone, [row.prompt_ids for row in found], cuts, written)
 
     passages, cut = rows("passage", [(each.prompt, each.rest) for each in texts.passages])
     questions, also = rows("question", [(each.prompt, each.answer) for each in texts.questions])

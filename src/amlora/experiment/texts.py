@@ -7,7 +7,7 @@ import msgspec
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row, longest_option
-from amlora.engine.token_cache import cached_rows
+from amlora.engine.token_cache import TokenCache
 from amlora.evaluate.lost import Lost, lost_lines
 from amlora.experiment.config import RunSettings
 from amlora.experiment.general import General
@@ -33,17 +33,15 @@ class Encoded:
 def encode_stream(settings: RunSettings, stream: TaskStream, backbone: Backbone) -> Encoded:
     """Tokenise the train rows of each task, and those that are scored."""
     words, split = settings.stream, settings.evaluate.split
-    made = Encoded([], [], [])
+    encoded = Encoded([], [], [])
+    cache = TokenCache(backbone, prefix=words.prefix, form=words.form)
     for task in stream.tasks:
         splits = {"train": task.train, split: task.test if split == "test" else task.dev}
-        rows = {
-            name: cached_rows(backbone, task, examples, prefix=words.prefix, form=words.form)
-            for name, examples in splits.items()
-        }
-        made.train.append(rows["train"][0])
-        made.scored.append(rows[split][0])
-        made.lost.append({name: lost for name, (_, lost) in rows.items()})
-    return made
+        rows = {name: cache.rows(task, examples) for name, examples in splits.items()}
+        encoded.train.append(rows["train"][0])
+        encoded.scored.append(rows[split][0])
+        encoded.lost.append({name: lost for name, (_, lost) in rows.items()})
+    return encoded
 
 
 def lost_warnings(
