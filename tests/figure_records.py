@@ -7,7 +7,8 @@ from typing import Any
 
 from amlora import files
 from amlora.evaluate.metrics import summary
-from amlora.report.read import Run, read_run
+from amlora.records.run import StoredRun as Run
+from amlora.records.store import read_run
 
 TASKS = ("a", "b", "c")
 MATRIX = (

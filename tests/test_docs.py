@@ -14,11 +14,11 @@ import yaml
 
 from amlora.evaluate.metrics import summary
 from amlora.experiment.config import resolved, settings_from
-from amlora.experiment.grid_choice import Candidate, Choice
 from amlora.experiment.grid_store import Failure
-from amlora.experiment.store import NEEDED
 from amlora.methods import METHODS, method_class
 from amlora.methods.base import Method
+from amlora.records.beside import Candidate, Choice
+from amlora.records.schema import Record
 from amlora.streams import catalogue
 from amlora.streams.prompt import build_prompt
 from amlora.streams.quickstart import PARTS
@@ -197,8 +197,8 @@ def test_the_page_about_methods_lists_every_hook():
 
 def test_the_format_page_names_every_key_of_a_record_and_of_a_grids_files():
     page = text_of(DOCS / "format.md")
-    assert [key for key in (*NEEDED, "adapted") if f"`{key}`" not in page] == []
-    kept = [key for kind in (Choice, Candidate, Failure) for key in kind.__struct_fields__]
+    assert [key for key in Record.model_fields if f"`{key}`" not in page] == []
+    kept = [*Choice.model_fields, *Candidate.model_fields, *Failure.__struct_fields__]
     assert [key for key in kept if f"`{key}`" not in page] == []
     assert [key for key in summary([[0.0], [1.0]], [1]) if f"`{key}`" not in page] == []
 

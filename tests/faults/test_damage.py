@@ -12,7 +12,7 @@ from amlora.errors import InputError
 from amlora.experiment.run import run
 from amlora.experiment.store import read_record
 from amlora.mixture.manifest import verify
-from amlora.report.read import read_run
+from amlora.records.store import read_run
 
 CUTS, FLIPS, FEW = 64, 1000, 24
 

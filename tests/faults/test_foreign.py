@@ -11,7 +11,7 @@ from amlora.errors import InputError
 from amlora.experiment.config import load_settings
 from amlora.experiment.run import OURS, run
 from amlora.experiment.store import read_record
-from amlora.report.read import read_run
+from amlora.records.store import read_run
 from broken_disk import contents
 from command import amlora
 

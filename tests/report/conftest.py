@@ -176,6 +176,12 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
         config: str = 'name = "example"\n',
     ) -> Path:
         folder = tmp_path_factory.mktemp("run")
+        (folder / "rows.jsonl").write_text("")
+        vouched = {
+            "settings_digest": files.digest(record["settings"]),
+            "rows_digest": files.sha256_file(folder / "rows.jsonl"),
+        }
+        record = {**record, **vouched}
         if attention is not None:
             (folder / "attention.json").write_text(json.dumps(attention))
             digest = files.sha256_file(folder / "attention.json")

@@ -8,9 +8,9 @@ import pytest
 
 from amlora import files
 from amlora.errors import InputError
+from amlora.records.store import read_run
 from amlora.report.belief_view import SHOWN, belief_sheets
 from amlora.report.page import build_page
-from amlora.report.read import read_run
 from paired_runs import change, write_run
 
 from .parsed_page import Page

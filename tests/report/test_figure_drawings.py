@@ -7,10 +7,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from amlora.records.run import StoredRun as Run
 from amlora.report import paper_figures
 from amlora.report.format import MISSING
 from amlora.report.paper_figures import Name, studies
-from amlora.report.read import Run
 from amlora.report.studies.layout import drawing
 from amlora.report.studies.study import (
     LIGHT,

@@ -13,11 +13,11 @@ from amlora import files
 from amlora.errors import InputError
 from amlora.evaluate.metrics import summary
 from amlora.evaluate.statistics import paired_bootstrap, seed_interval
+from amlora.records.store import read_run
 from amlora.report.choices import Candidate, Choice, read_choices
 from amlora.report.format import MINUS
 from amlora.report.methods_render import HEADINGS, render
 from amlora.report.methods_table import Facts, Figure, MethodsTable, methods_tables
-from amlora.report.read import read_run
 
 from .conftest import AM_LORA, JOINT, SIN_LORA, TASKS, MakeRun, general_of, record_of
 

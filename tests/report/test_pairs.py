@@ -7,8 +7,8 @@ import pytest
 
 from amlora.errors import InputError
 from amlora.evaluate.statistics import Interval, paired_bootstrap
+from amlora.records.store import read_run
 from amlora.report.pairs import Pair, pairs_tables, verdict_of
-from amlora.report.read import read_run
 from paired_runs import change, write_run
 
 OURS = {"a": "1100", "b": "11"}
@@ -175,7 +175,7 @@ def test_learning_accuracy_and_transfer_are_differences_of_means(tmp_path: Path)
 
 
 def test_without_rows_there_is_a_difference_and_a_note(two: list[Path]):
-    (two[0] / "rows.jsonl").unlink()
+    change(two[0], rows_digest=None)
     ((pair,), notes) = compared(two)
     assert pair.difference == pytest.approx(0.375)
     assert (pair.interval, pair.verdict) == (None, "not told apart")

@@ -6,7 +6,7 @@ import pytest
 
 from amlora import files
 from amlora.errors import InputError
-from amlora.report.read import read_run
+from amlora.records.store import read_run
 from amlora.report.rows import gives_scores, last_hits, paired_rows
 from paired_runs import change, write_run
 
@@ -26,14 +26,14 @@ def test_only_the_last_stage_counts_and_only_once_it_was_learned(folder: Path):
 
 
 def test_rows_that_are_not_there_are_none(folder: Path):
-    (folder / "rows.jsonl").unlink()
+    change(folder, rows_digest=None)
     assert last_hits(read_run(folder)) is None
 
 
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ('{"phase": "learned"}\n', "missing required field"),
+        ('{"phase": "learned"}\n', "after is missing"),
         ("not json\n", "not JSON"),
         ('{"phase":"learned","after":0,"task":"a","row":"x","hit":true}\n' * 2, "there twice"),
     ],

@@ -9,9 +9,9 @@ import pytest
 from amlora.errors import InputError
 from amlora.evaluate.metrics import summary
 from amlora.evaluate.statistics import paired_bootstrap, seed_interval
+from amlora.records.run import StoredRun as Run
 from amlora.report.methods_table import Figure
 from amlora.report.paper_figures import figure_3, figure_4, figure_5, picks, sparsity_sweep
-from amlora.report.read import Run
 from amlora.report.studies.figure_5 import Figure5
 from amlora.report.studies.sparsity import Sweep
 from figure_records import MATRIX, MODULES, a_run, attention, four_schemes, lower
@@ -67,7 +67,7 @@ def test_a_word_is_a_label_before_it_is_a_name_and_a_name_before_it_is_a_method(
 
     assert shown() == [["am_lora", "inc_lora"]]
     assert shown(with_="ramp", without="gain") == [["ramp", "gain"]]
-    labels = {run.folder: label for run, label in zip(runs, "wxyz", strict=True)}
+    labels = {run.path: label for run, label in zip(runs, "wxyz", strict=True)}
     assert shown(with_="y", without="z", labels=labels) == [["y", "z"]]
     # No line is called so, but one run is.
     assert shown(without="z", labels=labels) == [["w", "z"]]

@@ -16,12 +16,12 @@ from amlora.cli.paper_table import DECIDE, protocols
 from amlora.errors import InputError
 from amlora.evaluate.metrics import summary
 from amlora.evaluate.statistics import paired_bootstrap, seed_interval
+from amlora.records.store import read_run
 from amlora.report.format import MINUS
 from amlora.report.methods_table import Facts
 from amlora.report.paper_render import Format, number, render
 from amlora.report.paper_table import PaperTable, TableRow, paper_tables
 from amlora.report.published import published
-from amlora.report.read import read_run
 from amlora.streams import catalogue
 
 from .conftest import AM_LORA, SIN_LORA, MakeRun, record_of

@@ -181,7 +181,7 @@ class Lines:
         if item.run is None:
             self.note(f"{item.title}: {item.state}: {item.reason}")
             return
-        from amlora.experiment.store import summary
+        from amlora.records.store import summary
 
         what = "dev rows" if item.cell and item.cell.selects else "average"
         score = percent(summary(item.run).average)

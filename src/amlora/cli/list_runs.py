@@ -20,7 +20,7 @@ def ls(
     """List runs: method, seed, state, average accuracy and forgetting (points)."""
     from dataclasses import asdict
 
-    from amlora.experiment.store import list_runs
+    from amlora.records.store import list_runs
 
     found = list_runs(runs)
     if as_json:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from amlora.errors import InputError
 
 if TYPE_CHECKING:
+    from amlora.records.run import StoredRun as Run
     from amlora.report.methods_render import Format
     from amlora.report.methods_table import Facts
-    from amlora.report.read import Run
 
 
 def methods_table(wanted: Sequence[str], runs: Path, form: "Format", grid: str | None) -> str:
@@ -29,7 +29,7 @@ def methods_table(wanted: Sequence[str], runs: Path, form: "Format", grid: str |
     from amlora.report.methods_table import methods_tables
 
     scored, labels, notes = scored_runs(wanted, runs, grid)
-    stores = {run.folder.parent: None for run in scored}
+    stores = {run.path.parent: None for run in scored}
     tables = methods_tables(
         scored,
         facts=facts_of({run.record.method for run in scored}),
@@ -55,12 +55,13 @@ def scored_runs(
     Raises:
         InputError: no such run, or an altered one.
     """
-    from amlora.cli.readable import checked_run, readable_runs
+    from amlora.cli.readable import readable_runs
+    from amlora.records.store import read_run
 
     labels, notes = None, list[str]()
     if grid is not None:
         labels, missing = grid_runs(wanted, grid)
-        found = [checked_run(folder) for folder in labels]
+        found = [read_run(folder) for folder in labels]
         if missing:
             notes.append(f"Cells of the grid without a finished run: {', '.join(missing)}.")
     else:

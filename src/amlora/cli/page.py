@@ -22,9 +22,8 @@ def page(wanted: Sequence[str], folders: Sequence[Path], against: str | None = N
     """
     from amlora.cli.methods_table import facts_of
     from amlora.cli.paper_table import protocols
-    from amlora.experiment.store import is_run
+    from amlora.records.store import is_store, read_run
     from amlora.report.published import published
-    from amlora.report.read import read_record
     from amlora.streams import catalogue
 
     try:
@@ -35,8 +34,8 @@ def page(wanted: Sequence[str], folders: Sequence[Path], against: str | None = N
         raise InputError(
             f"report: {error.name} is not installed; pip install 'amlora[report]'."
         ) from None
-    stores = [Path(item) for item in wanted if Path(item).is_dir() and not is_run(Path(item))]
-    methods = {read_record(folder / "record.json").method for folder in folders}
+    stores = [Path(item) for item in wanted if is_store(Path(item))]
+    methods = {read_run(folder).record.method for folder in folders}
     printed = {method.name for table in published().values() for method in table.methods}
     known = Known(
         facts=facts_of(methods | printed),

@@ -40,7 +40,8 @@ def paper_table(
         InputError: no run, an altered one, or two of the same cell.
     """
     from amlora.cli.methods_table import facts_of, grid_runs, split_of
-    from amlora.cli.readable import checked_run, readable_runs
+    from amlora.cli.readable import readable_runs
+    from amlora.records.store import read_run
     from amlora.report.paper_render import render
     from amlora.report.paper_table import paper_tables
     from amlora.report.published import published
@@ -49,7 +50,7 @@ def paper_table(
     if grid is None:
         found = readable_runs(wanted, runs)
     else:
-        found = [checked_run(folder) for folder in grid_runs(wanted, grid)[0]]
+        found = [read_run(folder) for folder in grid_runs(wanted, grid)[0]]
     scored = [run for run in found if split_of(run.record.settings) != "dev"]
     methods = {method.name for method in published()[number].methods}
     tables, notes = paper_tables(

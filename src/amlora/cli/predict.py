@@ -119,7 +119,7 @@ def locate(name: str, runs: Path) -> str | Path:
     """Return a path or hub id as it is, and a run's name, or the start of one, as its folder."""
     if Path(name).exists() or "/" in name or not runs.is_dir():
         return name
-    from amlora.experiment.store import find_run
+    from amlora.records.store import find_run
 
     return find_run(name, runs)
 

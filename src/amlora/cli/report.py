@@ -126,7 +126,7 @@ def report(
     elif figure is not None:
         written = figure_of(figure, wanted, runs, grid, out, options)
     else:
-        folders = [run.folder for run in readable_runs(wanted, runs)]
+        folders = [run.path for run in readable_runs(wanted, runs)]
         written = page(wanted, folders, against).encode()
     if out is None:
         say(written.decode(), end="")

@@ -1,8 +1,8 @@
 """`amlora show`: one run's result."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,10 @@ from amlora.cli.output import Json, columns, matrix, print_json, print_pairs
 from amlora.cli.terminal import say
 from amlora.printable import one_line
 from amlora.report.format import MISSING, count, nats, percent, points, seconds, size
+
+if TYPE_CHECKING:
+    from amlora.records.beside import Measured
+    from amlora.records.schema import Boundaries, Routing, StageFacts, TaskFacts, Unrelated
 
 SIGNED = ("bwt", "fwt")
 MOMENTS = ("before learning", "at the end")
@@ -26,39 +30,39 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a finished run: accuracy matrix, metrics, stages, settings, where it was made."""
-    from amlora.experiment.store import find_run, read_measured, read_record
     from amlora.experiment.toml import write_toml
-    from amlora.report import read
+    from amlora.records.store import find_run, read_run
+    from amlora.report.read import lost_texts
 
-    folder = find_run(wanted, runs)
-    record, measured = read_record(folder), read_measured(folder)
+    run = read_run(find_run(wanted, runs))
+    record = run.record
     if as_json:
-        return print_json({"folder": str(folder), "record": record, "measured": measured})
-    say(one_line(str(folder)))
-    about = f"{record['method']} on {record['model']['name']}, seed {record['seed']}"
-    say(f"{one_line(about)}\n")
-    say(f"{matrix(record)}\n")
-    print_pairs([(name, shown(name, record["metrics"].get(name))) for name in METRICS])
+        plain = {"record": record.model_dump(mode="json"), "measured": run.measured.model_dump()}
+        return print_json({"folder": str(run.path), **plain})
+    say(one_line(str(run.path)))
+    say(f"{one_line(f'{record.method} on {record.model.name}, seed {record.seed}')}\n")
+    say(f"{matrix(record.model_dump())}\n")
+    print_pairs([(name, shown(name, getattr(record.metrics, name))) for name in METRICS])
     say("\nstages")
-    print_pairs([(stage["task"], stage_line(stage)) for stage in record["stages"]], indent=2)
-    for stage in record["stages"]:
-        for line in stage.get("remarks", ()):
-            say(one_line(f"  {stage['task']}: {line}"))
-    if lost := read.lost_texts(read.read_record(folder / "record.json")):
+    print_pairs([(stage.task, stage_line(stage)) for stage in record.stages], indent=2)
+    for stage in record.stages:
+        for line in stage.remarks:
+            say(one_line(f"  {stage.task}: {line}"))
+    if lost := lost_texts(record):
         say("\ntexts")
         say("\n".join(f"  {one_line(line)}" for line in lost))
-    if found := record.get("boundaries"):
-        say(f"\nborders\n{columns(border_rows(record['tasks'], found))}")
-    if routing := record.get("routing"):
+    if record.boundaries:
+        say(f"\nborders\n{columns(border_rows(record.tasks, record.boundaries))}")
+    if record.routing:
         say("\nrows by the stage that answered")
-        print_pairs([*routing_pairs(routing)], indent=2)
-    if general := record.get("general"):
+        print_pairs([*routing_pairs(record.routing)], indent=2)
+    if record.general:
         say("\ntexts and questions of no task")
-        print_pairs([*zip(MOMENTS, map(general_line, general), strict=True)], indent=2)
-    if measured:
+        print_pairs([*zip(MOMENTS, map(general_line, record.general), strict=True)], indent=2)
+    if run.measured.finished:
         say("\nmeasured")
-        print_pairs(measured_pairs(measured), indent=2)
-    say(f"\nsettings\n{write_toml(record['settings'])}", end="")
+        print_pairs(measured_pairs(run.measured), indent=2)
+    say(f"\nsettings\n{write_toml(record.settings)}", end="")
 
 
 def shown(name: str, value: float | None) -> str:
@@ -66,58 +70,54 @@ def shown(name: str, value: float | None) -> str:
     return points(value) if name in SIGNED else percent(value)
 
 
-def stage_line(stage: Mapping[str, Any]) -> str:
+def stage_line(stage: "StageFacts") -> str:
     """Say what a stage did."""
     return (
-        f"{stage['steps']} steps, {stage['rows']} rows, {count(stage['trainable_parameters'])}"
-        f" parameters trained, {count(stage['stored_parameters'])} stored"
+        f"{stage.steps} steps, {stage.rows} rows, {count(stage.trainable_parameters)}"
+        f" parameters trained, {count(stage.stored_parameters)} stored"
     )
 
 
-def border_rows(tasks: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> list[list[str]]:
+def border_rows(tasks: "Sequence[TaskFacts]", found: "Boundaries") -> list[list[str]]:
     """Return a table of the true borders, and after how many rows each was found."""
     rows = [["task", "first row", "found after, rows", "learned in stage"]]
-    starts = [0, *found["true"]]
-    late = [MISSING, *("missed" if d is None else str(d) for d in found["delays"])]
-    for task, start, delay, stage in zip(tasks, starts, late, found["learned"], strict=True):
-        rows.append([task["name"], str(start), delay, str(stage)])
-    return [*rows, ["false alarms", "", str(found["false_alarms"]), ""]]
+    starts = [0, *found.true]
+    late = [MISSING, *("missed" if d is None else str(d) for d in found.delays)]
+    for task, start, delay, stage in zip(tasks, starts, late, found.learned, strict=True):
+        rows.append([task.name, str(start), delay, str(stage)])
+    return [*rows, ["false alarms", "", str(found.false_alarms), ""]]
 
 
-def routing_pairs(routing: Mapping[str, Any]) -> list[tuple[str, str]]:
+def routing_pairs(routing: "Routing") -> list[tuple[str, str]]:
     """Say for each task which stages answered its rows."""
     pairs: list[tuple[str, str]] = []
-    for task, shares in zip(routing["tasks"], routing["shares"], strict=True):
-        named = zip(routing["stages"], shares, strict=True)
-        told = [f"{name} {percent(share)} %" for name, share in named if share]
-        pairs.append((task, ", ".join(told)))
+    for task, shares in zip(routing.tasks, routing.shares, strict=True):
+        named = zip(routing.stages, shares, strict=True)
+        pairs.append((task, ", ".join(f"{name} {percent(each)} %" for name, each in named if each)))
     return pairs
 
 
-def general_line(moment: Mapping[str, Any]) -> str:
+def general_line(moment: "Unrelated") -> str:
     """Say how the model did on texts and questions of no task."""
     told = (
-        f"loss {nats(moment['loss'])} nats a token, {moment['right']} of {moment['questions']}"
-        f" questions right, {moment['begun']} begun right"
+        f"loss {nats(moment.loss)} nats a token, {moment.right} of {moment.questions}"
+        f" questions right, {moment.begun} begun right"
     )
-    rejected = moment.get("rejected")
+    rejected = moment.rejected
     return told if rejected is None else f"{told}, {percent(rejected)} % sent to the base model"
 
 
-def measured_pairs(measured: Mapping[str, Any]) -> list[tuple[str, object]]:
-    """Choose from measured.json what a person wants to see."""
-    versions = measured.get("versions", {})
-    git = measured.get("git") or {}
-    commit = git.get("commit")
-    changed = " (with changes)" if git.get("dirty") else ""
-    device = measured.get("device", {})
-    cards = [card["name"] for card in device.get("accelerators", [])]
+def measured_pairs(measured: "Measured") -> list[tuple[str, object]]:
+    """Choose from what was measured what a person wants to see."""
+    git, device = measured.git, measured.device
+    changed = " (with changes)" if git.dirty else ""
+    cards = [card.name for card in device.accelerators]
     return [
-        ("finished", measured.get("finished") or MISSING),
-        ("time", seconds(measured.get("seconds", {}).get("total"))),
-        ("tokens per second", count(measured.get("tokens_per_second"))),
-        ("peak memory", size(measured.get("peak_memory_bytes"))),
-        ("versions", ", ".join(f"{name} {number}" for name, number in versions.items())),
-        ("git", f"{commit[:12]}{changed}" if commit else MISSING),
-        ("device", f"{', '.join(cards) or device.get('cpu')}, {device.get('threads')} threads"),
+        ("finished", measured.finished),
+        ("time", seconds(measured.seconds.get("total"))),
+        ("tokens per second", count(measured.tokens_per_second)),
+        ("peak memory", size(measured.peak_memory_bytes)),
+        ("versions", ", ".join(f"{name} {number}" for name, number in measured.versions.items())),
+        ("git", f"{git.commit[:12]}{changed}" if git.commit else MISSING),
+        ("device", f"{', '.join(cards) or device.cpu}, {device.threads} threads"),
     ]

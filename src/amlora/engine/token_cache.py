@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import msgspec
 import tokenizers
 
 from amlora import cache, files
@@ -72,7 +71,7 @@ class TokenCache:
         with suppress(OSError):  # a cache that cannot be written, as in a read-only home, is none
             files.make_folder(path.parent)
             prompts, answers = [row.prompt_ids for row in rows], [row.answer_ids for row in rows]
-            kept = {"prompts": prompts, "answers": answers, "lost": msgspec.to_builtins(lost)}
+            kept = {"prompts": prompts, "answers": answers, "lost": lost.model_dump()}
             files.write_sealed(path, kept)
         return rows, lost
 

@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
-import msgspec
+from pydantic import BaseModel, ConfigDict, Field
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
+Count = Annotated[int, Field(ge=0)]
 
 
-class Lost(msgspec.Struct, frozen=True, kw_only=True):
+class Lost(BaseModel):
     """Counts over the rows of one split."""
+
+    model_config = ConfigDict(frozen=True, strict=True, use_attribute_docstrings=True)
 
     shortened: Count = 0
     """Prompts whose text was cut to `model.max_tokens`."""

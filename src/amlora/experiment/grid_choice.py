@@ -10,15 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from amlora import files
 from amlora.errors import InputError
 from amlora.experiment.grid import Cell, Group
-from amlora.experiment.store import RECORD, read_record
+from amlora.experiment.store import read_record
 from amlora.formats import typed
 from amlora.methods import method_class
-from amlora.records import Share
+from amlora.records.beside import Candidate, Choice
+from amlora.records.run import RECORD
 
 RULE = (
     "first task alone; highest dev score, then lower mean training loss of the last tenth, then"
@@ -26,42 +25,6 @@ RULE = (
 )
 
 LONGEST = 60  # letters of an order in a choice's file name
-
-
-class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One rate and how its run went."""
-
-    rate: float
-    cell: str
-    run: str
-    """The run's folder; "" where it diverged."""
-    score: Share | None
-    """On the first task's dev rows, 0..1; None where it diverged."""
-    loss: float | None
-    """Mean training loss of the last tenth of the steps."""
-    problem: str = ""
-    """How it diverged."""
-
-
-class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """A choice as it is kept."""
-
-    grid: str
-    label: str
-    order: str
-    method: str
-    method_version: int = 0
-    seed: int
-    rule: str
-    task: str
-    """The first task."""
-    task_digest: str
-    stream_digest: str
-    """Of the stream that the candidates learned."""
-    model: str
-    """Fingerprint of the base model's weights."""
-    rate: float
-    candidates: tuple[Candidate, ...]
 
 
 def best(candidates: Sequence[Candidate]) -> Candidate:
@@ -138,7 +101,7 @@ def keep_choice(path: Path, choice: Choice) -> None:
     """Write a choice; two processes that choose from equal records write equal bytes."""
     with files.lock(path.parent, wait=True):
         files.sweep(path.parent)
-        files.write_sealed(path, msgspec.to_builtins(choice))
+        files.write_sealed(path, choice.model_dump(mode="json"))
 
 
 def read_choice(path: Path) -> Choice | None:

@@ -22,8 +22,9 @@ from amlora import files
 from amlora.errors import InputError
 from amlora.experiment.config import recorded, to_toml
 from amlora.experiment.grid import Cell
-from amlora.experiment.store import RECORD, read_record
+from amlora.experiment.store import read_record
 from amlora.formats import typed
+from amlora.records.run import RECORD
 
 SETTINGS, CELL, FAILED = "settings.toml", "cell.json", "failed.json"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")  # of a run's folder

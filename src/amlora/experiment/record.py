@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-import msgspec
-
 from amlora.evaluate.course import of_found
 from amlora.evaluate.lost import Lost
 from amlora.evaluate.metrics import summary
@@ -51,7 +49,7 @@ def task_entry(task: Task, split: str, lost: Mapping[str, Lost]) -> dict[str, An
         "train": len(task.train),
         "dev": len(task.dev),
         "test": len(task.test),
-        "lost": {name: msgspec.to_builtins(found) for name, found in lost.items()},
+        "lost": {name: found.model_dump() for name, found in lost.items()},
     }
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from amlora.records.beside import Attention
 from amlora.report import figures
 from amlora.report.panel import Panel
-from amlora.report.read import Attention
 
 DRAWN_TASKS = 6  # at most per run; the rest stays in attention.json
 

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from statistics import fmean
 
+from amlora.records.beside import Decision
+from amlora.records.run import StoredRun as Run
 from amlora.report import format
-from amlora.report.read import Run
-from amlora.report.rows import Decision, last_rows
+from amlora.report.rows import last_rows
 from amlora.report.typeset import Sheet
 
 SHOWN = 20
@@ -21,7 +22,7 @@ def belief_sheets(run: Run) -> tuple[Sheet, ...]:
     """
     if run.record.routing is None:
         return ()
-    rows = [row for row in last_rows(run) or () if row.posterior]
+    rows = [row for row in last_rows(run) if row.posterior]
     known = set(run.record.routing.stages)
     told = [row for row in rows if row.task in known]
     tasks = list(dict.fromkeys(row.task for row in told))

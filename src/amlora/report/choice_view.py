@@ -6,11 +6,11 @@ Runs scored on dev rows serve that choice, so they stand here and not among the 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from amlora.records.alike import line_of
+from amlora.records.run import StoredRun as Run
 from amlora.report.choices import Choice
 from amlora.report.format import MISSING, percent
-from amlora.report.lines import line_key
 from amlora.report.methods_table import learning_rate
-from amlora.report.read import Run
 
 COLUMNS = (
     *("line", "first task", "learning rate", "dev score, %", "loss, last tenth", "chosen"),
@@ -50,8 +50,8 @@ def choice_view(choices: Sequence[Choice], trials: Sequence[Run]) -> ChoiceView 
         return None
     rows = [row for choice in choices for row in candidate_rows(choice)]
     named = {candidate.run for choice in choices for candidate in choice.candidates}
-    others = [run for run in trials if run.folder.name not in named]
-    others.sort(key=lambda run: (run.record.name, line_key(run), run.record.seed))
+    others = [run for run in trials if run.path.name not in named]
+    others.sort(key=lambda run: (run.record.name, line_of(run.record), run.record.seed))
     return ChoiceView(
         columns=COLUMNS,
         rows=(*rows, *map(trial_row, others)),
@@ -96,7 +96,7 @@ def trial_row(run: Run) -> CandidateRow:
             percent(record.metrics.average),
             f"{losses[-1]:.4f}" if losses else MISSING,
             "",
-            run.folder.name,
+            run.path.name,
         ),
         chosen=False,
     )

@@ -6,11 +6,11 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from amlora.evaluate.metrics import mean_or_none
+from amlora.records.run import StoredRun as Run
 from amlora.report import figures
 from amlora.report.format import percent
 from amlora.report.lines import MethodRuns
 from amlora.report.panel import Panel
-from amlora.report.read import Run
 from amlora.report.run_view import joint
 from amlora.report.typeset import Sheet
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from amlora.evaluate.statistics import Interval, paired_bootstrap, seed_interval
-from amlora.report.read import Run
+from amlora.records.run import StoredRun as Run
 
 Over = Literal["", "seeds", "rows"]
 BOOTSTRAP_SEED = 0

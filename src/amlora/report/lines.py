@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from amlora import files
 from amlora.errors import InputError
-from amlora.report.read import Run
+from amlora.records.alike import line_of, table_of
+from amlora.records.run import StoredRun as Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,15 +38,15 @@ def comparable(
     Raises:
         InputError: a seed of a line is there twice.
     """
-    groups: dict[tuple[str, str | None], dict[str, list[Run]]] = {}
+    groups: dict[tuple[str, str], dict[str, list[Run]]] = {}
     for run in runs:
         record = run.record
-        lines = groups.setdefault((record.stream_digest, record.model.fingerprint), {})
-        lines.setdefault(line_key(run), []).append(run)
+        lines = groups.setdefault(table_of(record), {})
+        lines.setdefault(line_of(run.record), []).append(run)
     made: list[tuple[MethodRuns, ...]] = []
     for _, found in sorted(groups.items(), key=lambda item: str(item[0])):
         lines = list(found.values())
-        names = [labels[line[0].folder] for line in lines] if labels else named(lines)
+        names = [labels[line[0].path] for line in lines] if labels else named(lines)
         shown = [
             MethodRuns(label=name, runs=by_seed(line))
             for name, line in zip(names, lines, strict=True)
@@ -58,15 +58,6 @@ def comparable(
             shown.sort(key=lambda line: line.label)
         made.append(tuple(shown))
     return made
-
-
-def line_key(run: Run) -> str:
-    """Return what is equal in the runs of one line: everything but the seed and what was scored."""
-    record = run.record
-    settings = {key: value for key, value in record.settings.items() if key != "seed"}
-    if isinstance(evaluate := settings.get("evaluate"), Mapping):
-        settings["evaluate"] = {key: value for key, value in evaluate.items() if key != "scope"}
-    return files.digest([record.method, str(record.method_version), settings])
 
 
 def named(lines: Sequence[Sequence[Run]]) -> list[str]:
@@ -92,7 +83,7 @@ def named(lines: Sequence[Sequence[Run]]) -> list[str]:
         names = [f"{way(run)}{version(run)}" for run in firsts]
         if len(set(names)) == len(firsts):
             return names
-    return [f"{ways[-1](run)}{version(run)} {line_key(run)[:8]}" for run in firsts]
+    return [f"{ways[-1](run)}{version(run)} {line_of(run.record)[:8]}" for run in firsts]
 
 
 def by_seed(line: Sequence[Run]) -> tuple[Run, ...]:
@@ -105,7 +96,7 @@ def by_seed(line: Sequence[Run]) -> tuple[Run, ...]:
     for run in line:
         if other := found.get(run.record.seed):
             raise InputError(
-                f"{run.folder}: the same run as {other.folder}; give one of the two folders."
+                f"{run.path}: the same run as {other.path}; give one of the two folders."
             )
         found[run.record.seed] = run
     return tuple(found[seed] for seed in sorted(found))

@@ -13,10 +13,11 @@ import msgspec
 
 from amlora.evaluate.metrics import mean_or_none
 from amlora.evaluate.statistics import Interval, mean_sd
+from amlora.records.run import StoredRun as Run
+from amlora.records.schema import Record
 from amlora.report.choices import Choice
 from amlora.report.intervals import Over, average_interval
 from amlora.report.lines import MethodRuns, comparable
-from amlora.report.read import Record, Run
 
 NUMBER_BYTES = 4  # a stored parameter is counted as float32
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from amlora.errors import InputError, nearest
 from amlora.printable import printable
+from amlora.records.run import StoredRun as Run
+from amlora.records.store import read_run
 from amlora.report import format
 from amlora.report.choice_view import choice_view
 from amlora.report.contents import contents
@@ -17,7 +19,7 @@ from amlora.report.known import Known
 from amlora.report.lines import MethodRuns, comparable
 from amlora.report.paper_lines import order_of
 from amlora.report.paper_view import paper_view
-from amlora.report.read import Run, labels, read_run
+from amlora.report.read import labels
 from amlora.report.run_view import METRICS, RunView, on_dev, run_view
 from amlora.report.stream_view import StreamView, stream_view, titles
 
@@ -59,7 +61,7 @@ def build_page(runs: Sequence[Path], known: Known | None = None) -> str:
     check_reference(groups, known.against)
     few = len(shown) <= FEW
     anchors = {
-        run.folder: f"run-{place}"
+        run.path: f"run-{place}"
         for place, run in enumerate((run for group in groups for run in flat(group)), start=1)
     }
     names = dict(
@@ -72,10 +74,10 @@ def build_page(runs: Sequence[Path], known: Known | None = None) -> str:
     ):
         inside = flat(group)
         # Many runs stand below the heading of their stream, and need no name beyond it.
-        told = [names[run.folder] for run in inside] if few else labels(inside)
+        told = [names[run.path] for run in inside] if few else labels(inside)
         views.append(
             [
-                run_view(run, label, anchors[run.folder], draw=few)
+                run_view(run, label, anchors[run.path], draw=few)
                 for run, label in zip(inside, told, strict=True)
             ]
         )

@@ -16,10 +16,11 @@ from typing import Literal
 
 from amlora.errors import InputError, nearest
 from amlora.evaluate.statistics import Interval, paired_bootstrap, sign_flip_test
+from amlora.records.run import StoredRun as Run
+from amlora.records.schema import Metrics
 from amlora.report.intervals import BOOTSTRAP_SEED
 from amlora.report.lines import MethodRuns, comparable
 from amlora.report.pooled import pooled
-from amlora.report.read import Metrics, Run
 from amlora.report.rows import Hits, gives_scores, last_hits, paired_rows
 
 Verdict = Literal[
@@ -169,8 +170,8 @@ def pairs_of(lines: Sequence[MethodRuns], reference: MethodRuns) -> tuple[list[P
             notes.append(f"{names} have no averages for all their common seeds.")
             continue
         interval = None
-        if all(run.folder in hits for pair in both for run in pair):
-            rows = paired_rows([(hits[ours.folder], hits[other.folder]) for ours, other in both])
+        if all(run.path in hits for pair in both for run in pair):
+            rows = paired_rows([(hits[ours.path], hits[other.path]) for ours, other in both])
             if rows is None:
                 notes.append(f"{names} were scored on other rows, so they have no interval.")
             else:
@@ -206,14 +207,13 @@ def hits_of(runs: Sequence[Run]) -> tuple[dict[Path, Hits], list[str]]:
     for run in runs:
         hits = last_hits(run)
         if hits is None:
-            notes.append(f"{run.folder.name} has no rows.jsonl, so it has no interval.")
+            notes.append(f"{run.path.name} has no rows.jsonl, so it has no interval.")
         elif not gives_scores(hits, run):
             notes.append(
-                f"{run.folder.name} has rows that do not give its last scores, so it has no"
-                " interval."
+                f"{run.path.name} has rows that do not give its last scores, so it has no interval."
             )
         else:
-            found[run.folder] = hits
+            found[run.path] = hits
     return found, notes
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from amlora.report.read import Run
+from amlora.records.run import StoredRun as Run
 from amlora.report.studies.draw_cells import study_5, study_sparsity
 from amlora.report.studies.draw_curves import study_3, study_picks
 from amlora.report.studies.draw_scores import study_4

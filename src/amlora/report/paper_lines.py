@@ -14,18 +14,11 @@ from typing import Any
 from amlora import files
 from amlora.errors import InputError
 from amlora.evaluate.statistics import Interval, seed_interval
+from amlora.records.alike import across_orders
+from amlora.records.run import StoredRun as Run
 from amlora.report.intervals import Over, average_interval
 from amlora.report.methods_table import learning_rate
 from amlora.report.published import span
-from amlora.report.read import Run
-
-PLACES = {  # what a line may differ in from order to order, and between machines
-    "": ("name", "seed"),
-    "model": ("name",),
-    "stream": ("name", "order", "shuffle_seed", "data_root", "tasks", "first_tasks"),
-    "train": ("lr",),
-    "evaluate": ("scope",),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,24 +63,6 @@ def order_of(run: Run, orders: Mapping[str, Sequence[str]]) -> str | None:
     return next((name for name, tasks in orders.items() if tuple(tasks) == names), None)
 
 
-def shared_settings(run: Run) -> dict[str, Any]:
-    """Return the settings that are equal in all runs of a line."""
-    settings: dict[str, Any] = {}
-    for key, value in run.record.settings.items():
-        if key in PLACES[""]:
-            continue
-        if isinstance(value, dict):
-            value = {name: kept for name, kept in value.items() if name not in PLACES.get(key, ())}
-        settings[key] = value
-    if isinstance(method := settings.get("method"), dict):
-        tasks = len(run.record.tasks)
-        settings["method"] = {
-            name: "per task" if isinstance(value, list) and len(value) == tasks else value
-            for name, value in method.items()
-        }
-    return settings
-
-
 def lines_of(runs: Sequence[tuple[str, Run]]) -> list[Line]:
     """Put the runs of one method together.
 
@@ -99,7 +74,7 @@ def lines_of(runs: Sequence[tuple[str, Run]]) -> list[Line]:
     """
 
     def loose(run: Run) -> list[Any]:
-        return [run.record.method, str(run.record.method_version), shared_settings(run)]
+        return [run.record.method, str(run.record.method_version), across_orders(run.record)]
 
     def named(run: Run) -> list[Any]:
         return [*loose(run), run.record.name]
@@ -118,7 +93,7 @@ def lines_of(runs: Sequence[tuple[str, Run]]) -> list[Line]:
     for group in groups:
         if pair := clash(group):
             raise InputError(
-                f"{pair[0].folder} and {pair[1].folder}: two runs of one cell of the table (one"
+                f"{pair[0].path} and {pair[1].path}: two runs of one cell of the table (one"
                 " method, order and name) that differ by more than their seed; give one of them."
             )
     return [line_of(group) for group in groups]

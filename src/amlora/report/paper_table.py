@@ -10,10 +10,10 @@ from statistics import fmean
 from typing import Any
 
 from amlora import files
+from amlora.records.run import StoredRun as Run
 from amlora.report.methods_table import Facts, examples_kept
 from amlora.report.paper_lines import Cell, Line, cells_of, lines_of, order_of
 from amlora.report.published import Published, PublishedRow, Source, published, span
-from amlora.report.read import Run
 
 OURS = "ours"
 NOT_RECORDED = "not recorded"

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from amlora.errors import InputError
+from amlora.records.run import StoredRun as Run
 from amlora.report.known import Known
 from amlora.report.paper_lines import order_of
 from amlora.report.paper_render import above, below, headings, strings
 from amlora.report.paper_table import PaperTable, paper_tables
 from amlora.report.published import published
-from amlora.report.read import Run
 from amlora.report.typeset import Sheet
 
 

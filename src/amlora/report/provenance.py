@@ -2,9 +2,9 @@
 
 from collections import Counter
 
-from amlora.records import Device
+from amlora.records.beside import Device
+from amlora.records.run import StoredRun as Run
 from amlora.report import format
-from amlora.report.read import Run
 
 
 def device_text(device: Device) -> str:
@@ -27,7 +27,7 @@ def provenance(run: Run) -> tuple[tuple[str, str], ...]:
     commit = measured.git.commit
     speed = measured.tokens_per_second
     rows = (
-        ("folder", run.folder.name),
+        ("folder", run.path.name),
         ("method", f"{record.method}, version {record.method_version}"),
         ("model", f"{record.model.name} {record.model.revision or ''}".strip()),
         ("model parameters", format.count(record.model.parameters)),

@@ -3,48 +3,22 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-import msgspec
-
-from amlora import files
 from amlora.errors import InputError
-from amlora.formats import parse_lines
-from amlora.report.read import Run
+from amlora.records.beside import Decision
+from amlora.records.run import StoredRun as Run
 
 Hits = dict[str, dict[str, bool]]
 """By task and row id: whether the answer was right."""
 ROUNDING = 1e-9  # far below one row's share
 
 
-class Decision(msgspec.Struct, frozen=True):
-    """One row of one evaluation; `after` is its stage, 0 for the first."""
-
-    phase: str
-    after: int
-    task: str
-    row: str
-    hit: bool
-    stages: dict[str, float] = {}
-    """Shares of the stages that answered."""
-    posterior: dict[str, float] = {}
-    """How likely the prompt is each stage's; stages of next to none are left out."""
-    distance: float = 0.0
-    """From the likeliest stage's prompts, in units of its limit: above 1 it is of no task."""
-
-
-def last_rows(run: Run) -> list[Decision] | None:
-    """Return the rows of a run's last evaluation; None where it left no rows.jsonl.
+def last_rows(run: Run) -> list[Decision]:
+    """Return the rows of a run's last evaluation.
 
     Raises:
-        InputError: its sha256 is not that of the record, or it is not what a run writes.
+        InputError: they are altered, or not what a run writes.
     """
-    path = run.folder / "rows.jsonl"
-    if not files.exists(path):
-        return None
-    data = files.read_bytes(path)
-    if run.record.rows_digest is not None and files.sha256_bytes(data) != run.record.rows_digest:
-        raise InputError(f"{path}: altered; its sha256 is not the one in record.json.")
-    rows = parse_lines(path, data, Decision)
-    learned = [row for row in rows if row.phase == "learned"]
+    learned = [row for row in run.rows if row.phase == "learned"]
     last = max((row.after for row in learned), default=0)
     return [row for row in learned if row.after == last]
 
@@ -56,13 +30,13 @@ def last_hits(run: Run) -> Hits | None:
         InputError: as `last_rows`, or a row is there twice.
     """
     rows = last_rows(run)
-    if rows is None:
+    if not rows:
         return None
     found: Hits = {}
     for row in rows:
         task = found.setdefault(row.task, {})
         if row.row in task:
-            path = run.folder / "rows.jsonl"
+            path = run.path / "rows.jsonl"
             raise InputError(f"{path}: row {row.row!r} of {row.task} is there twice.")
         task[row.row] = row.hit
     return found

@@ -4,12 +4,13 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from amlora.records.run import StoredRun as Run
+from amlora.records.schema import Evaluated, Record
 from amlora.report import format
 from amlora.report.attention_view import AttentionView, attention_view
 from amlora.report.belief_view import belief_sheets
 from amlora.report.matrix import Line, accuracy_lines, entered_lines, is_joint, name_of
 from amlora.report.provenance import provenance
-from amlora.report.read import Counts, Record, Run, entered_stages
 from amlora.report.typeset import Sheet
 
 METRICS = (
@@ -70,7 +71,6 @@ class RunView:
     stages: Sheet
     evaluation: Sheet
     settings: str
-    settings_from: str
     provenance: tuple[tuple[str, str], ...]
 
 
@@ -96,7 +96,7 @@ def run_view(run: Run, label: str, anchor: str, *, draw: bool) -> RunView:
         facts=facts(run),
         lines=accuracy_lines(names, sizes, record.R, joint=joint(record), found=found),
         entered=entered_lines(
-            names, sizes, record.R, record.entered, entered_stages(record), found=found
+            names, sizes, record.R, record.entered, record.entered_stages, found=found
         ),
         metrics=metrics(record),
         attention=attention and attention_view(attention, anchor, draw=draw),
@@ -105,9 +105,7 @@ def run_view(run: Run, label: str, anchor: str, *, draw: bool) -> RunView:
         borders=borders(record),
         stages=stages(record),
         evaluation=evaluation(record),
-        settings=run.config
-        or json.dumps(record.settings, indent=1, sort_keys=True, ensure_ascii=False),
-        settings_from="config.toml" if run.config else "from the record",
+        settings=json.dumps(record.settings, indent=1, sort_keys=True, ensure_ascii=False),
         provenance=provenance(run),
     )
 
@@ -278,7 +276,7 @@ def evaluation(record: Record) -> Sheet:
     )
 
 
-def moment(record: Record, counts: Counts) -> str:
+def moment(record: Record, counts: Evaluated) -> str:
     """Say when an evaluation took place."""
     if counts.after < 0:
         return "before learning"

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from amlora.records.run import StoredRun as Run
+from amlora.records.schema import Record
 from amlora.report.curves_view import CurvesView, curves_view, lines_of
 from amlora.report.format import MISSING, count, percent
 from amlora.report.known import Known
@@ -18,7 +20,7 @@ from amlora.report.pairs import REFERENCE, pairs_tables
 from amlora.report.pairs_render import sheet as pairs_sheet
 from amlora.report.paper_lines import order_of
 from amlora.report.paper_table import protocol_of
-from amlora.report.read import Record, Run, lost_texts
+from amlora.report.read import lost_texts
 from amlora.report.run_view import setting
 from amlora.report.study_view import StudyView, study_views
 from amlora.report.typeset import Sheet
@@ -110,7 +112,7 @@ def stream_view(
 
 def links_of(line: MethodRuns, anchors: Mapping[Path, str]) -> list[tuple[str, str]]:
     """Return each run's seed and anchor."""
-    return [(str(run.record.seed), anchors[run.folder]) for run in line.runs]
+    return [(str(run.record.seed), anchors[run.path]) for run in line.runs]
 
 
 def reference(group: Sequence[MethodRuns], against: str | None) -> str:

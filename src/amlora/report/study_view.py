@@ -59,7 +59,7 @@ def study_views(group: Sequence[MethodRuns], anchor: str, *, many: bool) -> list
         InputError: seeds of a line with attention over other modules.
     """
     runs = [run for line in group for run in line.runs]
-    labels = {run.folder: line.label for line in group for run in line.runs}
+    labels = {run.path: line.label for line in group for run in line.runs}
     views: list[StudyView] = []
     for name, short in FIGURES.items():
         found = studies(name, runs, labels=labels) if many or name != "4" else []

@@ -7,7 +7,7 @@ from amlora import files
 from amlora.cache import place
 from amlora.errors import InputError, nearest
 from amlora.mixture.manifest import CURRENT
-from amlora.records import RECORD, check_skills
+from amlora.records.run import RECORD, check_skills
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w./-]+)?")
 PATTERNS = ["CURRENT", "tasks/*", "versions/*"]

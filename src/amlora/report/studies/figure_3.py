@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from amlora.records.run import StoredRun as Run
 from amlora.report.lines import MethodRuns
 from amlora.report.methods_table import Figure, figure
-from amlora.report.read import Run
 from amlora.report.studies.groups import Subject, chosen, groups_of, seeds_of
 
 WITH, WITHOUT = "am_lora", "inc_lora"

@@ -10,8 +10,9 @@ from pathlib import Path
 from statistics import fmean
 
 from amlora.errors import InputError, nearest
+from amlora.records.beside import Attention
+from amlora.records.run import StoredRun as Run
 from amlora.report.figures import projections
-from amlora.report.read import Attention, Run
 from amlora.report.studies.figure_3 import WITH
 from amlora.report.studies.groups import Subject, chosen, groups_of
 
@@ -112,8 +113,8 @@ def check_alike(measured: Sequence[tuple[Run, Attention]]) -> None:
         told = found.modules, found.loras, found.tasks
         if told != (expected.modules, expected.loras, expected.tasks):
             raise InputError(
-                f"{run.folder}: its attention.json has other modules, LoRAs or tasks than that of"
-                f" {first.folder}, of which it is another seed."
+                f"{run.path}: its attention.json has other modules, LoRAs or tasks than that of"
+                f" {first.path}, of which it is another seed."
             )
 
 

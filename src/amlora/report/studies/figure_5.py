@@ -7,8 +7,8 @@ above 0. A scheme without a run is there without numbers.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from amlora.records.run import StoredRun as Run
 from amlora.report.paper_lines import Cell
-from amlora.report.read import Run
 from amlora.report.studies.groups import Subject, groups_of
 from amlora.report.studies.variants import Family, Variant, families, measured, sparsity_text
 

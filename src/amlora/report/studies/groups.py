@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from amlora.records.run import StoredRun as Run
 from amlora.report.lines import MethodRuns, comparable
 from amlora.report.matrix import is_joint
-from amlora.report.read import Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from amlora.records.beside import Attention
+from amlora.records.run import StoredRun as Run
 from amlora.report.figures import projections
-from amlora.report.read import Attention, Run
 from amlora.report.studies.figure_4 import check_alike
 from amlora.report.studies.groups import Subject, groups_of
 

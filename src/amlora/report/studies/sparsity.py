@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from amlora.records.beside import Attention
+from amlora.records.run import StoredRun as Run
 from amlora.report.methods_table import Figure, figure
 from amlora.report.paper_lines import Cell
-from amlora.report.read import Attention, Run
 from amlora.report.studies.groups import Subject, groups_of
 from amlora.report.studies.variants import Family, Variant, families, measured
 

@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, Literal
 
-from msgspec import structs
-
 from amlora import files
 from amlora.evaluate.statistics import seed_interval
+from amlora.records.alike import across_orders
+from amlora.records.run import StoredRun as Run
 from amlora.report.intervals import row_interval
 from amlora.report.methods_table import learning_rate
-from amlora.report.paper_lines import Cell, order_cell, shared_settings
-from amlora.report.read import Run
+from amlora.report.paper_lines import Cell, order_cell
 
 METHOD = "am_lora"
 Measure = Literal["average", "forgetting", "learning_accuracy"]
@@ -72,7 +71,7 @@ def families(runs: Sequence[Run], varying: Sequence[str]) -> list[Family]:
         own = run.record.settings.get("method")
         if run.record.method != METHOD or not isinstance(own, dict) or "sparsity" not in own:
             continue
-        shared = shared_settings(run)
+        shared = across_orders(run.record)
         shared["method"] = {
             name: value for name, value in shared["method"].items() if name not in varying
         }
@@ -87,7 +86,7 @@ def families(runs: Sequence[Run], varying: Sequence[str]) -> list[Family]:
 def families_of(runs: Sequence[Run]) -> list[Family]:
     """Make one family of runs with equal fixed settings, or one for each learning rate."""
     variants: dict[str, list[Run]] = {}
-    for run in sorted(runs, key=lambda run: (run.record.seed, run.record.name, str(run.folder))):
+    for run in sorted(runs, key=lambda run: (run.record.seed, run.record.name, str(run.path))):
         variants.setdefault(files.digest([told(run), learning_rate(run)]), []).append(run)
     made: list[Variant] = []
     repeated = 0
@@ -158,4 +157,4 @@ def as_learned(run: Run) -> Run:
     """Return the run as if its last row of scores were each task's just after its own stage."""
     R = run.record.R
     diagonal = tuple(R[stage + 1][stage] for stage in range(len(R) - 1))
-    return replace(run, record=structs.replace(run.record, R=(diagonal,)))
+    return replace(run, record=run.record.model_copy(update={"R": (diagonal,)}))

@@ -8,7 +8,8 @@ import pytest
 
 from amlora import files
 from amlora.errors import InputError
-from amlora.experiment.store import find_run, find_runs, list_runs, read_record
+from amlora.experiment.store import read_record
+from amlora.records.store import find_run, find_runs, list_runs
 from broken_disk import disk
 from broken_disk import whole as undisturbed
 
@@ -32,6 +33,7 @@ def make_run(runs: Path, name: str, *, finished: bool = True, average: float = 0
         "name": name,
         "seed": 3,
         "method": "am_lora",
+        "method_version": 1,
         "settings": settings,
         "settings_digest": files.digest(settings),
         "stream_digest": "",
@@ -163,7 +165,7 @@ def test_an_altered_attention_file_is_named_and_refused(tmp_path):
     ("values", "line"),
     [
         ({"settings": {"name": "a", "seed": 4}}, "/record.json: altered; its settings"),
-        ({"format": 2}, "/record.json: not a record of format 1."),
+        ({"format": 2}, "/record.json: format 2; this version reads format 1."),
     ],
 )
 def test_an_altered_record_is_named_and_refused(tmp_path, values, line):
@@ -178,20 +180,20 @@ def test_a_record_that_lacks_something_is_refused_and_says_what(tmp_path, key):
     record = files.read_sealed(folder / "record.json")
     del record[key], record["digest"]
     files.write_sealed(folder / "record.json", record)
-    assert refusal(folder) == f"/record.json: altered or damaged; it lacks {key!r}."
+    assert refusal(folder).startswith(f"/record.json: {key} is missing")
 
 
 @pytest.mark.parametrize(
     ("values", "line"),
     [
-        ({"R": [[0.0], [1.5]]}, "R has an entry outside 0..1"),
-        ({"R": [[0.0], ["0.5"]]}, "Expected `float | null`"),
+        ({"R": [[0.0], [1.5]]}, "R[1][0] must be at least 0 and at most 1, got 1.5"),
+        ({"R": [[0.0], ["0.5"]]}, "R[1][0]: expected a number"),
         ({"R": [[0.0, 0.0]]}, "row 0 of R has 2 entries, not 1"),
-        ({"tasks": [{"name": "a", "test": -1, "scored": 1}]}, "Expected `int` >= 0"),
+        ({"tasks": [{"name": "a", "test": -1, "scored": 1}]}, "tasks[0].test must be at least 0"),
         ({"tasks": [{"name": "a", "test": 1, "scored": 1}] * 2, "R": [[0, 0]]}, "the same name"),
-        ({"metrics": {"average": 2.0}}, "Expected `float` <= 1"),
-        ({"seed": "1"}, "Expected `int`, got `str`"),
-        ({"stages": [7]}, "Expected `object`, got `int`"),
+        ({"metrics": {"average": 2.0}}, "metrics.average must be at least 0 and at most 1"),
+        ({"seed": "1"}, "seed: expected an integer, got '1'"),
+        ({"stages": [7]}, "stages[0]: expected a table"),
         ({"texts": {"../../notes": "0" * 64}}, "'../../notes' is no file of a run"),
     ],
 )

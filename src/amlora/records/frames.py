@@ -1,0 +1,136 @@
+"""Runs as data frames, so that a researcher works in pandas."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from amlora.errors import InputError, nearest
+from amlora.records.alike import line_of
+from amlora.records.run import StoredRun
+from amlora.records.store import read_runs
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+ROUTED = ("stages", "posterior", "distance")
+METRICS = ("average", "micro_average", "forgetting", "bwt", "fwt", "learning_accuracy")
+
+
+def results(path: str | Path | Sequence[str | Path], table: str = "runs") -> "DataFrame":
+    """Read runs into a data frame.
+
+    Args:
+        path: a folder of runs, a run, a pack, or several of them.
+        table: "runs" (a row a run), "scores" (run, stage, task), "rows" (each decision) or
+            "attention" (run, task, module, lora).
+
+    Raises:
+        InputError: nothing to read there, something altered, or no such table.
+    """
+    if table not in TABLES:
+        known = ", ".join(TABLES)
+        raise InputError(f"table: {table!r} is none of {known}{nearest(table, TABLES)}.")
+    several = [path] if isinstance(path, str | Path) else path
+    return frame(read_runs([str(each) for each in several]), table)
+
+
+def frame(runs: Sequence[StoredRun], table: str = "runs") -> "DataFrame":
+    """Return a table of runs that are read already; `run` is the name of a run's folder."""
+    from pandas import DataFrame
+
+    columns, rows = TABLES[table]
+    found = [row for run in runs for row in rows(run)]
+    return DataFrame(found, columns=columns if not found or columns else None)
+
+
+def run_rows(run: StoredRun) -> Iterator[dict[str, Any]]:
+    """Give the row of a run: what it is, its metrics, what it took, and its settings."""
+    record, measured, settings = run.record, run.measured, run.record.settings
+    stream = settings.get("stream", {})
+    yield {
+        "run": run.name,
+        "name": record.name,
+        "method": record.method,
+        "method_version": record.method_version,
+        "seed": record.seed,
+        "model": record.model.name,
+        "fingerprint": record.model.fingerprint,
+        "stream": record.stream_digest,
+        "order": stream.get("order", ""),
+        "split": settings.get("evaluate", {}).get("split", ""),
+        **{name: getattr(record.metrics, name) for name in METRICS},
+        "trained": max((stage.trainable_parameters for stage in record.stages), default=None),
+        "stored_parameters": record.stages[-1].stored_parameters if record.stages else None,
+        "stored_examples": record.stages[-1].stored_examples if record.stages else None,
+        "seconds": measured.seconds.get("total"),
+        "peak_memory_bytes": measured.peak_memory_bytes,
+        "line": line_of(record),
+        **dict(flat("", settings)),
+    }
+
+
+def flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Give nested settings by dotted path, without name and seed, which are columns already."""
+    for name, each in value.items():
+        if isinstance(each, Mapping):
+            yield from flat(f"{path}{name}.", each)
+        elif path or name not in ("name", "seed"):
+            yield f"{path}{name}", each
+
+
+def score_rows(run: StoredRun) -> Iterator[dict[str, Any]]:
+    """Give each score; stage -1 is before learning, phase "entered" before the stage learned."""
+    record = run.record
+    entered = zip(record.entered_stages, record.entered, strict=True)
+    moments = [
+        (-1, "before", record.R[0]),
+        *((stage, "learned", row) for stage, row in enumerate(record.R[1:])),
+        *((stage, "entered", row) for stage, row in entered),
+    ]
+    for stage, phase, scores in moments:
+        for task, score in zip(record.tasks, scores, strict=True):
+            if score is not None:
+                yield {
+                    "run": run.name,
+                    "stage": stage,
+                    "phase": phase,
+                    "task": task.name,
+                    "score": score,
+                    "rows": task.scored,
+                }
+
+
+def decision_rows(run: StoredRun) -> Iterator[dict[str, Any]]:
+    """Give each row's decision."""
+    for row in run.rows:
+        value = row.model_dump()
+        yield {"run": run.name, "stage": value.pop("after"), **value}
+
+
+def attention_rows(run: StoredRun) -> Iterator[dict[str, Any]]:
+    """Give each LoRA's mean score; the zero LoRA is "none"."""
+    found = run.attention
+    if found is None:
+        return
+    for task, modules in zip(found.tasks, found.mean, strict=True):
+        for module, scores in zip(found.modules, modules, strict=True):
+            for lora, score in zip(found.loras, scores, strict=True):
+                yield {
+                    "run": run.name,
+                    "task": task,
+                    "module": module,
+                    "lora": lora,
+                    "score": score,
+                }
+
+
+TABLES: dict[str, tuple[list[str] | None, Callable[[StoredRun], Iterator[dict[str, Any]]]]] = {
+    "runs": (None, run_rows),
+    "scores": (["run", "stage", "phase", "task", "score", "rows"], score_rows),
+    "rows": (
+        ["run", "stage", "phase", "task", "row", "hit", "how", "answer", "gold", *ROUTED],
+        decision_rows,
+    ),
+    "attention": (["run", "task", "module", "lora", "score"], attention_rows),
+}
+"""By name: its columns, None where they depend on the settings, and the rows of a run."""

@@ -1,0 +1,191 @@
+"""Find and read stored runs: one by its folder or name, all of a folder of runs, or both mixed.
+
+Nothing altered is read, and no torch is needed.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from amlora import files
+from amlora.errors import InputError, nearest
+from amlora.formats import parse_toml, typed
+from amlora.records.beside import Choice
+from amlora.records.run import CONFIG, RECORD, StoredRun, finished, is_run, read_folder
+
+LONGEST = 4 << 20  # bytes of a settings file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """One line of `amlora ls`."""
+
+    folder: Path
+    name: str = ""
+    method: str = ""
+    seed: int | None = None
+    finished: bool = False
+    average: float | None = None  # 0..1, over tasks, after the last stage
+    forgetting: float | None = None  # 0..1
+    when: str | None = None  # ISO time at which it finished
+    problem: str = ""  # why the folder cannot be read; "" when it can
+
+
+def run_folders(runs: Path) -> list[Path]:
+    """Return the run folders directly inside a folder, by name.
+
+    Raises:
+        InputError: no such folder.
+    """
+    if not runs.is_dir():
+        raise InputError(f"{runs}: no such folder of runs.")
+    return sorted(folder for folder in runs.iterdir() if is_run(folder))
+
+
+def read_run(path: Path) -> StoredRun:
+    """Read one finished run.
+
+    Raises:
+        InputError: not a run, not finished, of another format, altered, or not whole.
+    """
+    return read_folder(path)
+
+
+def read_runs(
+    wanted: Sequence[str],
+    runs: Path | None = None,
+    left_out: Callable[[str], None] | None = None,
+) -> list[StoredRun]:
+    """Read several runs, each once; a folder of runs stands for the finished runs in it.
+
+    Args:
+        wanted: runs, names of runs, or folders of runs.
+        runs: where runs are looked up by name; None: they are not.
+        left_out: told of each damaged run of a folder of runs, which is then left out; None: such a
+            run is an error, as is always one that is asked for by itself.
+
+    Raises:
+        InputError: no such run, a damaged one, or none is left.
+    """
+    found: dict[Path, StoredRun] = {}
+    for item in wanted:
+        tell = left_out if is_store(Path(item)) else None
+        for path in find_runs([item], runs):
+            if path.resolve() in found:
+                continue
+            try:
+                found[path.resolve()] = read_run(path)
+            except (InputError, OSError) as error:
+                if tell is None:
+                    raise
+                tell(said(error))
+    if not found:
+        raise InputError(f"{', '.join(wanted)}: no run that can be read.")
+    return list(found.values())
+
+
+def said(error: InputError | OSError) -> str:
+    """Return what is wrong with a run in one line."""
+    return f"{error.filename}: {error.strerror}." if isinstance(error, OSError) else str(error)
+
+
+def is_store(path: Path) -> bool:
+    """Return whether a path is that of several runs."""
+    return path.is_dir() and not is_run(path)
+
+
+def find_run(wanted: str, runs: Path | None) -> Path:
+    """Find one run by its folder's path, its name inside `runs`, or the start of that name.
+
+    Raises:
+        InputError: none or several fit.
+    """
+    if is_run(Path(wanted)):
+        return Path(wanted)
+    if Path(wanted).is_dir():
+        raise InputError(f"{wanted}: not a run folder; it has neither {CONFIG} nor {RECORD}.")
+    if runs is None:
+        raise InputError(f"{wanted}: no such folder.")
+    folders = {folder.name: folder for folder in run_folders(runs)}
+    wanted = wanted.rstrip("/")
+    if wanted in folders:
+        return folders[wanted]
+    fitting = [name for name in folders if name.startswith(wanted)]
+    if len(fitting) == 1:
+        return folders[fitting[0]]
+    if fitting:
+        raise InputError(f"{wanted}: {len(fitting)} runs in {runs} begin so: {first(fitting)}.")
+    close = nearest(wanted, folders) or f"; there are: {first(list(folders)) or 'none'}."
+    raise InputError(f"{wanted}: no such run in {runs}{close}")
+
+
+def find_runs(wanted: Sequence[str], runs: Path | None) -> list[Path]:
+    """Find several runs, each as `find_run` does; a folder stands for the finished runs in it.
+
+    Raises:
+        InputError: one is not found, or nothing is.
+    """
+    found: list[Path] = []
+    for item in wanted:
+        folder = Path(item)
+        if is_store(folder) and (inside := run_folders(folder)):
+            if not (done := [run for run in inside if finished(run)]):
+                raise InputError(f"{item}: no finished runs.")
+            found.extend(done)
+        else:
+            found.append(find_run(item, runs))
+    unique = list({folder.resolve(): folder for folder in found}.values())
+    if not unique:
+        raise InputError(f"{runs}: no runs.")
+    return unique
+
+
+def first(names: Sequence[str], most: int = 4) -> str:
+    """Return a few names for an error line."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def list_runs(runs: Path) -> list[Summary]:
+    """Return a line for every run in a folder; a damaged one says so and does not stop the list."""
+    return [summary(folder) for folder in run_folders(runs)]
+
+
+def summary(folder: Path) -> Summary:
+    """Return one run's line."""
+    try:
+        if not finished(folder):
+            settings = parse_toml(
+                folder / CONFIG, files.read_present(folder / CONFIG, most=LONGEST)
+            )
+            method = settings.get("method")
+            return Summary(
+                folder=folder,
+                name=str(settings.get("name", "")),
+                method=str(method.get("name", "")) if isinstance(method, dict) else "",
+                seed=seed if isinstance(seed := settings.get("seed"), int) else None,
+            )
+        run = read_run(folder)
+    except (InputError, OSError) as error:
+        return Summary(folder=folder, problem=said(error))
+    return Summary(
+        folder=folder,
+        name=run.record.name,
+        method=run.record.method,
+        seed=run.record.seed,
+        finished=True,
+        average=run.record.metrics.average,
+        forgetting=run.record.metrics.forgetting,
+        when=run.measured.finished or None,
+    )
+
+
+def read_choices(store: Path) -> list[Choice]:
+    """Read the learning rates that the grids of a store chose, by name.
+
+    Raises:
+        InputError: one is altered, or is no choice.
+    """
+    return [
+        typed(path, files.read_sealed(path), Choice)
+        for path in sorted(store.glob("grids/*/choices/*.json"))
+    ]
