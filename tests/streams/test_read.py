@@ -1,3 +1,5 @@
+"""Readers of files: what is read alike, and how a broken row is named by its line."""
+
 import csv
 import gzip
 import json
@@ -7,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amlora.errors import InputError
+from amlora.streams.dialect import TAB, table
 from amlora.streams.read import read_rows
 
 # Text as files may hold it: any character but lone surrogates, which UTF-8 cannot encode.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+ROW = {"text": "a", "label": "b"}
 
 
 def complaint(path) -> str:
@@ -20,127 +24,65 @@ def complaint(path) -> str:
     return str(caught.value).replace(str(path), "FILE")
 
 
-def values(records):
-    return [record.values for record in records]
+def placed(path) -> list[tuple[str, object]]:
+    """Where each row is, behind the file's name, and its text."""
+    rows = read_rows(path)
+    return [(row.place.removeprefix(f"{path}: "), row.values["text"]) for row in rows]
 
 
-def test_json_lines_pass_over_blank_lines_and_keep_line_numbers(write):
-    path = write("a.jsonl", '{"text": "a"}\n\n{"text": "b"}\r\n')
-    assert [(r.place, r.values) for r in read_rows(path)] == [
-        (f"{path}: line 1", {"text": "a"}),
-        (f"{path}: line 3", {"text": "b"}),
-    ]
-
-
-def test_json_lines_end_at_line_feeds_only(write):
-    path = write("a.jsonl", json.dumps({"text": "a\u2028b\x85c"}, ensure_ascii=False) + "\n")
-    assert values(read_rows(path)) == [{"text": "a\u2028b\x85c"}]
-
-
-def test_broken_json_lines_are_named(write):
-    path = write("a.jsonl", '{"text": "a"}\n{"text": \n')
-    assert complaint(path).startswith("FILE: line 2: not JSON: Expecting value")
-
-
-def test_a_json_line_that_is_no_object_is_named(write):
-    path = write("a.jsonl", '{"text": "a"}\n["text"]\n')
-    assert complaint(path) == ("FILE: line 2: must be an object {...}, got ['text'] (list).")
-
-
-def test_json_rows_know_the_line_they_start_on(write):
-    path = write("a.json", '[\n {"text":\n  "a"},\n\n {"text": "b"}, {"text": "c"}]\n')
-    assert [record.place for record in read_rows(path)] == [
-        f"{path}: line 2, item 1",
-        f"{path}: line 5, item 2",
-        f"{path}: line 5, item 3",
-    ]
+def values(path) -> list[dict[str, object]]:
+    return [row.values for row in read_rows(path)]
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("name", "text", "expected"),
     [
-        ('[\n{"a": 1}\n{"a": 2}]', "FILE: line 3: not JSON: ',' or ']' is missing."),
-        ('[{"a": 1},\n]', "FILE: line 2: not JSON: ',' before ']'."),
-        ('[{"a": 1}', "FILE: line 1: not JSON: ',' or ']' is missing."),
-        ('[{"a": 1},\n{"a": }]', "FILE: line 2: not JSON: Expecting value at column 7."),
-        ('{\n"a": 1}', "FILE: line 1: must be a list of objects, [...], or one object a line."),
-        ('{"a": 1}\n{"a"', "FILE: line 2: not JSON: Expecting ':' delimiter at column 5."),
-        ("", "FILE: line 1: must be a list of objects, [...], or one object a line."),
-        ("[\n1]", "FILE: line 2, item 1: must be an object {...}, got 1 (int)."),
-        ("[]\n x", "FILE: line 2: not JSON: more after the list's end."),
+        ("a.jsonl", '{"text": "a"}\n\n{"text": "b"}\r\n', [("line 1", "a"), ("line 3", "b")]),
+        ("a.jsonl", '{"text": "a\u2028b\x85c"}\n', [("line 1", "a\u2028b\x85c")]),
+        ("lines.json", '{"text": "a"}\n{"text": "b"}\n', [("line 1", "a"), ("line 2", "b")]),
+        (
+            "a.json",
+            '[\n {"text":\n  "a"},\n\n {"text": "b"}, {"text": "c"}]\n',
+            [("line 2, item 1", "a"), ("line 5, item 2", "b"), ("line 5, item 3", "c")],
+        ),
+        (
+            "a.csv",
+            'text,label\n"two\nlines",x\nplain,y\n',
+            [("line 2", "two\nlines"), ("line 4", "plain")],
+        ),
+        ("a.csv", "\ufefftext,label\na,b\n", [("line 2", "a")]),
+        ("as they are.csv", "text,n\n007,1.0\nNA,\n", [("line 2", "007"), ("line 3", "NA")]),
     ],
 )
-def test_broken_json_is_named_by_its_line(write, text, expected):
-    assert complaint(write("a.json", text)) == expected
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.dictionaries(TEXT, TEXT, max_size=3), max_size=5), st.sampled_from([None, 2]))
-def test_json_reads_what_the_standard_library_wrote(tmp_path_factory, rows, indent):
-    path = tmp_path_factory.getbasetemp() / "round.json"
-    path.write_text(json.dumps(rows, indent=indent, ensure_ascii=False), encoding="utf-8")
-    assert values(read_rows(path)) == rows
-
-
-def test_csv_rows_know_the_line_they_start_on_though_cells_span_lines(write):
-    path = write("a.csv", 'text,label\n"two\nlines",x\nplain,y\n')
-    assert [(r.place, r.values["text"]) for r in read_rows(path)] == [
-        (f"{path}: line 2", "two\nlines"),
-        (f"{path}: line 4", "plain"),
-    ]
+def test_rows_know_the_line_they_start_on(write, name, text, expected):
+    assert placed(write(name, text)) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("name", "text", "expected"),
     [
-        ("text,label\na,b\na,b,c\n", "FILE: line 3: 3 cells under a header of 2 columns."),
-        ("text,text\na,b\n", "FILE: line 1: column 'text' is there twice."),
-        ('text,label\n"a"b,c\n', "FILE: line 2: not CSV: ',' expected after '\"'."),
-        ('text,label\n"a,b\nc,d\n', "FILE: line 2: not CSV: unexpected end of data."),
+        (
+            "a.jsonl",
+            '{"text": "a"}\n["text"]\n',
+            "line 2: must be an object {...}, got ['text'] (l",
+        ),
+        ("a.jsonl", '{"text": "a"}\n{"text": \n', "line 2: not JSON: Expecting value"),
+        ("a.json", '[\n{"a": 1}\n{"a": 2}]', "line 3: not JSON: ',' or ']' is missing."),
+        ("a.json", '[{"a": 1},\n]', "line 2: not JSON: ',' before ']'."),
+        ("a.json", '[{"a": 1}', "line 1: not JSON: ',' or ']' is missing."),
+        ("a.json", '[{"a": 1},\n{"a": }]', "line 2: not JSON: Expecting value at column 7."),
+        ("a.json", '{\n"a": 1}', "line 1: must be a list of objects, [...], or one object a line."),
+        ("a.json", '{"a": 1}\n{"a"', "line 2: not JSON: Expecting ':' delimiter at column 5."),
+        ("a.json", "", "line 1: must be a list of objects, [...], or one object a line."),
+        ("a.json", "[\n1]", "line 2, item 1: must be an object {...}, got 1 (int)."),
+        ("a.json", "[]\n x", "line 2: not JSON: more after the list's end."),
+        ("a.csv", "text,text\na,b\n", "line 1: column 'text' is there twice."),
+        ("a.txt", "x", "files of tasks end in one of .jsonl, .json, .csv, .tsv, .parquet, or one"),
+        ("b.parquet", "x", "not a whole Parquet file: "),
     ],
 )
-def test_broken_csv_is_named_by_its_line(write, text, expected):
-    assert complaint(write("a.csv", text)) == expected
-
-
-@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_bytes_that_are_not_utf8_are_named_by_their_line(tmp_path, mark):
-    path = tmp_path / "a.csv"
-    path.write_bytes(mark + b"text,label\ngood,x\ncaf\xe9,y\n")
-    assert complaint(path) == ("FILE: line 3: not UTF-8: byte 0xe9; save the file as UTF-8.")
-
-
-def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_bytes(b"\xef\xbb\xbftext,label\na,b\n")
-    assert values(read_rows(path)) == [{"text": "a", "label": "b"}]
-
-
-@pytest.mark.parametrize("name", ["a.JSONL", "a.jsonl.gz", "A.Json.GZ", "a.Csv", "a.tsv.gz"])
-def test_letter_case_and_packing_of_a_name_do_not_matter(tmp_path, name):
-    kind = name.lower().split(".")[1]
-    text = {"csv": "text,label\na,b\n", "tsv": "text\tlabel\na\tb\n"}.get(
-        kind, '{"text": "a", "label": "b"}\n'
-    )
-    data = text.encode()
-    (tmp_path / name).write_bytes(gzip.compress(data) if name.lower().endswith("gz") else data)
-    assert values(read_rows(tmp_path / name)) == [{"text": "a", "label": "b"}]
-
-
-def test_a_packed_file_that_is_not_whole_is_named(tmp_path):
-    path = tmp_path / "a.csv.gz"
-    path.write_bytes(gzip.compress(b"text,label\n" + b"a,b\n" * 1000)[:-12])
-    assert complaint(path).startswith("FILE: not a whole gzip file: ")
-    path.write_bytes(b"text,label\n")
-    assert complaint(path).startswith("FILE: not a whole gzip file: ")
-
-
-def test_json_lines_in_a_json_file_are_read_as_lines(write):
-    path = write("a.json", '{"text": "a"}\n{"text": "b"}\n')
-    assert [(r.place, r.values) for r in read_rows(path)] == [
-        (f"{path}: line 1", {"text": "a"}),
-        (f"{path}: line 2", {"text": "b"}),
-    ]
+def test_what_is_broken_is_named_by_its_line(write, name, text, expected):
+    assert complaint(write(name, text)).startswith(f"FILE: {expected}")
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
@@ -161,6 +103,40 @@ def test_json_that_the_parser_gives_up_on_is_named_by_its_line(write, name, valu
         assert complaint(write(name, f'{{"text": {value}}}')) == f"FILE: line 1: {expected}"
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.dictionaries(TEXT, TEXT, max_size=3), max_size=5), st.sampled_from([None, 2]))
+def test_json_reads_what_the_standard_library_wrote(tmp_path_factory, rows, indent):
+    path = tmp_path_factory.getbasetemp() / "round.json"
+    path.write_text(json.dumps(rows, indent=indent, ensure_ascii=False), encoding="utf-8")
+    assert values(path) == rows
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_bytes_that_are_not_utf8_are_named_by_their_line(tmp_path, mark):
+    path = tmp_path / "a.csv"
+    path.write_bytes(mark + b"text,label\ngood,x\ncaf\xe9,y\n")
+    assert complaint(path) == ("FILE: line 3: not UTF-8: byte 0xe9; save the file as UTF-8.")
+
+
+@pytest.mark.parametrize("name", ["a.JSONL", "a.jsonl.gz", "A.Json.GZ", "a.Csv", "a.tsv.gz"])
+def test_letter_case_and_packing_of_a_name_do_not_matter(tmp_path, name):
+    kind = name.lower().split(".")[1]
+    text = {"csv": "text,label\na,b\n", "tsv": "text\tlabel\na\tb\n"}.get(
+        kind, '{"text": "a", "label": "b"}\n'
+    )
+    data = text.encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.lower().endswith("gz") else data)
+    assert values(tmp_path / name) == [ROW]
+
+
+def test_a_packed_file_that_is_not_whole_or_missing_is_named(tmp_path):
+    path = tmp_path / "a.csv.gz"
+    assert complaint(path) == "FILE: no such file."
+    for data in (gzip.compress(b"text,label\n" + b"a,b\n" * 1000)[:-12], b"text,label\n"):
+        path.write_bytes(data)
+        assert complaint(path).startswith("FILE: not a whole gzip file: ")
+
+
 def test_a_long_cell_of_csv_is_read(write):
     path = write("a.csv", f"text,label\n{'a' * 200_000},b\n")
     limit = csv.field_size_limit()
@@ -168,12 +144,74 @@ def test_a_long_cell_of_csv_is_read(write):
     assert csv.field_size_limit() == limit
 
 
-def test_an_unknown_kind_of_file_is_refused(write):
-    assert complaint(write("a.txt", "x")) == (
-        "FILE: files of tasks end in one of .jsonl, .json, .csv, .tsv, .parquet, or one of these"
-        " and .gz."
-    )
+CSV = {
+    "commas": ("text,label\na,b\n", [(2, ROW)]),
+    "semicolons": ("text;label\na;b\n", [(2, ROW)]),
+    "tabs": ("text\tlabel\na\tb\n", [(2, ROW)]),
+    "a line that says what parts cells": ("sep=;\r\ntext;label\r\na;b\r\n", [(3, ROW)]),
+    "such a line in quotes, with another mark": ('"sep=|"\ntext|label\na|b\n', [(3, ROW)]),
+    "commas inside quoted names": (
+        '"text";"label, short"\na;b\n',
+        [(2, {"text": "a", "label, short": "b"})],
+    ),
+    "commas win where both are there": ("text,a;b\nx;y,z\n", [(2, {"text": "x;y", "a;b": "z"})]),
+    "a blank after the comma": (
+        '"text", "label"\n"a, and", "b"\n',
+        [(2, {"text": "a, and", "label": "b"})],
+    ),
+    "a blank that belongs to a text": ("label,text\nb, a\n", [(2, {"label": "b", "text": " a"})]),
+    "old line ends": ("text,label\ra,b\r", [(2, ROW)]),
+    "empty lines": ("\n\ntext,label\n\na,b\n", [(5, ROW)]),
+    "empty columns of a spreadsheet": ("text,label,,\na,b,,\n", [(2, ROW)]),
+    "row numbers of pandas": (",text,label\n0,a,b\n1,a,b\n", [(2, ROW), (3, ROW)]),
+    "one column": ("text\na b\n", [(2, {"text": "a b"})]),
+    "a cell over lines": (
+        'text,label\n"a\nc",b\na,b\n',
+        [(2, {"text": "a\nc", "label": "b"}), (4, ROW)],
+    ),
+    "doubled quotes": ('text,label\n"say ""a""",b\n', [(2, {"text": 'say "a"', "label": "b"})]),
+    "a quote inside a cell": ('text,label\n5" disk,b\n', [(2, {"text": '5" disk', "label": "b"})]),
+    "nothing": ("", []),
+    "a header alone": ("text,label\n", []),
+}
+REFUSED = {
+    "a text with a comma and no quotes": (
+        "text,label,,\na, and,b,\n",
+        "line 2: 'b' stands in column 3, which has no name; put a text that holds a comma in"
+        " quotes.",
+    ),
+    "no names": (
+        ",,\na,b,c\n",
+        "line 1: a header without names; the first line names the columns.",
+    ),
+    "too many cells": ("text;label\na;b;c\n", "line 2: 3 cells under a header of 2 columns."),
+    "too many cells later": ("a,b\na,b\na,b,c\n", "line 3: 3 cells under a header of 2 columns."),
+    "text behind a quoted cell": (
+        'text, label\n"x", "a" b\n',
+        "line 2: not CSV: ',' expected after '\"'.",
+    ),
+    "tabs, told readably": (
+        'sep=\t\ntext\tlabel\n"a"b\tc\n',
+        "line 3: not CSV: '\\t' expected after '\"'.",
+    ),
+    "an open quote": ('text,label\n"a,b\n', "line 2: not CSV: unexpected end of data."),
+}
 
 
-def test_a_missing_file_is_named(tmp_path):
-    assert complaint(tmp_path / "a.json") == "FILE: no such file."
+@pytest.mark.parametrize("case", CSV)
+def test_csv_is_read_as_spreadsheets_and_libraries_write_it(case):
+    text, expected = CSV[case]
+    assert list(table(text, "FILE")) == expected
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_broken_csv_is_named_by_its_line(case):
+    text, expected = REFUSED[case]
+    with pytest.raises(InputError) as caught:
+        list(table(text, "FILE"))
+    assert str(caught.value) == f"FILE: {expected}"
+
+
+def test_tabs_part_cells_where_the_name_says_so():
+    expected = [(2, {"a, b": "x, y", "label": "z"})]
+    assert list(table("a, b\tlabel\nx, y\tz\n", "FILE", TAB)) == expected
