@@ -12,8 +12,8 @@ from subjects import Subject, main_subject
 from timing import pair
 
 from amlora.engine.batch import micro_batches, task_loss
+from amlora.engine.optimiser import make_optimiser
 from amlora.engine.settings import TrainSettings
-from amlora.engine.train import make_optimiser
 from amlora.methods.base import Group
 
 BARS = {15: 1.15, 100: 1.6}

@@ -15,7 +15,7 @@ from amlora.engine.checkpoint import (
     save,
     write_rows,
 )
-from amlora.engine.train import load_moments
+from amlora.engine.optimiser import load_moments
 from amlora.errors import InputError
 from amlora.experiment.stages import fresh_progress
 from amlora.methods.base import State
@@ -30,7 +30,7 @@ def made(step: int) -> Checkpoint:
         progress={
             **fresh_progress({"torch": "2"}),
             "R": [[0.5, None]],
-            "stage": {"step": step, "losses": [0.1], "tokens": 7},
+            "stage": {"step": step, "losses": [0.1], "tokens": 7, "terms": {}},
         },
         environment={"torch": "2", "threads": 2},
     )
@@ -180,7 +180,10 @@ def ended() -> Checkpoint:
         (dataclasses.replace(placed(), stage=99), "stage 99"),
         (dataclasses.replace(placed(), stage=2), "stage 2"),
         (placed(stage={"step": 999, "losses": [0.1] * 999, "tokens": 7}), "step 999"),
-        (placed(stage={"step": 2, "losses": [0.1], "tokens": 7}), "1 losses of 2 steps"),
+        (
+            placed(stage={"step": 2, "losses": [0.1], "tokens": 7, "terms": {}}),
+            "1 losses of 2 steps",
+        ),
         (placed(R=[[0.5, None]]), "1 rows of R at stage 1"),
         (placed(R=[[0.5, None]] * 3), "3 rows of R at stage 1"),
         (placed(stages=[]), "at stage 1"),

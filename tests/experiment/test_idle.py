@@ -39,7 +39,6 @@ def test_a_term_under_a_hundredth_of_the_tasks_loss_is_weak():
 
 def test_means_are_over_all_steps_of_a_stage():
     assert means(StageProgress(step=4, terms={"task": 6.0, "lm": 1.0})) == {"task": 1.5, "lm": 0.25}
-    assert means(StageProgress(step=4, terms=None)) == {}  # some were done by an older version
 
 
 def test_a_weak_penalty_is_recorded_and_said_and_its_mean_is_that_of_the_log(

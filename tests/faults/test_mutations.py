@@ -125,7 +125,7 @@ def go_on(made: Prepared, folder: Path) -> None:
         step=within["step"],
         losses=within["losses"],
         tokens=within["tokens"],
-        terms=within.get("terms"),
+        terms=within["terms"],
         moments=point.moments,
     )
     accelerator, how = Accelerator(cpu=True), made.settings.train

@@ -13,7 +13,7 @@ from amlora.cli import rank
 from amlora.cli.main import main
 from amlora.engine.batch import micro_batches, task_loss
 from amlora.engine.encode import Row
-from amlora.engine.train import BUCKET, buckets
+from amlora.engine.optimiser import BUCKET, buckets
 from amlora.errors import InputError
 from amlora.experiment.run import run
 from processes.conftest import make_settings

@@ -58,7 +58,7 @@ class Within(msgspec.Struct, frozen=True):
     step: Count
     losses: list[float]
     tokens: Count
-    terms: dict[str, float] | None = None
+    terms: dict[str, float]
 
 
 class Ended(msgspec.Struct, frozen=True):

@@ -126,7 +126,7 @@ class StageLoop:
             step=within["step"],
             losses=within["losses"],
             tokens=within["tokens"],
-            terms=within.get("terms"),  # None: of a version that did not add them up
+            terms=within["terms"],
             moments=found.moments,
         )
         self.told.note(f"{self.folder}: goes on at task {found.stage + 1}, step {progress.step}.")
@@ -355,7 +355,7 @@ def fresh_progress(environment: dict[str, Any]) -> dict[str, Any]:
 
 def means(progress: StageProgress) -> dict[str, float]:
     """Return each loss term's mean over a stage's steps; a step without a term counts as 0."""
-    return {name: total / progress.step for name, total in (progress.terms or {}).items()}
+    return {name: total / progress.step for name, total in progress.terms.items()}
 
 
 def weak_terms(terms: Mapping[str, float]) -> list[str]:
