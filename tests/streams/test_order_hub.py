@@ -121,29 +121,31 @@ def write_repository(root: Path, name: str) -> None:
             dataset.to_json(below / f"{split}.jsonl")
 
 
-def write_cards(root: Path) -> None:
-    """Write the part of each repository's card that lists its configurations."""
-    listed: dict[str, list[dict[str, Any]]] = {}
-    for entry in catalogue.entries().values():
-        hub = entry.hub
-        if hub.config:
-            files = [
-                {"split": split, "path": f"{hub.config}/{split}-*"}
-                for split in sorted({hub.train, hub.test})
-            ]
-            listed.setdefault(hub.id, []).append({"config_name": hub.config, "data_files": files})
-    for repository, configs in listed.items():
-        card = json.dumps({"configs": configs})  # JSON is YAML
-        (root / repository / "README.md").write_text(f"---\n{card}\n---\n")
+def write_card(repository: Path, configs: dict[str, set[str]]) -> None:
+    """Write the part of a repository's card that lists its configurations and their splits."""
+    listed = [
+        {
+            "config_name": config,
+            "data_files": [{"split": s, "path": f"{config}/{s}-*"} for s in sorted(splits)],
+        }
+        for config, splits in configs.items()
+    ]
+    card = json.dumps({"configs": listed})  # JSON is YAML
+    (repository / "README.md").write_text(f"---\n{card}\n---\n")
 
 
 @pytest.fixture(scope="module")
 def repositories(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("hub")
     datasets.disable_progress_bars()
-    for name in catalogue.entries():
+    configs: dict[str, dict[str, set[str]]] = {}
+    for name, entry in catalogue.entries().items():
         write_repository(root, name)
-    write_cards(root)
+        if entry.hub.config:
+            splits = {entry.hub.train, entry.hub.test}
+            configs.setdefault(entry.hub.id, {})[entry.hub.config] = splits
+    for repository, listed in configs.items():
+        write_card(root / repository, listed)
     return root
 
 
@@ -228,9 +230,7 @@ def test_as_many_rows_are_read_as_the_reference_has_and_are_the_same_each_time(
         ]
         dataset = datasets.Dataset.from_list(rows, datasets.Features({**kinds, "label": names}))
         dataset.to_parquet(folder / f"{split}-00000-of-00001.parquet")
-    files = [{"split": split, "path": f"cb/{split}-*"} for split in ("train", "validation")]
-    configs = [{"config_name": "cb", "data_files": files}]
-    (folder.parent / "README.md").write_text(f"---\n{json.dumps({'configs': configs})}\n---\n")
+    write_card(folder.parent, {"cb": {"train", "validation"}})
     task, _ = load_task(of_hub(catalogue.entries()["cb"]), StreamSettings())
     again, _ = load_task(of_hub(catalogue.entries()["cb"]), StreamSettings())
     assert task == again

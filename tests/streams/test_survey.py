@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from amlora.streams import catalogue
-from amlora.streams.survey import Finding, complete_orders, look_at, survey
+from amlora.streams.survey import complete_orders, look_at, survey
 
 CB = catalogue.entries()["cb"]
 TRAIN = {"entailment": 115, "contradiction": 119, "neutral": 16}
@@ -40,13 +40,9 @@ def write_cb(tmp_path):
     return make
 
 
-def look(root: Path) -> Finding:
-    return look_at(CB, root)
-
-
 def test_the_references_own_files_are_whole_with_dev_rows_that_are_test_rows(tmp_path, write_cb):
     write_cb()
-    found = look(tmp_path)
+    found = look_at(CB, tmp_path)
     assert (found.there, found.problems) == (True, [])
     assert found.rows == {"train": 250, "dev": 56, "test": 56}
     assert found.expected == {"train": 250, "test": 56}
@@ -57,54 +53,56 @@ def test_the_references_own_files_are_whole_with_dev_rows_that_are_test_rows(tmp
     ]
 
 
-def test_fewer_rows_are_no_problem(tmp_path, write_cb):
-    write_cb(train=rows("train", {"entailment": 9, "neutral": 4}), dev=rows("dev", {"neutral": 2}))
-    found = look(tmp_path)
+def test_fewer_rows_and_rows_without_a_label_are_noted_and_no_problem(tmp_path, write_cb):
+    train = rows("train", {"entailment": 9, "neutral": 4})
+    write_cb(train=train, dev=None, test=rows("test", {"neutral": 3, "-": 2}))
+    found = look_at(CB, tmp_path)
     assert found.problems == []
-    assert found.notes == ["smaller: 13 of 250 train rows."]
-
-
-def test_more_rows_than_the_reference_has_are_a_problem(tmp_path, write_cb):
-    folder = write_cb(train=rows("train", {**TRAIN, "neutral": 17}))
-    assert look(tmp_path).problems == [f"{folder}: 251 train rows; the reference has 250."]
-
-
-@pytest.mark.parametrize(
-    ("counts", "wrong"),
-    [
-        ({**TRAIN, "neutral": 17, "entailment": 114}, {"neutral": 17, "entailment": 114}),
-        ({"neutral": 17}, {"neutral": 17}),  # fewer rows, but more of one label
-    ],
-)
-def test_rows_of_a_label_are_counted_against_the_references(tmp_path, write_cb, counts, wrong):
-    folder = write_cb(train=rows("train", counts))
-    assert sorted(look(tmp_path).problems) == sorted(
-        f"{folder}: {count} train rows labelled {label!r}; the reference has {TRAIN[label]}."
-        for label, count in wrong.items()
-    )
-
-
-def test_an_unknown_label_is_named_with_its_line_and_the_nearest(tmp_path, write_cb):
-    written = [*rows("train", {"neutral": 3}), {"sentence": "odd", "label": "entailmant"}]
-    folder = write_cb(train=written)
-    assert look(tmp_path).problems == [
-        f"{folder}/train.json: line 1, item 4: label 'entailmant' is not known"
-        " (1 of 4 train rows have such a label); did you mean 'entailment'?"
+    assert found.notes == [
+        "2 of 5 test rows have no label.",
+        "smaller: 13 of 250 train rows.",
+        "smaller: 5 of 56 test rows.",
     ]
 
 
-def test_rows_without_a_label_are_counted(tmp_path, write_cb):
-    test = rows("test", {"neutral": 3, "-": 2})
-    write_cb(test=test, dev=None)
-    assert "2 of 5 test rows have no label." in look(tmp_path).notes
+ODD = [*rows("train", {"neutral": 3}), {"sentence": "odd", "label": "entailmant"}]
+REFERENCE = "train rows labelled {!r}; the reference has {}."
+PROBLEMS = {
+    "more rows": (
+        {"train": rows("train", {**TRAIN, "neutral": 17})},
+        [": 251 train rows; the reference has 250."],
+    ),
+    "other rows of a label": (
+        {"train": rows("train", {**TRAIN, "neutral": 17, "entailment": 114})},
+        [": 114 " + REFERENCE.format("entailment", 115), ": 17 " + REFERENCE.format("neutral", 16)],
+    ),
+    "fewer rows, but more of a label": (
+        {"train": rows("train", {"neutral": 17})},
+        [": 17 " + REFERENCE.format("neutral", 16)],
+    ),
+    "an unknown label": (
+        {"train": ODD},
+        [
+            "/train.json: line 1, item 4: label 'entailmant' is not known (1 of 4 train rows have"
+            " such a label); did you mean 'entailment'?"
+        ],
+    ),
+    "other labels": (
+        {"labels": ["entailment", "contradiction"]},
+        [
+            "/labels.json: lists entailment, contradiction; the task has entailment,"
+            " contradiction, neutral."
+        ],
+    ),
+    "a missing split": ({"test": None, "dev": None}, [": no test rows."]),
+}
 
 
-def test_a_list_of_labels_that_is_not_the_tasks_is_a_problem(tmp_path, write_cb):
-    folder = write_cb(labels=["entailment", "contradiction"])
-    assert look(tmp_path).problems == [
-        f"{folder}/labels.json: lists entailment, contradiction;"
-        " the task has entailment, contradiction, neutral."
-    ]
+@pytest.mark.parametrize("case", PROBLEMS)
+def test_what_is_not_the_references_is_a_problem(tmp_path, write_cb, case):
+    changes, expected = PROBLEMS[case]
+    folder = write_cb(**changes)
+    assert look_at(CB, tmp_path).problems == [f"{folder}{problem}" for problem in expected]
 
 
 def test_texts_in_two_splits_are_counted_whatever_their_case(tmp_path, write_cb):
@@ -115,29 +113,20 @@ def test_texts_in_two_splits_are_counted_whatever_their_case(tmp_path, write_cb)
     dev[1]["sentence"] = test[1]["sentence"]
     dev[2]["sentence"] = train[1]["sentence"]
     folder = write_cb(train=train, dev=dev)
-    assert look(tmp_path).problems == [
+    assert look_at(CB, tmp_path).problems == [
         f"{folder}: 1 of 56 test texts are in train as well.",
         f"{folder}: 1 of 4 dev texts are in train as well.",
         f"{folder}: 1 of 4 dev texts are in test as well.",
     ]
 
 
-def test_a_missing_split_is_a_problem(tmp_path, write_cb):
-    folder = write_cb(test=None, dev=None)
-    assert look(tmp_path).problems == [f"{folder}: no test rows."]
-
-
-def test_a_broken_file_is_one_line(tmp_path, write_cb):
+def test_a_broken_or_missing_file_is_one_line(tmp_path, write_cb):
     folder = write_cb()
     (folder / "train.json").write_text("[{]")
-    [problem] = look(tmp_path).problems
+    [problem] = look_at(CB, tmp_path).problems
     assert problem.startswith(f"{folder}/train.json: line 1: not JSON")
-
-
-def test_a_folder_without_labels_is_a_problem(tmp_path, write_cb):
-    folder = write_cb()
     (folder / "labels.json").unlink()
-    assert look(tmp_path).problems == [f"{folder}: has no labels.json."]
+    assert look_at(CB, tmp_path).problems == [f"{folder}: has no labels.json."]
 
 
 def test_all_tasks_are_looked_at_and_those_absent_are_no_problem(tmp_path, write_cb):
