@@ -1,6 +1,5 @@
 """Records and attention of finished runs as figures read them, small enough to work out by hand."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -94,7 +93,7 @@ def write_run(
     folder.mkdir(parents=True)
     (folder / "rows.jsonl").write_text("")
     if scores is not None:
-        (folder / "attention.json").write_text(json.dumps(scores))
+        files.write_json(folder / "attention.json", scores)
     stage = {"steps": 1, "rows": 4, "tokens": 9, "trainable_parameters": 8, "stored_parameters": 8}
     record = {
         "format": 1,

@@ -4,7 +4,6 @@ Hits are written as strings: {"a": "110", "b": "10"} are a task `a` with the rig
 answer in the end to its first two test rows of three, and a task `b` with one of two.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -70,7 +69,7 @@ def write_run(
     ]
     folder = parent / f"{name or method}-{label}{stream}-{seed}"
     folder.mkdir(parents=True)
-    lines = [json.dumps(each) + "\n" for each in (rows[::-1] if reverse else rows)]
+    lines = [files.line(each) + "\n" for each in (rows[::-1] if reverse else rows)]
     (folder / "rows.jsonl").write_text("".join(lines))
     settings = {
         **{"name": name or method, "seed": seed, "note": label},

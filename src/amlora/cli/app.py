@@ -21,6 +21,7 @@ from amlora.cli import (
     list_runs,
     methods,
     orders,
+    pack,
     predict,
     rank,
     report,
@@ -52,6 +53,7 @@ app.command("grid", short_help="Run a comparison of methods.")(grid.grid)
 app.add_typer(config.app, name="config")
 app.command("ls", short_help="List the runs in a folder.")(list_runs.ls)
 app.command("show", short_help="Show one run.")(show.show)
+app.command("pack", short_help="Pack finished runs into a few files.")(pack.pack)
 app.command("report", short_help="Write an HTML report of runs.")(report.report)
 app.command("predict", short_help="Answer a text with what was learned.")(predict.predict)
 app.command("methods", short_help="List methods and their settings.")(methods.methods)

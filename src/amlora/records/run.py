@@ -4,7 +4,7 @@ The record carries a digest of itself and of the files that it speaks of. A mism
 file, and one that the record does not speak of are InputErrors that name the file.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from amlora import files
 from amlora.errors import InputError
-from amlora.formats import parse_json, typed
+from amlora.formats import parse_json, typed, unicode
 from amlora.records.beside import Attention, Decision, Measured
 from amlora.records.schema import Record
 
@@ -29,6 +29,7 @@ class StoredRun:
 
     Attributes:
         path: its folder; of a packed run the pack's folder with the run's name behind it.
+        texts: what the method left for a reader, by the file's name.
         load_rows: gives the bytes of rows.jsonl, verified each time; b"" where there are none.
     """
 
@@ -36,6 +37,7 @@ class StoredRun:
     record: Record
     measured: Measured
     attention: Attention | None
+    texts: Mapping[str, str]
     load_rows: Callable[[], bytes]
 
     @property
@@ -91,6 +93,10 @@ def read_folder(folder: Path) -> StoredRun:
             parse_json(attention, whole(attention, record.attention_digest, files.MOST)),
             Attention,
         ),
+        texts={
+            name: unicode(folder / name, whole(folder / name, digest, files.MOST))
+            for name, digest in record.texts.items()
+        },
         load_rows=lambda: whole(folder / ROWS, record.rows_digest, MOST),
     )
 

@@ -11,6 +11,7 @@ from amlora import files
 from amlora.errors import InputError, nearest
 from amlora.formats import parse_toml, typed
 from amlora.records.beside import Choice
+from amlora.records.pack import Pack, is_pack
 from amlora.records.run import CONFIG, RECORD, StoredRun, finished, is_run, read_folder
 
 LONGEST = 4 << 20  # bytes of a settings file
@@ -39,16 +40,25 @@ def run_folders(runs: Path) -> list[Path]:
     """
     if not runs.is_dir():
         raise InputError(f"{runs}: no such folder of runs.")
+    if is_pack(runs):
+        return [runs / name for name in Pack(runs).lines]
     return sorted(folder for folder in runs.iterdir() if is_run(folder))
 
 
-def read_run(path: Path) -> StoredRun:
-    """Read one finished run.
+def read_run(path: Path, packs: dict[Path, Pack] | None = None) -> StoredRun:
+    """Read one finished run, from its folder or from the pack that it stands in.
+
+    Args:
+        path: its folder, or a pack's with the run's name behind it.
+        packs: those that are open already; one that is opened is put to them.
 
     Raises:
         InputError: not a run, not finished, of another format, altered, or not whole.
     """
-    return read_folder(path)
+    if not is_packed(path):
+        return read_folder(path)
+    packs = {} if packs is None else packs
+    return packs.setdefault(path.parent, Pack(path.parent)).run(path.name)
 
 
 def read_runs(
@@ -68,13 +78,14 @@ def read_runs(
         InputError: no such run, a damaged one, or none is left.
     """
     found: dict[Path, StoredRun] = {}
+    packs: dict[Path, Pack] = {}
     for item in wanted:
         tell = left_out if is_store(Path(item)) else None
         for path in find_runs([item], runs):
             if path.resolve() in found:
                 continue
             try:
-                found[path.resolve()] = read_run(path)
+                found[path.resolve()] = read_run(path, packs)
             except (InputError, OSError) as error:
                 if tell is None:
                     raise
@@ -89,6 +100,11 @@ def said(error: InputError | OSError) -> str:
     return f"{error.filename}: {error.strerror}." if isinstance(error, OSError) else str(error)
 
 
+def is_packed(path: Path) -> bool:
+    """Return whether a path is that of a run in a pack."""
+    return not path.exists() and is_pack(path.parent)
+
+
 def is_store(path: Path) -> bool:
     """Return whether a path is that of several runs."""
     return path.is_dir() and not is_run(path)
@@ -100,8 +116,8 @@ def find_run(wanted: str, runs: Path | None) -> Path:
     Raises:
         InputError: none or several fit.
     """
-    if is_run(Path(wanted)):
-        return Path(wanted)
+    if is_run(path := Path(wanted)) or (is_packed(path) and path.name in Pack(path.parent).lines):
+        return path
     if Path(wanted).is_dir():
         raise InputError(f"{wanted}: not a run folder; it has neither {CONFIG} nor {RECORD}.")
     if runs is None:
@@ -129,7 +145,7 @@ def find_runs(wanted: Sequence[str], runs: Path | None) -> list[Path]:
     for item in wanted:
         folder = Path(item)
         if is_store(folder) and (inside := run_folders(folder)):
-            if not (done := [run for run in inside if finished(run)]):
+            if not (done := [run for run in inside if is_packed(run) or finished(run)]):
                 raise InputError(f"{item}: no finished runs.")
             found.extend(done)
         else:
@@ -147,13 +163,14 @@ def first(names: Sequence[str], most: int = 4) -> str:
 
 def list_runs(runs: Path) -> list[Summary]:
     """Return a line for every run in a folder; a damaged one says so and does not stop the list."""
-    return [summary(folder) for folder in run_folders(runs)]
+    packs: dict[Path, Pack] = {}
+    return [summary(folder, packs) for folder in run_folders(runs)]
 
 
-def summary(folder: Path) -> Summary:
+def summary(folder: Path, packs: dict[Path, Pack] | None = None) -> Summary:
     """Return one run's line."""
     try:
-        if not finished(folder):
+        if not is_packed(folder) and not finished(folder):
             settings = parse_toml(
                 folder / CONFIG, files.read_present(folder / CONFIG, most=LONGEST)
             )
@@ -164,7 +181,7 @@ def summary(folder: Path) -> Summary:
                 method=str(method.get("name", "")) if isinstance(method, dict) else "",
                 seed=seed if isinstance(seed := settings.get("seed"), int) else None,
             )
-        run = read_run(folder)
+        run = read_run(folder, packs)
     except (InputError, OSError) as error:
         return Summary(folder=folder, problem=said(error))
     return Summary(
@@ -185,6 +202,8 @@ def read_choices(store: Path) -> list[Choice]:
     Raises:
         InputError: one is altered, or is no choice.
     """
+    if is_pack(store):
+        return Pack(store).choices()
     return [
         typed(path, files.read_sealed(path), Choice)
         for path in sorted(store.glob("grids/*/choices/*.json"))
