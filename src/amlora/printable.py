@@ -8,7 +8,7 @@ a JSON or TOML text in which they stood still says the same.
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 ACTS = re.compile(
@@ -72,12 +72,12 @@ def width(text: str) -> int:
     )
 
 
-def aligned(rows: Sequence[Sequence[str]], *, right_from: int | None = None) -> str:
+def aligned(rows: Sequence[Sequence[str]], *, right: Container[int] = ()) -> str:
     """Return rows of equal length as lines, two blanks between columns.
 
     Args:
         rows: at least one; whatever a cell holds, its row is one line.
-        right_from: columns from this one on are set to the right; None for none.
+        right: the columns that are set to the right, from 0.
     """
     shown = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(map(width, column)) for column in zip(*shown, strict=True)]
@@ -86,7 +86,6 @@ def aligned(rows: Sequence[Sequence[str]], *, right_from: int | None = None) -> 
         cells = []
         for at, (cell, wide) in enumerate(zip(row, widths, strict=True)):
             blanks = " " * (wide - width(cell))
-            to_right = right_from is not None and at >= right_from
-            cells.append(f"{blanks}{cell}" if to_right else f"{cell}{blanks}")
+            cells.append(f"{blanks}{cell}" if at in right else f"{cell}{blanks}")
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)

@@ -8,7 +8,7 @@ import pytest
 from amlora.errors import InputError
 from amlora.evaluate.statistics import Interval, paired_bootstrap
 from amlora.records.store import read_run
-from amlora.report.pairs import Pair, pairs_tables, verdict_of
+from amlora.report.old_pairs import Pair, pairs_tables, verdict_of
 from paired_runs import change, write_run
 
 OURS = {"a": "1100", "b": "11"}

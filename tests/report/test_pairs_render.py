@@ -12,7 +12,7 @@ import pytest
 from amlora.evaluate.statistics import Interval
 from amlora.records.store import read_run
 from amlora.report.format import MINUS
-from amlora.report.pairs import Pair, PairsTable, pairs_tables
+from amlora.report.old_pairs import Pair, PairsTable, pairs_tables
 from amlora.report.pairs_render import HEADINGS, remarks, render
 from amlora.report.typeset import Format
 from paired_runs import write_run

@@ -107,7 +107,7 @@ def test_one_line_has_neither_tab_nor_line_end():
 
 def test_columns_are_aligned_by_what_letters_take_on_a_terminal():
     assert width("中文") == 4 and width("e\u0301") == 1
-    lines = aligned([("中文", "1"), ("abcd", "22"), ("e\u0301", "3")], right_from=1).splitlines()
+    lines = aligned([("中文", "1"), ("abcd", "22"), ("e\u0301", "3")], right={1}).splitlines()
     assert lines == ["中文   1", "abcd  22", "e\u0301      3"]
 
 

@@ -26,6 +26,7 @@ from amlora.cli import (
     rank,
     report,
     show,
+    table,
     tasks,
     terminal,
 )
@@ -55,6 +56,7 @@ app.command("ls", short_help="List the runs in a folder.")(list_runs.ls)
 app.command("show", short_help="Show one run.")(show.show)
 app.command("pack", short_help="Pack finished runs into a few files.")(pack.pack)
 app.command("report", short_help="Write an HTML report of runs.")(report.report)
+app.command("table", short_help="Compare runs in a table.")(table.table)
 app.command("predict", short_help="Answer a text with what was learned.")(predict.predict)
 app.command("methods", short_help="List methods and their settings.")(methods.methods)
 app.command("tasks", short_help="List the paper's tasks.")(tasks.tasks)

@@ -1,11 +1,14 @@
 """What the commands print: JSON for scripts, aligned columns for people."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from amlora import files
 from amlora.cli.terminal import say
+from amlora.errors import InputError
 from amlora.printable import aligned, json_text
 from amlora.report.format import MISSING
 
@@ -17,9 +20,34 @@ def print_json(value: Any) -> None:
     say(json_text(value))
 
 
+def check_place(out: Path | None, force: bool) -> None:
+    """Refuse a place that cannot or must not be written.
+
+    Raises:
+        InputError: naming it.
+    """
+    if out is None:
+        return
+    if out.is_dir():
+        raise InputError(f"{out}: a folder, not a file to write.")
+    if out.exists() and not force:
+        raise InputError(f"{out}: is there already; --force overwrites it.")
+    if not out.parent.is_dir():
+        raise InputError(f"{out.parent}: no such folder.")
+
+
+def put(text: str, out: Path | None) -> None:
+    """Print a text, or write it to a file and print the file's name."""
+    if out is None:
+        say(text, end="")
+    else:
+        files.write_text(out, text)
+        say(out)
+
+
 def columns(rows: Sequence[Sequence[str]], *, numbers: bool = False) -> str:
     """Align rows, two blanks between columns; with `numbers` all but the first to the right."""
-    return aligned(rows, right_from=1 if numbers else None)
+    return aligned(rows, right=range(1, 99) if numbers else ())
 
 
 def print_pairs(pairs: Sequence[tuple[str, object]], indent: int = 0) -> None:

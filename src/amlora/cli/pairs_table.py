@@ -26,7 +26,7 @@ def pairs_table(
         InputError: no two lines to compare, no such line, or an altered run.
     """
     from amlora.cli.methods_table import scored_runs
-    from amlora.report.pairs import pairs_tables
+    from amlora.report.old_pairs import pairs_tables
     from amlora.report.pairs_render import render
 
     scored, labels, notes = scored_runs(wanted, runs, grid)

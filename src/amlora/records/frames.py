@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amlora.errors import InputError, nearest
+from amlora.evaluate.metrics import mean_or_none
 from amlora.records.alike import line_of
 from amlora.records.run import StoredRun
+from amlora.records.schema import Record
 from amlora.records.store import read_runs
 
 if TYPE_CHECKING:
@@ -45,9 +47,9 @@ def frame(runs: Sequence[StoredRun], table: str = "runs") -> "DataFrame":
 
 def run_rows(run: StoredRun) -> Iterator[dict[str, Any]]:
     """Give the row of a run: what it is, its metrics, what it took, and its settings."""
-    record, measured, settings = run.record, run.measured, run.record.settings
-    stream = settings.get("stream", {})
-    yield {
+    record, measured = run.record, run.measured
+    settings, stages = dict(flat("", record.settings)), record.stages
+    known = {
         "run": run.name,
         "name": record.name,
         "method": record.method,
@@ -56,17 +58,46 @@ def run_rows(run: StoredRun) -> Iterator[dict[str, Any]]:
         "model": record.model.name,
         "fingerprint": record.model.fingerprint,
         "stream": record.stream_digest,
-        "order": stream.get("order", ""),
-        "split": settings.get("evaluate", {}).get("split", ""),
+        "order": settings.get("stream.order", ""),
+        "split": settings.get("evaluate.split", ""),
+        "zero_shot": mean_or_none(record.R[0]),
         **{name: getattr(record.metrics, name) for name in METRICS},
-        "trained": max((stage.trainable_parameters for stage in record.stages), default=None),
-        "stored_parameters": record.stages[-1].stored_parameters if record.stages else None,
-        "stored_examples": record.stages[-1].stored_examples if record.stages else None,
+        "trained": max((stage.trainable_parameters for stage in stages), default=None),
+        "stored_parameters": stages[-1].stored_parameters if stages else None,
+        "stored_examples": stages[-1].stored_examples if stages else None,
+        "stages_counted": sum(bool(stage.terms) for stage in stages),
+        "stages_idle": sum(bool(stage.terms and stage.remarks) for stage in stages),
+        "routed_right": routed_right(record),
+        **general(record),
         "seconds": measured.seconds.get("total"),
         "peak_memory_bytes": measured.peak_memory_bytes,
         "line": line_of(record),
-        **dict(flat("", settings)),
     }
+    yield known | {name: value for name, value in settings.items() if name not in known}
+
+
+def routed_right(record: Record) -> float | None:
+    """Return the share of a run's last rows that their own task's stage answered, 0..1."""
+    routing = record.routing
+    if routing is None or not set(routing.tasks) <= set(routing.stages):
+        return None
+    rows = {task.name: task.scored for task in record.tasks}
+    right = [
+        shares[routing.stages.index(task)] * rows[task]
+        for task, shares in zip(routing.tasks, routing.shares, strict=True)
+    ]
+    return sum(right) / sum(rows[task] for task in routing.tasks)
+
+
+def general(record: Record) -> dict[str, float | None]:
+    """Return what was measured on texts and questions of no task: nats per token, and shares."""
+    found: dict[str, float | None] = {}
+    for name, each in zip(("_before", ""), record.general, strict=False):
+        found[f"general_loss{name}"] = each.loss
+        found[f"general_right{name}"] = each.right / each.questions
+        found[f"general_begun{name}"] = each.begun / each.questions
+        found[f"general_rejected{name}"] = each.rejected
+    return found
 
 
 def flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from amlora.report.format import points
 from amlora.report.intervals import bracketed
-from amlora.report.pairs import SIGNIFICANT, Pair, PairsTable
+from amlora.report.old_pairs import SIGNIFICANT, Pair, PairsTable
 from amlora.report.typeset import (
     Format,
     Sheet,

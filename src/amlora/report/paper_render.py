@@ -144,7 +144,7 @@ def text(tables: Sequence[PaperTable], notes: Sequence[str]) -> str:
     for table in tables:
         rows = [headings(table), *(strings(table, row) for row in table.rows)]
         said, told = map(one_line, above(table)), map(one_line, below(table))
-        parts.append("\n".join([*said, "", aligned(rows, right_from=2), "", *told]))
+        parts.append("\n".join([*said, "", aligned(rows, right=range(2, 99)), "", *told]))
     return "\n\n".join([*parts, *map(one_line, notes)]) + "\n"
 
 

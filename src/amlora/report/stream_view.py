@@ -16,7 +16,7 @@ from amlora.report.lines import MethodRuns
 from amlora.report.methods_render import general_sheet
 from amlora.report.methods_render import sheet as methods_sheet
 from amlora.report.methods_table import methods_tables
-from amlora.report.pairs import REFERENCE, pairs_tables
+from amlora.report.old_pairs import REFERENCE, pairs_tables
 from amlora.report.pairs_render import sheet as pairs_sheet
 from amlora.report.paper_lines import order_of
 from amlora.report.paper_table import protocol_of

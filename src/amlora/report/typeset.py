@@ -53,7 +53,7 @@ def typeset(
 
 def text(sheet: Sheet) -> str:
     """Aligned columns; names to the left, all else to the right."""
-    table = aligned([sheet.columns, *sheet.rows], right_from=1)
+    table = aligned([sheet.columns, *sheet.rows], right=range(1, 99))
     return "\n".join([one_line(sheet.heading), "", table, "", *map(one_line, sheet.remarks)])
 
 

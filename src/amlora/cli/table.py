@@ -1,0 +1,209 @@
+"""`amlora table`: methods side by side, in pairs, or beside the paper's published numbers."""
+
+from collections.abc import Collection, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from amlora.cli.output import check_place, put
+from amlora.errors import InputError
+from amlora.formats import parse_toml
+
+if TYPE_CHECKING:
+    from amlora.records.run import StoredRun
+
+RUNS = Path("runs")
+DECIDE = {
+    "model": ("dropout", "max_tokens"),
+    "stream": (
+        *("border", "prefix", "form", "train_per_task", "train_per_class", "test_per_task"),
+        *("test_per_class", "dev_from", "balanced", "sample_seed", "drop_unlabelled"),
+    ),
+    "train": (
+        *("lr", "batch", "epochs", "steps", "schedule", "warmup", "clip", "weight_decay"),
+        "bucketed",
+    ),
+    "evaluate": ("max_new_tokens",),
+}
+"""Settings that make a protocol, whatever the method."""
+
+
+class Kind(StrEnum):
+    """What is compared with what."""
+
+    methods = "methods"
+    pairs = "pairs"
+    first = "paper-1"
+    second = "paper-2"
+
+
+class Form(StrEnum):
+    """How a table is written."""
+
+    text = "text"
+    markdown = "markdown"
+    latex = "latex"
+    csv = "csv"
+    json = "json"
+    html = "html"
+
+
+def table(
+    kind: Annotated[
+        Kind,
+        typer.Argument(
+            help="methods: a row a method; pairs: each method against one, on equal rows and seeds;"
+            " paper-1 (T5-large), paper-2 (LLaMA2-7B): the paper's numbers, reruns and these runs."
+        ),
+    ],
+    wanted: Annotated[
+        list[str], typer.Argument(metavar="RUNS...", help="Runs, or folders of runs.")
+    ],
+    form: Annotated[
+        Form, typer.Option("--format", help="html is a fragment for a page.")
+    ] = Form.text,
+    grid: Annotated[
+        str | None,
+        typer.Option("--grid", metavar="GRID", help="Only this grid's runs, by its labels."),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="LABEL",
+            help="pairs: the line that others are compared with; am_lora's if left out.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The file to write; the screen if left out.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+) -> None:
+    """Compare finished runs in a table."""
+    from amlora.report.write import write
+
+    if against is not None and kind is not Kind.pairs:
+        raise InputError("--against: only the table pairs compares with a line.")
+    check_place(out, force)  # before work begins
+    sheets, notes = sheets_of(kind, wanted, grid, against)
+    put(write(sheets, form.value, notes), out)
+
+
+def sheets_of(
+    kind: Kind, wanted: Sequence[str], grid: str | None, against: str | None
+) -> tuple[list[Any], list[str]]:
+    """Return the tables, and what is to be said of runs that are not in them.
+
+    Raises:
+        InputError: no run to show, an altered one, or runs that cannot stand together.
+    """
+    from amlora.records.store import read_choices
+    from amlora.report import compare, methods, pairs, paper
+    from amlora.streams import catalogue
+
+    found, labels, notes = wanted_runs(wanted, grid)
+    runs = compare.told(found)
+    dev = runs["split"] == "dev"
+    if left := int(dev.sum()):
+        notes.append(f"Left out: {left} run{'s' * (left > 1)} scored on dev rows.")
+    runs = runs[~dev]
+    facts = facts_of(paper.method_names() | {*runs["method"]})
+    if kind in (Kind.first, Kind.second):
+        protocol = {"orders": catalogue.orders(), "protocols": protocols()}
+        sheets, said = paper.paper_sheets(kind.value[-1], runs, facts=facts, **protocol)
+        return sheets, [*said, *notes]
+    if not len(runs):
+        raise InputError(f"{', '.join(wanted)}: no runs that were scored on test rows.")
+    runs = compare.with_facts(runs, facts)
+    if kind is Kind.pairs:
+        tables, said = pairs.pairs_tables(runs, compare.last_decisions(found), against, labels)
+        if not tables:
+            raise InputError(f"{', '.join(wanted)}: no two lines to compare; {said[0]}")
+        return [pairs.pairs_sheet(each) for each in tables], [*said, *notes]
+    stores = {run.path.parent: None for run in found}
+    runs = compare.with_choices(runs, [each for store in stores for each in read_choices(store)])
+    groups = compare.comparable(runs, labels)
+    return [sheet for group in groups for sheet in methods.methods_sheets(group)], notes
+
+
+def wanted_runs(
+    wanted: Sequence[str], grid: str | None
+) -> "tuple[list[StoredRun], dict[str, str] | None, list[str]]":
+    """Return the runs that are asked for; a grid's labels by run, in its order; and notes.
+
+    Args:
+        wanted: runs or folders of runs; with a grid, one folder.
+        grid: a grid file, for its runs alone.
+
+    Raises:
+        InputError: no such run, or an altered one.
+    """
+    from amlora.cli.readable import readable_runs
+    from amlora.records.store import read_run
+
+    if grid is None:
+        return readable_runs(wanted, RUNS), None, []
+    folders, missing = grid_runs(wanted, grid)
+    labels = {str(folder): label for folder, label in folders.items()}
+    cells = f"Cells of the grid without a finished run: {', '.join(missing)}."
+    return [read_run(folder) for folder in folders], labels, [cells] if missing else []
+
+
+def grid_runs(wanted: Sequence[str], grid: str) -> tuple[dict[Path, str], list[str]]:
+    """Return the finished runs of a grid with their labels, and the titles of the other cells.
+
+    Raises:
+        InputError: not one store, or none of its runs is finished.
+    """
+    from amlora.cli.shipped import find
+    from amlora.experiment.grid_choice import chosen_rate
+    from amlora.experiment.grid_file import load_grid
+    from amlora.experiment.grid_store import run_of
+
+    if len(wanted) != 1 or not Path(wanted[0]).is_dir():
+        raise InputError("--grid: give the one folder of runs that the grid was run in.")
+    store, loaded = Path(wanted[0]), load_grid(find(grid, "grid"))
+    labels: dict[Path, str] = {}
+    missing: list[str] = []
+    for slot in sorted(loaded.slots, key=lambda slot: loaded.groups.index(slot.group)):
+        rate = chosen_rate(store, loaded.name, slot.group)
+        run = None if rate is None else run_of(store, slot.group.cell(slot.seed, rate))
+        if run is None:
+            missing.append(slot.title)
+        else:
+            labels[run] = slot.group.label
+    if not labels:
+        raise InputError(f"{store}: no finished run of the grid {loaded.name}.")
+    return labels, missing
+
+
+def facts_of(methods: Collection[str]) -> dict[str, dict[str, bool]]:
+    """Return what methods need, of those that are installed, by name."""
+    from amlora.methods import method_class, method_names
+
+    classes = {name: method_class(name) for name in method_names() if name in methods}
+    return {
+        name: {"needs_task_id": each.needs_task_id, "stores_examples": each.stores_examples}
+        for name, each in classes.items()
+    }
+
+
+def protocols() -> dict[str, dict[str, Any]]:
+    """Return what decides the shipped protocols, by dotted key; a rate that is chosen does not."""
+    from amlora.cli.shipped import shipped_file
+    from amlora.experiment.config import load_settings, resolved
+
+    found: dict[str, dict[str, Any]] = {}
+    for name in ("paper", "clean"):
+        path = shipped_file(name)
+        stated = parse_toml(path, path.read_bytes())["train"]
+        plain = resolved(load_settings(path))
+        found[name] = {
+            f"{section}.{key}": plain[section][key]
+            for section, keys in DECIDE.items()
+            for key in keys
+            if (section, key) != ("train", "lr") or "lr" in stated
+        }
+    return found
