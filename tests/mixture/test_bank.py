@@ -31,17 +31,15 @@ def assert_shared(bank):
         assert torch.equal(tail, end)
 
 
-def test_growing_stacks_rows_of_any_rank():
+def test_growing_stacks_rows_of_any_rank_and_spread_holds_their_scales():
     bank = grown((2, 3))
     assert (bank.a.shape, bank.b.shape, bank.w.shape) == ((5, 6), (5, 5), (2, 5))
-    assert len(bank) == 2
-    assert bank.rows(1) == slice(2, 5)
-
-
-def test_spread_holds_alpha_over_rank_at_each_loras_rows():
+    assert (len(bank), bank.rows(1)) == (2, slice(2, 5))
     third = 5 / 3
     expected = torch.tensor([[2.0, 2, 0, 0, 0], [0, 0, third, third, third]])
-    assert torch.equal(grown((2, 3)).spread, expected)
+    assert torch.equal(bank.spread, expected)
+    bank.bfloat16().float()  # a way through bfloat16 does not round the scales
+    assert torch.equal(bank.spread, expected)
 
 
 def test_a_new_lora_is_zero_and_small_uniform():
@@ -49,9 +47,6 @@ def test_a_new_lora_is_zero_and_small_uniform():
     assert not bank.b.any()
     assert 0.19 < bank.a.abs().max() <= 1 / math.sqrt(25)
     assert 0.08 < bank.w.abs().max() <= 1 / math.sqrt(100)
-
-
-def test_a_selector_can_start_at_zero():
     assert not grown(start="zeros").w.any()
 
 
@@ -77,18 +72,13 @@ def test_the_newest_lora_and_the_chosen_selectors_are_trained(selectors, rows):
     assert_shared(bank)
 
 
-def test_a_second_choice_replaces_the_first():
+def test_a_second_choice_replaces_the_first_and_frozen_means_no_parameters():
     bank = grown()
     bank.train_newest("all")
     bank.train_newest("none")
     assert [name for name, _ in bank.named_parameters()] == ["a_tail", "b_tail"]
-
-
-def test_frozen_means_no_parameters():
-    bank = grown()
-    bank.train_newest("all")
     bank.freeze()
-    assert list(bank.parameters()) == []
+    assert list(bank.parameters()) == list(copy.deepcopy(bank).parameters()) == []
 
 
 def train(layer, parameters, steps=3):
@@ -133,13 +123,6 @@ def test_an_optimiser_made_before_a_move_still_trains_the_stacks():
         assert (new != old).any()
 
 
-def test_a_way_through_bfloat16_does_not_round_the_scales():
-    bank = grown((3,))
-    exact = bank.spread.clone()
-    bank.bfloat16().float()
-    assert torch.equal(bank.spread, exact)
-
-
 def test_a_move_takes_the_gradients_along():
     layer = random_layer([2, 2])
     layer(torch.ones(3, 6, dtype=torch.float64)).sum().backward()
@@ -170,10 +153,6 @@ def test_a_deep_copy_is_the_same_in_every_bit():
     assert (twin.bank.ranks, twin.bank.alphas) == (layer.bank.ranks, layer.bank.alphas)
     x = torch.ones(2, 6, dtype=torch.bfloat16)
     assert torch.equal(twin(x), layer(x))
-
-
-def test_a_deep_copy_of_a_frozen_bank_is_frozen():
-    assert list(copy.deepcopy(grown()).parameters()) == []
 
 
 def test_a_loaded_state_reaches_stacks_and_tails():

@@ -17,37 +17,21 @@ from amlora.mixture.inject import (
     remove,
 )
 from amlora.mixture.layer import Control, MixtureLinear
-from mixture.cases import random_layer
 
-LLAMA_LIKE = {
-    "vocab_size": 40,
-    "hidden_size": 16,
-    "intermediate_size": 20,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "head_dim": 8,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-NEOX_LIKE = {k: v for k, v in LLAMA_LIKE.items() if k not in ("num_key_value_heads", "head_dim")}
 IDS = {"vocab_size": 40, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+DEPTH = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+NEOX_LIKE = {**IDS, **DEPTH, "intermediate_size": 20}
+QWEN_LIKE = {**NEOX_LIKE, "num_key_value_heads": 1}
+LLAMA_LIKE = {**QWEN_LIKE, "head_dim": 8}
+BART = {
+    f"{half}_{name}": size
+    for half in ("encoder", "decoder")
+    for name, size in (("layers", 1), ("attention_heads", 2), ("ffn_dim", 20))
+}
+T5 = {"d_kv": 8, "d_ff": 20, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 2}
 TINY = {
-    "bart": {
-        **IDS,
-        "d_model": 16,
-        "encoder_layers": 1,
-        "decoder_layers": 1,
-        "encoder_attention_heads": 2,
-        "decoder_attention_heads": 2,
-        "encoder_ffn_dim": 20,
-        "decoder_ffn_dim": 20,
-        "max_position_embeddings": 32,
-        "decoder_start_token_id": 2,
-        "forced_eos_token_id": 2,
-    },
-    "falcon": {**IDS, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2},
+    "bart": {**IDS, **BART, "d_model": 16, "decoder_start_token_id": 2, "forced_eos_token_id": 2},
+    "falcon": {**IDS, **DEPTH},
     "gemma": LLAMA_LIKE,
     "gemma2": LLAMA_LIKE,
     "gemma3_text": LLAMA_LIKE,
@@ -55,31 +39,12 @@ TINY = {
     "gpt_neox": NEOX_LIKE,
     "llama": LLAMA_LIKE,
     "mistral": LLAMA_LIKE,
-    "opt": {
-        **IDS,
-        "hidden_size": 16,
-        "ffn_dim": 20,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "max_position_embeddings": 32,
-        "word_embed_proj_dim": 16,
-    },
+    "opt": {**IDS, **DEPTH, "ffn_dim": 20, "word_embed_proj_dim": 16},
     "phi": NEOX_LIKE,
-    "phi3": {k: v for k, v in LLAMA_LIKE.items() if k != "head_dim"},
-    "qwen2": {k: v for k, v in LLAMA_LIKE.items() if k != "head_dim"},
+    "phi3": QWEN_LIKE,
+    "qwen2": QWEN_LIKE,
     "qwen3": LLAMA_LIKE,
-    "t5": {
-        "vocab_size": 40,
-        "d_model": 16,
-        "d_kv": 8,
-        "d_ff": 20,
-        "num_layers": 1,
-        "num_decoder_layers": 1,
-        "num_heads": 2,
-        "decoder_start_token_id": 0,
-        "pad_token_id": 0,
-        "eos_token_id": 1,
-    },
+    "t5": {**IDS, **T5, "d_model": 16, "decoder_start_token_id": 0, "eos_token_id": 1},
 }
 """Settings that make each model type tiny."""
 
@@ -101,19 +66,15 @@ def adapted(model_type, control=None):
     return model, inject(model, targets, control or Control())
 
 
-def forward(model):
+def answers(model):
+    """Its logits, and what it generates."""
     ids = torch.arange(3, 13).view(2, 5)
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    written = model.generate(**inputs, max_new_tokens=4, do_sample=False)
     if model.config.is_encoder_decoder:
         inputs["decoder_input_ids"] = ids[:, :3]
     with torch.no_grad():
-        return model(**inputs).logits
-
-
-def generate(model):
-    ids = torch.arange(3, 13).view(2, 5)
-    mask = torch.ones_like(ids)
-    return model.generate(ids, attention_mask=mask, max_new_tokens=4, do_sample=False)
+        return model(**inputs).logits, written
 
 
 def grow(mixture, name="first"):
@@ -135,24 +96,23 @@ def test_finds_the_query_and_value_of_every_attention_block(model_type):
 @pytest.mark.parametrize("model_type", TINY)
 def test_an_adapted_model_answers_and_generates_as_before_while_b_is_zero(model_type):
     model = tiny_model(model_type)
-    logits, ids = forward(model), generate(model)
+    before = answers(model)
     mixture = inject(model, find_targets(model, model_type), Control())
     for name in ("first", "second"):
         grow(mixture, name)
-        assert torch.equal(forward(model), logits)
-        assert torch.equal(generate(model), ids)
+        assert all(map(torch.equal, answers(model), before))
 
 
 @pytest.mark.parametrize("model_type", TINY)
 def test_every_adapted_layer_of_a_trained_model_matters_and_gets_gradients(model_type):
     model, mixture = adapted(model_type)
-    logits = forward(model)
+    logits, _ = answers(model)
     grow(mixture)
     mixture.train_newest("all")
     with torch.no_grad():
         for parameter in mixture.lora_parameters():
             parameter.normal_(generator=torch.Generator().manual_seed(1))
-    assert not torch.equal(forward(model), logits)
+    assert not torch.equal(answers(model)[0], logits)
     ids = torch.arange(3, 13).view(2, 5)
     model(input_ids=ids, labels=ids).loss.backward()
     trained = {id(p) for p in model.parameters() if p.requires_grad}
@@ -169,18 +129,9 @@ def test_removing_puts_the_very_modules_back():
     assert dict(model.named_modules()) == before
 
 
-def test_an_unknown_type_falls_back_on_usual_names():
+def test_names_and_shell_patterns_choose_targets_and_an_unknown_type_has_usual_ones():
     model = tiny_model("llama")
     assert find_targets(model, "tomorrow") == find_targets(model, "llama")
-
-
-def test_an_unknown_type_with_unusual_names_lists_the_candidates():
-    with pytest.raises(InputError, match=r"type 'tomorrow'.*candidates: c_attn, c_fc, c_proj"):
-        find_targets(tiny_model("gpt2"), "tomorrow")
-
-
-def test_names_and_shell_patterns_choose_targets():
-    model = tiny_model("llama")
     chosen = find_targets(model, "llama", ["o_proj", "model.layers.1.*.up_proj"])
     assert chosen == [
         "model.layers.0.self_attn.o_proj",
@@ -189,10 +140,21 @@ def test_names_and_shell_patterns_choose_targets():
     ]
 
 
-def test_a_pattern_that_matches_nothing_lists_the_candidates():
-    message = r"'q_prj' matches no.*did you mean 'q_proj'\?; candidates: down_proj, gate_proj"
+@pytest.mark.parametrize(
+    ("model_type", "stated", "patterns", "message"),
+    [
+        ("gpt2", "tomorrow", [], r"type 'tomorrow'.*candidates: c_attn, c_fc, c_proj"),
+        (
+            "llama",
+            "llama",
+            ["v_proj", "q_prj"],
+            r"'q_prj' matches no.*did you mean 'q_proj'\?; can",
+        ),
+    ],
+)
+def test_what_matches_nothing_lists_the_candidates(model_type, stated, patterns, message):
     with pytest.raises(InputError, match=message):
-        find_targets(tiny_model("llama"), "llama", ["v_proj", "q_prj"])
+        find_targets(tiny_model(model_type), stated, patterns)
 
 
 def test_a_pattern_is_a_whole_last_part_or_a_whole_name():
@@ -215,11 +177,8 @@ def test_a_name_that_cannot_be_adapted_leaves_the_model_as_it_was(name, message)
         inject(model, ["model.layers.0.self_attn.v_proj", name], Control())
     assert not any(isinstance(module, MixtureLinear) for module in model.modules())
     assert all(parameter.requires_grad for parameter in model.parameters())
-
-
-def test_a_layer_is_not_adapted_twice():
-    model, mixture = adapted("llama")
-    with pytest.raises(InputError, match="MixtureLinear, no linear"):
+    mixture = inject(model, find_targets(model, "llama"), Control())
+    with pytest.raises(InputError, match="MixtureLinear, no linear"):  # not twice
         inject(model, list(mixture.layers), Control())
 
 
@@ -244,14 +203,10 @@ def test_a_quantised_linear_is_found_and_adapted():
     assert torch.equal(model["q_proj"](x), x @ torch.ones(5, 6).T)
 
 
-@pytest.mark.parametrize("module", [nn.LayerNorm(4), nn.Embedding(4, 4), nn.Bilinear(2, 2, 2)])
-def test_other_modules_are_no_linears(module):
-    assert linear_sizes(module) is None
-
-
-def test_modules_that_hold_the_key_too_are_known():
-    fused = {name for pair in QUERY_AND_VALUE if len(pair) == 1 for name in pair}
-    assert fused <= FUSED
+def test_other_modules_are_no_linears():
+    assert linear_sizes(nn.Linear(6, 5)) == (6, 5)
+    for module in (nn.LayerNorm(4), nn.Embedding(4, 4), nn.Bilinear(2, 2, 2)):
+        assert linear_sizes(module) is None
 
 
 @pytest.mark.parametrize(
@@ -264,7 +219,4 @@ def test_a_model_tells_its_adapted_projections_and_which_hold_the_key(
     assert adapted_projections(tiny_model(model_type)) == {"projections": [], "with_key": []}
     found = adapted_projections(adapted(model_type)[0])
     assert found == {"projections": projections, "with_key": with_key}
-
-
-def test_the_layer_of_the_cases_is_a_linear_like_any_other():
-    assert linear_sizes(random_layer([2]).base) == (6, 5)
+    assert {name for pair in QUERY_AND_VALUE if len(pair) == 1 for name in pair} <= FUSED

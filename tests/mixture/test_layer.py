@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from amlora.mixture.layer import Control, MixtureLinear, dropout
+from amlora.mixture.layer import LEVELS, Control, MixtureLinear, dropout
 from mixture.cases import COMBINES, gradients, kept_bytes, random_layer, specified
 
 
@@ -56,9 +56,10 @@ def test_the_newest_lora_gets_the_references_slice_of_the_gradient(trained):
 
 
 def test_without_loras_the_layer_is_the_frozen_one():
-    layer = random_layer([], trained=None)
+    layer = random_layer([], trained=None, bias=True)
     x = an_input(4)
     assert torch.equal(layer(x), layer.base(x))
+    assert layer.weight is layer.base.weight and layer.bias is layer.base.bias
 
 
 def test_used_twice_in_one_graph():
@@ -181,7 +182,7 @@ def test_gain_keeps_the_old_loras_at_full_weight_while_a_newcomer_is_let_in(newc
     torch.testing.assert_close(entering, layer(x))
 
 
-def test_dropout_is_one_mask_on_the_input_of_all_loras():
+def test_dropout_is_one_mask_on_the_input_of_all_loras_and_for_training_alone():
     layer = random_layer([2, 3], control=Control(dropout=0.5))
     x = an_input(4)
     torch.manual_seed(5)
@@ -190,11 +191,7 @@ def test_dropout_is_one_mask_on_the_input_of_all_loras():
     dropped = dropout(x, 0.5, training=True)
     mixed = specified(layer, dropped, layer.bank.stacks())[0] - layer.base(dropped)
     torch.testing.assert_close(out, layer.base(x) + mixed)
-
-
-def test_dropout_is_for_training_alone():
-    layer = random_layer([2, 3], control=Control(dropout=0.5)).eval()
-    x = an_input(4)
+    layer.eval()
     torch.testing.assert_close(layer(x), specified(layer, x, layer.bank.stacks())[0])
 
 
@@ -224,7 +221,43 @@ def test_a_frozen_layer_that_is_no_linear_is_called_and_passes_gradients_on():
     )
 
 
-def test_weight_and_bias_are_the_frozen_layers():
-    layer = random_layer([2], bias=True)
-    assert layer.weight is layer.base.weight
-    assert layer.bias is layer.base.bias
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("shape", [(257, 801), (3, 5, 13333)])
+def test_the_stated_share_is_dropped_and_the_mean_stays(rate, shape):
+    torch.manual_seed(0)
+    out = dropout(torch.ones(shape, dtype=torch.float64), rate, training=True)
+    count = out.numel()
+    sd = (rate * (1 - rate) / count) ** 0.5
+    assert abs((out == 0).double().mean() - rate) < 5 * sd
+    assert abs(out.mean() - 1) < 5 * sd / (1 - rate)
+    kept = out[out != 0]
+    assert torch.allclose(kept, torch.full_like(kept, 1 / (1 - round(rate * LEVELS) / LEVELS)))
+
+
+def test_nothing_is_dropped_outside_training_or_at_rate_zero():
+    x = torch.randn(7)
+    assert dropout(x, 0.5, training=False) is x
+    assert dropout(x, 0.0, training=True) is x
+
+
+def test_a_seed_decides_the_mask():
+    masks = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        masks.append(dropout(torch.ones(999), 0.5, training=True))
+    assert torch.equal(masks[0], masks[1]) and not torch.equal(masks[0], masks[2])
+
+
+def test_neighbours_are_dropped_independently():
+    torch.manual_seed(0)
+    kept = (dropout(torch.ones(400_000), 0.5, training=True) != 0).double() - 0.5
+    for lag in (1, 2, 3, 4, 8):
+        assert abs((kept[lag:] * kept[:-lag]).mean() * 4) < 0.01
+
+
+def test_gradients_pass_where_values_do():
+    x = torch.randn(50, 50, requires_grad=True)
+    out = dropout(x, 0.25, training=True)
+    out.sum().backward()
+    assert x.grad is not None
+    assert torch.equal(x.grad != 0, out != 0)
