@@ -110,17 +110,11 @@ def test_rows_that_a_beam_search_made_of_one_have_its_route(combine):
         torch.testing.assert_close(layer(x), beams)
 
 
-def test_tokens_that_cannot_be_shared_out_are_refused():
+def test_rows_that_do_not_fit_the_routes_are_refused():
     layer = staged_layer([2, 2, 2], combine="sum")
-    with (
-        layer.control.routing.of(SOFT[:2], CPU),
-        pytest.raises(ValueError, match="but 2 rows have routes"),
-    ):
+    routing = layer.control.routing
+    with routing.of(SOFT[:2], CPU), pytest.raises(ValueError, match="but 2 rows have routes"):
         layer(an_input(rows=1))
-
-
-def test_some_rows_with_and_some_without_a_route_are_refused():
-    routing = Routing()
     with pytest.raises(ValueError, match="all rows"), routing.of([None, SOFT[0]], CPU):
         pass
     assert routing.now is None

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
+from amlora.mixture.arrow import Way
 from amlora.mixture.layer import Control
-from amlora.mixture.scores import Recorder
+from amlora.mixture.scores import Recorder, Tally
 from mixture.cases import random_layer, specified
 
 SCORES = torch.tensor([[0.2, 0.8], [0.05, 0.95], [0.5, 0.5], [0.92, 0.08]])
@@ -21,31 +22,20 @@ def recorder(mask=MASK):
     return Recorder(lambda *_: mask)
 
 
-def test_means_leave_masked_tokens_out():
-    record = recorder()
-    record.add("q", SCORES, torch.ones(2, 2, 5), 1, "attention")
-    tally = record.tallies["q"]
+def tally_of(scores, mask=MASK, *, loras=1, combine: Way = "attention") -> Tally:
+    record = recorder(mask)
+    record.add("q", scores, torch.ones(*mask.shape, 5), loras, combine)
+    return record.tallies["q"]
+
+
+def test_sums_are_over_the_tokens_of_the_mask():
+    tally = tally_of(SCORES)
     assert tally.tokens == 3
     assert tally.mean() == pytest.approx([(0.2 + 0.05 + 0.92) / 3, (0.8 + 0.95 + 0.08) / 3])
-
-
-def test_a_token_is_decided_when_one_score_is_above_nine_tenths():
-    record = recorder()
-    record.add("q", SCORES, torch.ones(2, 2, 5), 1, "attention")
-    assert record.tallies["q"].decided == 2
-
-
-def test_the_effective_number_is_the_exponential_of_the_entropy():
-    record = recorder()
-    record.add("q", SCORES, torch.ones(2, 2, 5), 1, "attention")
+    assert tally.decided == 2  # one score is above nine tenths
     by_hand = [entropy(0.2, 0.8), entropy(0.05, 0.95), entropy(0.92, 0.08)]
-    assert record.tallies["q"].effective == pytest.approx(sum(map(math.exp, by_hand)))
-
-
-def test_a_score_of_zero_adds_nothing_to_the_effective_number():
-    record = recorder(torch.ones(1, 1))
-    record.add("q", torch.tensor([[1.0, 0.0]]), torch.ones(1, 1, 5), 1, "attention")
-    assert record.tallies["q"].effective == 1.0
+    assert tally.effective == pytest.approx(sum(map(math.exp, by_hand)))
+    assert tally_of(torch.tensor([[1.0, 0.0]]), torch.ones(1, 1)).effective == 1.0
 
 
 def test_batches_add_up():
@@ -65,27 +55,19 @@ def test_batches_add_up():
     ("combine", "mean", "effective"), [("sum", [0.0, 1, 1, 1], 3), ("mean", [0.25] * 4, 4)]
 )
 def test_fixed_scores_are_known_beforehand(combine, mean, effective):
-    record = recorder()
-    record.add("q", torch.zeros(0), torch.ones(2, 2, 5), 3, combine)
-    tally = record.tallies["q"]
+    tally = tally_of(torch.zeros(0), loras=3, combine=combine)
     assert tally.mean() == pytest.approx(mean)
     assert tally.effective == pytest.approx(3 * effective)
 
 
 def test_a_row_belongs_to_the_lora_with_the_largest_mean_score_over_its_own_tokens():
-    record = recorder(torch.tensor([[0, 1], [1, 1]]))
     # The zero LoRA does not compete; the second row is the second LoRA's by its mean alone.
     rows = [[[0.0, 0.0, 1.0], [0.6, 0.3, 0.1]], [[0.1, 0.5, 0.4], [0.1, 0.1, 0.8]]]
-    record.add("q", torch.tensor(rows).reshape(4, 3), torch.ones(2, 2, 5), 2, "attention")
-    tally = record.tallies["q"]
-    assert tally.rows == 2
-    assert tally.largest.tolist() == [1.0, 1.0]
-
-
-def test_loras_with_equal_scores_share_a_row():
-    record = recorder()
-    record.add("q", torch.zeros(0), torch.ones(2, 2, 5), 4, "mean")
-    assert record.tallies["q"].largest.tolist() == [0.5] * 4
+    mask = torch.tensor([[0, 1], [1, 1]])
+    tally = tally_of(torch.tensor(rows).reshape(4, 3), mask, loras=2)
+    assert (tally.rows, tally.largest.tolist()) == (2, [1.0, 1.0])
+    # Equal scores share a row.
+    assert tally_of(torch.zeros(0), loras=4, combine="mean").largest.tolist() == [0.5] * 4
 
 
 def test_a_mask_of_another_shape_is_refused():

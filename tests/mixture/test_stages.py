@@ -96,15 +96,12 @@ def test_sums_over_stages_give_the_covariance_of_all_prompts_at_once(covariance)
     )
 
 
-def test_fewer_prompts_than_numbers_still_give_an_answer():
-    tasks = [normal(3, 5.0 * k, k, width=40) for k in range(2)]
-    stages = learned(*tasks)
-    assert stages.route(normal(1, 5.0, 9, width=40)[0]) == (0.0, 0.0, 1.0)
-
-
-def test_prompts_that_are_all_the_same_are_told_apart():
-    stages = learned(torch.ones(4, 3), torch.zeros(1, 3))
-    assert stages.route(torch.full((3,), 0.9)) == (0.0, 1.0, 0.0)
+def test_few_prompts_and_prompts_that_are_all_the_same_are_told_apart():
+    few = learned(*(normal(3, 5.0 * k, k, width=40) for k in range(2)))
+    assert few.route(normal(1, 5.0, 9, width=40)[0]) == (0.0, 0.0, 1.0)
+    same = learned(torch.ones(4, 3), torch.zeros(1, 3))
+    assert same.route(torch.full((3,), 0.9)) == (0.0, 1.0, 0.0)
+    assert learned().route(torch.ones(3)) is None  # no stage has ended
 
 
 def test_a_left_out_prompts_distance_is_that_to_the_others():
@@ -197,10 +194,6 @@ def test_soft_shares_leave_out_what_is_negligible_and_add_up():
         assert route is not None and sum(route) == pytest.approx(1)
         kept = [share >= NEGLIGIBLE for share in posterior.tolist()]
         assert [weight > 0 for weight in route[1:]] == kept
-
-
-def test_before_the_first_stage_has_ended_there_is_no_route():
-    assert Stages(settings()).route(torch.ones(3)) is None
 
 
 @pytest.mark.parametrize("covariance", ["full", "diagonal"])
