@@ -25,8 +25,8 @@ from subjects import subjects
 
 from amlora.engine.backbone import Backbone
 from amlora.experiment import prepare
-from amlora.experiment.config import RunSettings, load_settings, to_toml
 from amlora.experiment.run import run
+from amlora.experiment.settings import RunSettings, load_settings, to_toml
 
 SHORT = (
     "stream.train_per_task=48",

@@ -24,8 +24,8 @@ from words import INSTRUCTION, made_up_task
 
 from amlora.engine import train
 from amlora.experiment import evaluation, prepare, stages
-from amlora.experiment.config import RunSettings, load_settings, settings_from
 from amlora.experiment.run import run
+from amlora.experiment.settings import RunSettings, load_settings, settings_from
 from amlora.methods import method_class
 from amlora.streams.task import Example
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-from amlora.experiment.config import RunSettings, load_settings, to_toml
 from amlora.experiment.reporter import Silent
 from amlora.experiment.run import run
+from amlora.experiment.settings import RunSettings, load_settings, to_toml
 from amlora.methods import METHODS
 from broken_disk import Kills, disk
 from stopped import StopAt

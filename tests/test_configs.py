@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from amlora.cli.shipped import purpose, shipped
-from amlora.experiment.config import load_settings, resolved, settings_from
 from amlora.experiment.grid_file import load_grid
+from amlora.experiment.settings import load_settings, resolved, settings_from
 from amlora.streams import catalogue
 
 FILES = shipped()

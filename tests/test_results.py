@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from amlora.cli import main as command
-from amlora.experiment.config import load_settings
+from amlora.experiment.settings import load_settings
 from amlora.methods import METHODS
 from amlora.methods.n_lora import NLoRASettings
 

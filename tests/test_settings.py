@@ -62,7 +62,7 @@ class Outer(Settings):
         ({"inner": {"rank": "1"}}, "inner.rank: expected an integer, got '1'."),
         ({"inner": {"rank": 1.0}}, "inner.rank: expected an integer, got 1.0."),
         ({"inner": {"rank": True}}, "inner.rank: expected an integer, got true."),
-        ({"inner": {"rank": 0}}, "inner.rank must be above 0, got 0."),
+        ({"inner": {"rank": 0}}, "inner.rank must be at least 1, got 0."),
         ({"inner": {"alpha": True}}, "inner.alpha: expected a number, got true."),
         ({"inner": {"alpha": float("inf")}}, "inner.alpha: expected a number, got inf."),
         (

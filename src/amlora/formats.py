@@ -113,7 +113,7 @@ def typed(place: Path | str, value: object, kind: type[Kind]) -> Kind:
         text = json.dumps(value, allow_nan=False)
         return TypeAdapter(kind).validate_json(text, strict=True)
     except ValidationError as error:
-        raise InputError(f"{place}: {str(refusal(error, kind)).removeprefix(': ')}") from None
+        raise InputError(f"{place}: {refusal(error, kind)}") from None
     except (TypeError, ValueError) as error:
         raise InputError(f"{place}: {reason(error)}.") from None
 

@@ -44,7 +44,8 @@ class WrongSetting(InputError):
     def __init__(self, path: Path, text: str, *, unknown: bool = False) -> None:
         self.path, self.text, self.unknown = path, text, unknown
         place = dotted(path)
-        super().__init__(f"unknown setting {place!r}{text}" if unknown else f"{place}{text}")
+        line = f"unknown setting {place!r}{text}" if unknown else f"{place}{text}"
+        super().__init__(line if path else line.removeprefix(": "))
 
     def below(self, path: Path) -> "WrongSetting":
         """Return the same of a table that lies at a path."""
@@ -78,6 +79,15 @@ class Settings(BaseModel):
             name: None if value == NONE and admits_none(cls, name) else value
             for name, value in values.items()
         }
+
+    @model_validator(mode="after")
+    def checked(self) -> Self:
+        """Call the check of our own."""
+        self.check()
+        return self
+
+    def check(self) -> None:
+        """Refuse values that do not fit together, with a ValueError that begins with one's name."""
 
     @classmethod
     def of(cls, table: object, *path: str | int) -> Self:
@@ -158,7 +168,7 @@ def own(error: ValueError, path: Path, kind: Any) -> WrongSetting:
     first = re.match(r"[A-Za-z_]\w*", text)
     if first and first.group() in fields(kind):
         return WrongSetting((*path, first.group()), text[first.end() :])
-    return WrongSetting(path, f": {text}" if path else text)
+    return WrongSetting(path, f": {text}")
 
 
 def follow(kind: Any, steps: Iterable[str | int]) -> tuple[Path, Any, Sequence[Any]]:
@@ -215,10 +225,10 @@ def bounds(kind: Any, notes: Sequence[Any]) -> str:
         notes = [*notes, *(get_args(member)[1:] if get_origin(member) is Annotated else ())]
     single = [each for note in notes for each in getattr(note, "metadata", (note,))]
     said = [
-        f"{words} {getattr(note, name)}"
+        f"at least {limit + 1}" if name == "gt" and int in members(kind) else f"{words} {limit}"
         for name, words in BOUNDS.items()
         for note in single
-        if hasattr(note, name)
+        if (limit := getattr(note, name, None)) is not None
     ]
     return " and ".join(said)
 

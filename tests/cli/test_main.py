@@ -44,7 +44,7 @@ def test_help_imports_nothing_heavy():
         "import sys; from amlora.cli.main import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'transformers', 'accelerate', 'rich', 'msgspec', 'huggingface_hub'}\n"
+        "heavy = {'torch', 'transformers', 'accelerate', 'rich', 'pydantic', 'huggingface_hub'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -96,7 +96,7 @@ WRONG = [
     ("run good.toml --set train.lr", "--set train.lr: expected dotted.path=value"),
     ("run good.toml --set train.lr=fast", "train.lr: expected a number, got 'fast'."),
     ("run good.toml --set train.lrr=1", "unknown setting 'train.lrr'; did you mean 'lr'?"),
-    ("run good.toml --set train.batch=0", "train.batch must be above 0, got 0."),
+    ("run good.toml --set train.batch=0", "train.batch must be at least 1, got 0."),
     ("run good.toml --set method.lora.rank=-1", "method.lora.rank must be at least 1, got -1."),
     ("run good.toml --set name=a/b", "name: 'a/b' cannot name a folder;"),
     ("run good.toml --set stream.order=7", "stream"),

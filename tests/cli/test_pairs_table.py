@@ -9,9 +9,9 @@ import pytest
 from amlora import files
 from amlora.cli.pairs_table import pairs_table
 from amlora.errors import InputError
-from amlora.experiment.config import recorded
 from amlora.experiment.grid_file import load_grid
 from amlora.experiment.grid_store import cell_folder, keep_run
+from amlora.experiment.settings import resolved
 from paired_runs import change, write_run
 
 HITS = {"a": "1100", "b": "11"}
@@ -59,7 +59,7 @@ def test_a_grid_names_the_lines_and_leaves_other_runs_out(tmp_path: Path, store:
         if (slot.group.label, slot.seed) == ("z", 1):
             continue
         folder = write_run(store, cell.settings.method.name, HITS, seed=slot.seed, label="grid")
-        settings = recorded(cell.settings)
+        settings = resolved(cell.settings)
         change(folder, settings=settings, settings_digest=files.digest(settings))
         cell_folder(store, cell.id).mkdir(parents=True)
         keep_run(store, cell.id, folder.name)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from amlora.experiment.config import RunSettings, settings_from
 from amlora.experiment.run import run
+from amlora.experiment.settings import RunSettings, settings_from
 from amlora.methods import METHODS, method_class
 from amlora.methods.parts.trainable import TrainableSettings
 from small_run import TELLING, write_telling_tasks

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from amlora.experiment.config import RunSettings
 from amlora.experiment.run import run
+from amlora.experiment.settings import RunSettings
 from broken_disk import contents, disk, spread, strays
 from broken_disk import whole as nothing
 from contract.conftest import tiny_settings

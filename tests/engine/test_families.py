@@ -11,9 +11,9 @@ from amlora.engine.generate import inference
 from amlora.engine.load import try_out
 from amlora.engine.prefix import shared_prefix
 from amlora.errors import InputError
-from amlora.experiment.config import RunSettings, load_settings
 from amlora.experiment.prepare import prepare
 from amlora.experiment.run import run
+from amlora.experiment.settings import RunSettings, load_settings
 from amlora.skills.load import open_skills
 from families import FAMILIES, TARGETS, save_family
 from small_run import small_settings, write_tasks

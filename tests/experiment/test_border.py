@@ -4,9 +4,9 @@ import pytest
 
 from amlora.engine.encode import Row
 from amlora.errors import InputError
-from amlora.experiment.config import load_settings, settings_from
 from amlora.experiment.prepare import plan_stages
 from amlora.experiment.run import run
+from amlora.experiment.settings import load_settings, settings_from
 from amlora.experiment.store import read_record
 from amlora.methods.base import Stage
 from amlora.streams.task import Example, Task

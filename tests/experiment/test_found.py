@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from accelerate import Accelerator
 
@@ -15,12 +14,12 @@ from amlora.cli import main as command
 from amlora.engine.borders import Borders
 from amlora.errors import InputError
 from amlora.evaluate.course import of_found
-from amlora.experiment.config import RunSettings, recorded, resolved, settings_from
 from amlora.experiment.found import entry_of, find_stages, parts_at, stages_at, summary_line
 from amlora.experiment.plan import plan
-from amlora.experiment.prepare import Prepared, prepare, run_name
+from amlora.experiment.prepare import Prepared, prepare
 from amlora.experiment.reporter import Silent
 from amlora.experiment.run import run
+from amlora.experiment.settings import RunSettings, resolved, settings_from
 from amlora.experiment.stages import StageLoop
 from amlora.experiment.stop import Interrupted
 from amlora.experiment.store import read_record
@@ -29,7 +28,6 @@ from amlora.report.page import build_page
 from amlora.report.text import matrix_rows
 from amlora.skills.load import skills_of
 from amlora.streams.arrival import arrivals
-from amlora.streams.detection import DetectionSettings
 from killed import Kill, bits, killed
 from small_run import write_rows
 from stopped import StopAt
@@ -208,19 +206,6 @@ def test_a_page_and_the_model_card_show_found_stages(whole, llama_folder, data, 
     assert "after stage 3" in build_page([whole, other])
     (card,) = (whole / "skills" / "versions").glob("*/README.md")
     assert "| after stage 1 |" in card.read_text()
-
-
-def test_told_borders_leave_settings_and_names_of_runs_as_they_were(llama_folder, data):
-    plain = settings(llama_folder, data, boundaries="told", detection={})
-    assert {"boundaries", "detection"}.isdisjoint(recorded(plain)["stream"])
-    identity = prepare(plain).identity
-    assert "boundaries" not in identity
-    assert run_name(identity) != run_name({**identity, "boundaries": {"found": [3]}})
-
-
-def test_usual_settings_of_the_detector_are_recorded_where_it_was_used(llama_folder, data):
-    usual = settings(llama_folder, data, detection={})
-    assert recorded(usual)["stream"]["detection"] == msgspec.to_builtins(DetectionSettings())
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import asdict
 from torch import nn
 
 from amlora import files
@@ -15,7 +14,6 @@ from amlora.engine.encode import Row, decode
 from amlora.engine.exact import exact_match
 from amlora.engine.likelihood import answer_likelihoods
 from amlora.errors import InputError
-from amlora.experiment.config import RunSettings, resolved, settings_digest, settings_from
 from amlora.experiment.general import (
     BUILTIN,
     HERE,
@@ -28,6 +26,7 @@ from amlora.experiment.general import (
 )
 from amlora.experiment.plan import plan
 from amlora.experiment.run import run
+from amlora.experiment.settings import RunSettings, resolved, settings_digest
 from amlora.experiment.stop import Interrupted
 from amlora.methods import method_class
 from amlora.skills.load import load
@@ -57,8 +56,8 @@ def settings_with(model: Path, place: Path, case: str, general: str | None = Non
 
 def with_general(settings: RunSettings, general: str) -> RunSettings:
     """Return settings that measure a file."""
-    evaluate = {**asdict(settings.evaluate), "general": general}
-    return settings_from({**asdict(settings), "evaluate": evaluate})
+    evaluate = settings.evaluate.replace(general=general)
+    return settings.replace(evaluate=evaluate)
 
 
 def record(folder: Path) -> dict[str, Any]:
@@ -153,7 +152,7 @@ def test_prompts_that_anchored_lora_sends_to_the_base_model_are_counted(
     losses = {}
     for reject in (0.2, 0.0):
         method = {"name": "anchored_lora", "reject": reject}
-        settings = settings_from({**asdict(base), "method": method})
+        settings = base.replace(method=method)
         settings = with_general(settings, str(place / "general.toml"))
         before, after = record(run(settings, runs=tmp_path))["general"]
         assert "rejected" not in before

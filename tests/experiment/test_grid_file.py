@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from amlora.errors import InputError
-from amlora.experiment.config import load_settings, settings_from
 from amlora.experiment.grid import Grid
 from amlora.experiment.grid_file import load_grid
+from amlora.experiment.settings import load_settings, settings_from
 
 BASE = """
 seed = 7
@@ -116,11 +116,7 @@ def test_candidates_learn_the_first_task_alone_and_are_scored_on_dev_rows(grid_o
         assert each.settings.evaluate.split == "dev"
         assert each.settings.seed == 0
         assert each.settings.name == "select-am_lora"
-        assert vars_of(each.settings.method.settings)["sparsity"] == (1e-5,)
-
-
-def vars_of(struct) -> dict:
-    return {name: getattr(struct, name) for name in struct.__struct_fields__}
+        assert dict(each.settings.method.settings)["sparsity"] == (1e-5,)
 
 
 def test_nothing_is_selected_where_there_is_one_rate_or_none(grid_of):
@@ -218,7 +214,7 @@ def test_shares_cover_every_slot_once(grid_of, of):
 
 
 def test_a_cells_settings_are_a_settings_file(grid_of, tmp_path):
-    from amlora.experiment.config import to_toml
+    from amlora.experiment.settings import to_toml
 
     settings = cell(grid_of(GRID), "seq_ft-lora").settings
     (tmp_path / "cell.toml").write_text(to_toml(settings))
@@ -228,7 +224,7 @@ def test_a_cells_settings_are_a_settings_file(grid_of, tmp_path):
 WRONG = [
     ("seeds = [0, 1, 2]", "sedes = [0]", "unknown setting 'grid.sedes'; did you mean 'seeds'?"),
     ("seeds = [0, 1, 2]", "seeds = [0, 0]", "grid: seed 0 is there twice"),
-    ("seeds = [0, 1, 2]", "seeds = [-1]", "sin_lora: seed: expected 0 to"),
+    ("seeds = [0, 1, 2]", "seeds = [-1]", "sin_lora: seed must be at least 0 and below"),
     ("seeds = [0, 1, 2]", 'name = "a/b"', "grid.name 'a/b' cannot name a folder."),
     ('base = "base.toml"', 'base = "no.toml"', "no.toml: no such file or directory."),
     ('label = "seq_ft-lora"', "", "grid: label 'seq_ft' is there twice"),

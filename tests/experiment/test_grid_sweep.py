@@ -329,7 +329,7 @@ def test_a_worker_that_is_killed_is_a_failed_cell(place, tmp_path):
 
 
 def test_settings_of_a_cell_are_kept_as_a_settings_file(place):
-    from amlora.experiment.config import load_settings
+    from amlora.experiment.settings import load_settings
 
     grid = load_grid(place.file)
     cell = grid.groups[0].cell(1, grid.groups[0].rates[0])

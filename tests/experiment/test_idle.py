@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from amlora.engine.train import StageProgress
-from amlora.experiment.config import RunSettings, load_settings
 from amlora.experiment.run import run
+from amlora.experiment.settings import RunSettings, load_settings
 from amlora.experiment.stages import means, weak_terms
 from amlora.experiment.store import read_record
 from small_run import small_settings, write_tasks

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from amlora.experiment.config import load_settings, resolved, to_toml
+from amlora.experiment.settings import load_settings, resolved, to_toml
 
 TASKS = """
 [method]

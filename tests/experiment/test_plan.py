@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from amlora.experiment.config import RunSettings, load_settings
 from amlora.experiment.plan import plan
 from amlora.experiment.run import run
+from amlora.experiment.settings import RunSettings, load_settings
 from amlora.experiment.store import read_record
 from small_run import small_settings, write_tasks
 

@@ -6,12 +6,10 @@ from pathlib import Path
 import pytest
 from transformers import BartConfig, BartForConditionalGeneration, GPT2Config, GPT2LMHeadModel
 
-from amlora import files
 from amlora.errors import InputError
-from amlora.experiment.config import RunSettings, load_settings
 from amlora.experiment.prepare import prepare, run_name
-from amlora.experiment.record import identity_of
 from amlora.experiment.run import run
+from amlora.experiment.settings import RunSettings, load_settings
 from amlora.experiment.store import read_record
 from small_run import small_settings, write_rows, write_tasks
 from tiny import VOCABULARY
@@ -65,15 +63,6 @@ def test_answers_that_the_score_does_not_see_are_told_unless_the_rule_sees_them(
         words = (numbers, 'stream.name=""', f"evaluate.rule={rule}")
         made = prepare(settings(tmp_path, llama_folder, *words, method="sin_lora"))
         assert any("evaluate.rule = 'exact'" in line for line in made.warnings) is told
-        assert ("rule" in made.identity["settings"]["evaluate"]) is not told
-
-
-def test_a_limit_of_tokens_names_a_run_where_there_is_one(llama_folder, tmp_path):
-    without = prepare(settings(tmp_path, llama_folder)).identity
-    assert "micro_tokens" not in without["settings"]["train"]
-    limited = prepare(settings(tmp_path, llama_folder, "train.micro_tokens=800")).identity
-    assert limited["settings"]["train"]["micro_tokens"] == 800
-    assert run_name(limited) != run_name(without)
 
 
 def test_rows_that_leave_the_answer_no_room_are_refused_whatever_the_limit_is_called(
@@ -130,10 +119,3 @@ def test_a_runs_name_follows_from_what_decides_what_is_adapted_and_not_from_the_
     identity = prepare(settings(tmp_path, llama_folder)).identity
     assert identity["adapted"] == {"projections": ["q_proj", "v_proj"], "with_key": []}
     assert run_name({**identity, "adapted": {}}) == run_name(identity)
-
-
-def test_the_name_of_every_kept_run_follows_from_its_record():
-    records = sorted((Path(__file__).parents[2] / "results").rglob("record.json"))
-    assert len(records) > 200
-    names = {path.parent.name: run_name(identity_of(files.read_sealed(path))) for path in records}
-    assert [name for name, found in names.items() if name != found] == []

@@ -6,9 +6,9 @@ import pytest
 
 from amlora.evaluate.course import Course, at_once, one_by_one
 from amlora.evaluate.metrics import summary
-from amlora.experiment.config import load_settings
 from amlora.experiment.evaluation import to_score
 from amlora.experiment.run import run
+from amlora.experiment.settings import load_settings
 from amlora.experiment.store import read_record
 from small_run import small_settings, write_tasks
 

@@ -9,10 +9,10 @@ import pytest
 from amlora.engine.encode import encode_rows
 from amlora.engine.load import load_backbone
 from amlora.evaluate.lost import Lost
-from amlora.experiment.config import RunSettings, load_settings
 from amlora.experiment.plan import plan
 from amlora.experiment.prepare import prepare, run_name
 from amlora.experiment.run import run
+from amlora.experiment.settings import RunSettings, load_settings
 from amlora.experiment.store import read_record
 from engine.test_encode import words_only
 from small_run import small_settings, write_rows, write_tasks

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from amlora.experiment.config import RunSettings, load_settings
 from amlora.experiment.run import run
+from amlora.experiment.settings import RunSettings, load_settings
 from amlora.experiment.stop import Interrupted
 from broken_disk import disk, whole
 from small_run import small_settings, write_tasks

@@ -8,8 +8,8 @@ import pytest
 
 from amlora import files, load
 from amlora.errors import InputError
-from amlora.experiment.config import load_settings
 from amlora.experiment.run import OURS, run
+from amlora.experiment.settings import load_settings
 from amlora.experiment.store import read_record
 from amlora.records.store import read_run
 from broken_disk import contents

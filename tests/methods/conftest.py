@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from amlora.experiment.config import RunSettings, settings_from
+from amlora.experiment.settings import RunSettings, settings_from
 from amlora.methods.parts.prompts import add_prompts
 from small_run import small_settings, write_tasks
 from trained import load_base

@@ -223,8 +223,8 @@ def test_the_soft_threshold_moves_each_selector_by_rate_times_lambda(llama_folde
             'sparsity_form "proximal" has no effect while sparsity is 0',
         ),
         ({"selector_lr": 0.0}, "selector_lr must be above 0"),
-        ({"selector_lr": math.nan}, "selector_lr must be above 0"),
-        ({"sparsity": (0.1, -0.1)}, "sparsity must be at least 0, got -0.1"),
+        ({"selector_lr": math.nan}, "selector_lr: expected a number"),
+        ({"sparsity": (0.1, -0.1)}, "sparsity\\[1\\] must be at least 0, got -0.1"),
     ],
 )
 def test_wrong_settings_and_those_without_effect_are_refused(options, message):

@@ -278,9 +278,9 @@ def test_gates_may_learn_at_a_rate_of_their_own(any_folder):
     ("setting", "message"),
     [
         ({"gate_threshold": 0.0}, "gate_threshold must be above 0 and at most 1"),
-        ({"gate_threshold": (0.9, float("nan"))}, "gate_threshold must be above 0 and at most 1"),
+        ({"gate_threshold": (0.9, float("nan"))}, "gate_threshold.*: expected a number"),
         ({"gate_lr": 0.0}, "gate_lr must be above 0"),
-        ({"gate_lr": float("inf")}, "gate_lr must be above 0"),
+        ({"gate_lr": float("inf")}, "gate_lr: expected a number"),
         ({"threshold": 1.01}, "threshold must be above 0 and at most 1"),
     ],
 )

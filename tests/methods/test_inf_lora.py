@@ -223,7 +223,7 @@ def test_it_goes_on_from_a_state_between_stages_and_within_one(any_folder):
     [
         ({"threshold": 0.0}, "threshold must be above 0 and at most 1"),
         ({"threshold": 1.01}, "threshold must be above 0 and at most 1"),
-        ({"threshold": (0.9, float("nan"))}, "threshold must be above 0 and at most 1"),
+        ({"threshold": (0.9, float("nan"))}, "threshold.*: expected a number"),
         ({"measured_rows": 0}, "measured_rows must be at least 1"),
     ],
 )

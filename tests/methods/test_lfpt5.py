@@ -3,7 +3,6 @@
 import json
 import math
 
-import msgspec
 import pytest
 import torch
 from accelerate import Accelerator
@@ -343,7 +342,7 @@ def test_a_stage_that_is_resumed_ends_bit_identically(any_folder):
 def test_a_run_stopped_in_a_later_stage_goes_on_to_the_same_record(
     any_folder, task_settings, tmp_path
 ):
-    pseudo = msgspec.to_builtins(LOOSE)
+    pseudo = LOOSE
     settings = task_settings(any_folder, {"name": "lfpt5", "length": 5, "pseudo": pseudo})
     whole = run_all(settings, runs=tmp_path / "whole")
     for steps in (4, 1):  # of the three of each stage: the second one's first, its second

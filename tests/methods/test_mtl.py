@@ -7,8 +7,8 @@ import pytest
 from amlora.engine.batch import plan
 from amlora.engine.encode import Row
 from amlora.errors import InputError
-from amlora.experiment.config import method_from
 from amlora.experiment.prepare import prepare
+from amlora.experiment.settings import MethodChoice
 from amlora.methods.base import Stage
 from amlora.methods.mtl import equal
 from methods.learning import STAGES, answers, make, rows, train
@@ -69,4 +69,4 @@ def test_it_learns_all_tasks_at_once(any_folder, trainable):
 
 def test_an_unknown_mixing_is_refused():
     with pytest.raises(InputError, match=r"method\.mixing"):
-        method_from({"name": "mtl", "mixing": "evenly"})
+        MethodChoice.of({"name": "mtl", "mixing": "evenly"}, "method")

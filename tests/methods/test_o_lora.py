@@ -158,5 +158,5 @@ def test_overlap_is_a_sum_of_absolute_values_not_of_squares():
 def test_a_negative_weight_is_refused():
     with pytest.raises(ValueError, match=r"strength must be at least 0, got -1"):
         OLoRASettings(strength=-1.0)
-    with pytest.raises(ValueError, match=r"l2 must be at least 0, got -1"):
+    with pytest.raises(ValueError, match=r"l2\[1\] must be at least 0, got -1"):
         OLoRASettings(l2=(0.0, -1.0))

@@ -5,7 +5,7 @@ import pytest
 from amlora.errors import InputError
 from amlora.experiment.prepare import prepare
 from amlora.methods import METHODS, method_class
-from amlora.methods.parts.per_task import check_values, number_of
+from amlora.methods.parts.per_task import number_of
 
 
 def test_one_number_serves_all_tasks_and_a_list_each_its_own():
@@ -15,8 +15,8 @@ def test_one_number_serves_all_tasks_and_a_list_each_its_own():
 
 @pytest.mark.parametrize("values", [-1.0, float("nan"), float("inf"), (0.1, -1.0)])
 def test_a_negative_or_endless_number_is_refused(values):
-    with pytest.raises(ValueError, match="strength must be at least 0"):
-        check_values("strength", values)
+    with pytest.raises(InputError, match=r"^strength"):
+        method_class("n_lora").Settings(strength=values)
 
 
 NEEDED = {"anchored_lora": {"combine": "attention"}}

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from amlora.errors import InputError
-from amlora.experiment.config import method_from
+from amlora.experiment.settings import MethodChoice
 from amlora.methods.lora import LoRASettings
 from methods.learning import STAGES, answers, learn, make
 
@@ -34,7 +34,7 @@ def test_its_lora_form_is_sin_lora(any_folder):
 @pytest.mark.parametrize("name", ["seq_ft", "per_task_ft", "mtl", "replay", "ewc"])
 def test_a_lora_that_would_not_be_used_is_refused(name):
     with pytest.raises(InputError, match=r"lora has no effect while trainable is \"all\""):
-        method_from({"name": name, "lora": {"rank": 4}})
+        MethodChoice.of({"name": name, "lora": {"rank": 4}}, "method")
 
 
 @pytest.mark.parametrize("name", ["seq_ft", "per_task_ft", "mtl", "replay", "ewc"])

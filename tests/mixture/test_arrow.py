@@ -183,7 +183,7 @@ def test_other_skills_do_not_mention_it(llama_folder, tmp_path):
     [
         ({"top_k": 0}, "top_k must be at least 1"),
         ({"temperature": 0.0}, "temperature must be above 0"),
-        ({"temperature": float("inf")}, "temperature must be above 0"),
+        ({"temperature": -1.0}, "temperature must be above 0"),
     ],
 )
 def test_wrong_values_are_refused(setting, message):

@@ -192,7 +192,7 @@ def test_another_format_is_refused_in_one_line(skills, stated, way):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"news": 1}, "unknown field `news`"),
+        ({"news": 1}, "unknown setting 'news'"),
         ({"combine": "max"}, "combine"),
         ({"format": "one"}, "format"),
         ({"version": "0002"}, "says that it is version '0002'"),

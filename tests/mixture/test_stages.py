@@ -235,7 +235,7 @@ def test_a_share_that_is_given_is_used():
         ({"temperature": 0.0, "mixing": "soft"}, "above 0"),
         ({"temperature": 2.0}, "no effect"),
         ({"reject": 0.5}, "below 0.5"),
-        ({"shrinkage": 1.5}, "between"),
+        ({"shrinkage": 1.5}, "at most 1"),
     ],
 )
 def test_wrong_settings_are_refused(wrong, text):

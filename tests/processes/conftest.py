@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from amlora.experiment.config import RunSettings, settings_from, to_toml
+from amlora.experiment.settings import RunSettings, settings_from, to_toml
 from small_run import TELLING, write_telling_tasks
 
 AMLORA = (sys.executable, "-c", "from amlora.cli.main import main; main()")

@@ -3,15 +3,15 @@
 import pytest
 
 from amlora.errors import InputError
-from amlora.streams.settings import StreamSettings, TaskSettings
+from amlora.streams.settings import TaskSettings
 
 
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
         ({"forms": ("{a",)}, "task.forms: '{a'"),
-        ({"forms": ("{a}",), "text": "a"}, "task: forms take the place of text;"),
-        ({"forms": ("{a}",), "label": "text"}, "task: forms take the place of text;"),
+        ({"forms": ("{a}",), "text": "a"}, "task.forms take the place of text;"),
+        ({"forms": ("{a}",), "label": "text"}, "task.forms take the place of text;"),
         (
             {"answers": {"0": "nay"}, "options": ("no", "yes")},
             "task.answers: 'nay', the answer for '0', is not among the options",
@@ -23,5 +23,5 @@ from amlora.streams.settings import StreamSettings, TaskSettings
 )
 def test_settings_that_contradict_each_other_are_refused(fields, expected):
     with pytest.raises(InputError) as caught:
-        StreamSettings(tasks=(TaskSettings(name="t", source="x", **fields),))
-    assert str(caught.value).replace("stream.tasks[0]", "task").startswith(expected)
+        TaskSettings.of({"name": "t", "source": "x", **fields}, "task")
+    assert str(caught.value).startswith(expected)

@@ -29,5 +29,5 @@ def test_more_than_there_are_is_refused(write_task):
 
 
 def test_none_at_all_is_refused():
-    with pytest.raises(InputError, match=r"stream.first_tasks: must be at least 1"):
+    with pytest.raises(InputError, match=r"first_tasks must be at least 1"):
         StreamSettings(first_tasks=0)

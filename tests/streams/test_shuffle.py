@@ -48,5 +48,5 @@ def test_the_first_tasks_are_the_first_of_the_drawn_order(write_task):
 
 
 def test_a_negative_seed_is_refused():
-    with pytest.raises(InputError, match=r"stream.shuffle_seed: must be at least 0, got -1"):
+    with pytest.raises(InputError, match=r"shuffle_seed must be at least 0, got -1"):
         StreamSettings(shuffle_seed=-1)

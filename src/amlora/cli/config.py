@@ -89,7 +89,7 @@ def check_and_print(
     path: Path, overrides: list[str] | tuple[str, ...], method: str | None, as_json: bool
 ) -> None:
     """Load settings and print all of them."""
-    from amlora.experiment.config import load_settings, resolved, to_toml
+    from amlora.experiment.settings import load_settings, resolved, to_toml
 
     check_kind(path, "settings")
     settings = load_settings(path, overrides, method)

@@ -4,8 +4,8 @@ from typing import Any
 
 from amlora.cli.output import columns, print_json, print_pairs
 from amlora.cli.terminal import say
-from amlora.experiment.config import RunSettings
 from amlora.experiment.plan import plan
+from amlora.experiment.settings import RunSettings
 from amlora.printable import one_line
 from amlora.report.format import count, percent, size
 

@@ -86,8 +86,6 @@ def describe(name: str) -> dict[str, Any]:
     """Return a method's facts: the first lines of its file and class, and its defaults."""
     import sys
 
-    import msgspec
-
     from amlora.methods import method_class
 
     method = method_class(name)
@@ -103,7 +101,7 @@ def describe(name: str) -> dict[str, Any]:
         "trained": trained,
         "stored": stored,
         "version": method.version,
-        "defaults": msgspec.to_builtins(method.Settings()),
+        "defaults": method.Settings().model_dump(mode="json"),
     }
 
 
@@ -115,7 +113,7 @@ def add_counts(facts: list[dict[str, Any]], model: str) -> None:
     try:
         settings = ModelSettings(name=model)
     except ValueError as error:
-        raise InputError(f"--model: {error}.") from None
+        raise InputError(f"--model: {error}") from None
     backbone = load_backbone(settings, frozen=False)
     for fact in facts:
         trained, stored = counted(fact["name"], backbone)
@@ -135,8 +133,8 @@ def counted(name: str, backbone: "Backbone") -> tuple[list[int], list[int]]:
         Parameters trained in each stage, and stored after it; a joint method has one stage.
     """
     from amlora.engine.encode import encode_rows
-    from amlora.experiment.config import settings_from
     from amlora.experiment.prepare import plan_stages
+    from amlora.experiment.settings import settings_from
     from amlora.methods import method_class
     from amlora.streams.task import Example, Task
 

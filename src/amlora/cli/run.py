@@ -13,7 +13,7 @@ from amlora.cli.terminal import say, tell
 from amlora.errors import InputError, nearest
 
 if TYPE_CHECKING:
-    from amlora.experiment.config import RunSettings
+    from amlora.experiment.settings import RunSettings
 
 
 def run(
@@ -53,7 +53,7 @@ def run(
     path = find(config)
     check_kind(path, "settings")
 
-    from amlora.experiment.config import load_settings
+    from amlora.experiment.settings import load_settings
 
     settings = load_settings(path, set_ or (), method)
     if dry_run:

@@ -193,7 +193,7 @@ def facts_of(methods: Collection[str]) -> dict[str, dict[str, bool]]:
 def protocols() -> dict[str, dict[str, Any]]:
     """Return what decides the shipped protocols, by dotted key; a rate that is chosen does not."""
     from amlora.cli.shipped import shipped_file
-    from amlora.experiment.config import load_settings, resolved
+    from amlora.experiment.settings import load_settings, resolved
 
     found: dict[str, dict[str, Any]] = {}
     for name in ("paper", "clean"):

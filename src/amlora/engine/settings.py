@@ -1,21 +1,26 @@
 """Settings of the base model, training and evaluation; light, so that a config loads quickly."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
-import msgspec
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from amlora.evaluate.score import Rule
+from amlora.settings import Pair, Settings
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Scope = Literal["needed", "learned", "ends", "all"]
 
 
-class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+BUILTIN = "builtin"
+"""Of `evaluate.general`: the texts and questions that come with amlora."""
+
+
+class ModelSettings(Settings):
     """Which base model, and how it is loaded."""
 
-    name: str = "smollm2-135m"
+    name: Annotated[str, Field(min_length=1)] = "smollm2-135m"
     """"smollm2-135m" (built in), a local folder, a path ending in .gguf, or an id on the hub."""
     gguf_file: str = ""
     """A GGUF file inside the folder or the hub repository `name`; its weights are dequantised."""
@@ -26,74 +31,49 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
     """Attention kernel; auto is eager on the CPU, whose fused kernel has a slow backward pass at
     the lengths of prompts, and elsewhere transformers' choice."""
-    dropout: float | None = 0.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = 0.0
     """The base model's own dropout, 0..1, in every layer that has one; null leaves the model's."""
     checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Never needed for the models named in the docs."""
-    max_tokens: int = 512
+    max_tokens: PositiveInt = 512
     """Longest prompt in tokens; a longer one is shortened in its text, which is counted and said.
     The answer comes on top."""
     device: Device = "auto"
     """Where the model runs; auto: cuda if there is one."""
 
-    def __post_init__(self) -> None:
-        if not self.name:
-            raise ValueError("name must not be empty")
-        if self.dropout is not None and not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in 0..1 (1 excluded) or null, got {self.dropout}")
-        if self.max_tokens < 1:
-            raise ValueError(f"max_tokens must be at least 1, got {self.max_tokens}")
 
-
-class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TrainSettings(Settings):
     """How a stage is optimised: AdamW (Loshchilov & Hutter 2019) with the given rate."""
 
-    lr: float = 1e-3
+    lr: PositiveFloat = 1e-3
     """The peak learning rate of groups that have none of their own."""
-    batch: int = 8
+    batch: PositiveInt = 8
     """Rows in one optimiser step, over all micro-batches and processes."""
-    micro_batch: int = 8
+    micro_batch: PositiveInt = 8
     """Rows in one forward pass of one process."""
-    micro_tokens: int | None = None
+    micro_tokens: PositiveInt | None = None
     """Most tokens in one forward pass of one process, padding included; a longer row is alone. None
     for no limit. Memory grows with them, and a step of rows of many lengths is padded less."""
-    epochs: float = 1.0
+    epochs: PositiveFloat = 1.0
     """Passes over a task's rows (section 7.3: one); ignored when `steps` is set."""
-    steps: int | None = None
+    steps: PositiveInt | None = None
     """Optimiser steps of every stage."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     """The rate after warm-up: constant (section 7.3), or falling to 0 at the stage's end."""
-    warmup: int = 0
+    warmup: NonNegativeInt = 0
     """Steps over which the rate rises from 0."""
-    clip: float = 1.0
+    clip: NonNegativeFloat = 1.0
     """The largest norm of the task loss's gradient; 0 for no clipping."""
-    weight_decay: float = 0.0
+    weight_decay: NonNegativeFloat = 0.0
     """AdamW's (section 7.3: 0)."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: Pair[Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     """AdamW's."""
     bucketed: bool = True
     """Batches of rows of similar length, in random order; the `paper` profile switches it off."""
-    checkpoint_every: int = 50
+    checkpoint_every: NonNegativeInt = 50
     """Steps between checkpoints within a stage; 0 for stage ends only."""
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        for name in ("lr", "batch", "micro_batch", "epochs"):
-            value = getattr(self, name)
-            if not (value > 0 and math.isfinite(value)):
-                raise ValueError(f"{name} must be above 0, got {value}.")
-        for name in ("warmup", "clip", "weight_decay", "checkpoint_every"):
-            value = getattr(self, name)
-            if not (value >= 0 and math.isfinite(value)):
-                raise ValueError(f"{name} must be at least 0, got {value}.")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas must be at least 0 and below 1, got {list(self.betas)}.")
-        for name in ("steps", "micro_tokens"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}.")
 
     def rate(self, step: int, steps: int) -> float:
         """Return the factor on the peak rate at a step, 0 for the first, of a stage of `steps`."""
@@ -105,21 +85,21 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return (1 + math.cos(math.pi * (1 - left))) / 2 if self.schedule == "cosine" else 1.0
 
 
-class EvaluateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class EvaluateSettings(Settings):
     """How answers are scored."""
 
     method: Literal["pass", "generate"] = "pass"
     """pass: one forward pass decides most rows and the doubtful ones are generated, with the same
     decisions; generate: every row is generated (the reference, slow)."""
-    tokens_per_batch: int = 4096
+    tokens_per_batch: PositiveInt = 4096
     """Most prompt and answer tokens in one forward pass, padding included."""
     rule: Rule = "reference"
     """reference: answers are compared without case, ASCII punctuation and extra white space, so a
     sign or a point in a number does not count; exact: as they are, white space around them aside.
     Nothing else follows from it: options must differ by the reference's rule."""
-    max_new_tokens: int = 50
+    max_new_tokens: PositiveInt = 50
     """Where generation stops; raised, and said, where a gold answer or an option is longer."""
-    margin: float | None = None
+    margin: NonNegativeFloat | None = None
     """Rows whose two best logits are closer than this are generated; none: measured before every
     evaluation in float32; in bfloat16, where both ways round as much, only ties are."""
     split: Literal["test", "dev"] = "test"
@@ -129,18 +109,8 @@ class EvaluateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     which is what the metrics use; learned: only those learned so far, so without FWT; ends: a
     task when it was learned and all at the end, so without FWT and forgetting; all: every task
     after every stage."""
-    attention_rows: int = 16
+    attention_rows: PositiveInt = 16
     """Scored rows of each task over which attention is averaged at the end."""
     general: str = ""
     """Texts and questions of no task, measured before learning and after the last stage: "builtin",
     or a TOML file like the built-in `amlora/experiment/general.toml`. Empty: not measured."""
-
-    def __post_init__(self) -> None:
-        if self.tokens_per_batch < 1:
-            raise ValueError(f"tokens_per_batch must be at least 1, got {self.tokens_per_batch}")
-        if self.attention_rows < 1:
-            raise ValueError(f"attention_rows must be at least 1, got {self.attention_rows}")
-        if self.max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
-        if self.margin is not None and not self.margin >= 0:
-            raise ValueError(f"margin must be at least 0 or null, got {self.margin}")

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-import msgspec
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
@@ -50,9 +49,9 @@ class Evaluation:
         if settings.margin is not None or settings.method == "generate":
             return settings
         if self.backbone.precision != torch.float32:
-            return msgspec.structs.replace(settings, margin=TIE)
+            return settings.replace(margin=TIE)
         margin = max(measure_margin(self.backbone, rows) for rows in groups)
-        return msgspec.structs.replace(settings, margin=margin)
+        return settings.replace(margin=margin)
 
     def ready(self, j: int) -> Sequence[Row]:
         """Prepare the model for answers on a task, and return its rows as the model reads them."""
@@ -83,7 +82,7 @@ class Evaluation:
         # Whatever the tasks' answers need, and without a change to how those are scored.
         evaluate = self.with_margin([questions])
         room = max(evaluate.max_new_tokens, *(len(row.answer_ids) for row in questions))
-        evaluate = msgspec.structs.replace(evaluate, max_new_tokens=room)
+        evaluate = evaluate.replace(max_new_tokens=room)
         answers, _ = self.answers(questions, evaluate)
         return moment(after, passages, questions, found, answers)
 

@@ -16,7 +16,7 @@ from amlora.engine.borders import Borders, find_borders
 from amlora.engine.encode import Row
 from amlora.engine.route import vector_of
 from amlora.errors import InputError
-from amlora.experiment.config import RunSettings
+from amlora.experiment.settings import RunSettings
 from amlora.methods import method_class
 from amlora.methods.base import Stage
 from amlora.streams.arrival import Arrival, arrivals, compare, true_borders

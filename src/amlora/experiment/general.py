@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
@@ -19,49 +18,50 @@ from amlora.engine.answer import Answer
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row, encode_fitted, lost_of
 from amlora.engine.likelihood import Likelihood, answer_likelihoods
+from amlora.engine.settings import BUILTIN
 from amlora.evaluate.lost import Lost
 from amlora.experiment.toml import read_toml
 from amlora.formats import typed
+from amlora.settings import Many, Settings
 from amlora.streams.prompt import Prompt
 
-BUILTIN = "builtin"
 HERE = Path(__file__).with_name("general.toml")
 TASK = "general"
 """What the rows name as their task; no method is told it."""
 
 
-class Passage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Passage(Settings):
     """A text in two parts, which a blank joins."""
 
     prompt: str
     rest: str
     """What the loss is taken of."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Refuse a part without letters."""
         if not self.prompt.strip() or not self.rest.strip():
             raise ValueError("a passage needs a prompt and a rest")
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Question(Settings):
     """A text that a few words complete."""
 
     prompt: str
     answer: str
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Refuse a part without letters."""
         if not self.prompt.strip() or not self.answer.strip():
             raise ValueError("a question needs a prompt and an answer")
 
 
-class Texts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Texts(Settings):
     """A file of texts and questions."""
 
-    passages: tuple[Passage, ...]
-    questions: tuple[Question, ...]
+    passages: Many[Passage]
+    questions: Many[Question]
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Refuse a file that leaves nothing to measure."""
         if not self.passages or not self.questions:
             raise ValueError("at least one passage and one question are needed")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from amlora.errors import InputError
-from amlora.experiment.config import RunSettings, settings_digest, settings_from
+from amlora.experiment.settings import RunSettings, settings_digest, settings_from
 from amlora.methods import method_class
 
 ID = 16  # hexadecimal digits of a cell's name

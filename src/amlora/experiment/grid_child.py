@@ -15,9 +15,9 @@ from amlora import files
 from amlora.engine.train import NonFiniteLoss
 from amlora.errors import InputError
 from amlora.experiment import grid_store as cells
-from amlora.experiment.config import load_settings
 from amlora.experiment.reporter import Silent
 from amlora.experiment.run import run
+from amlora.experiment.settings import load_settings
 
 DONE, FAILED, BUSY, STOPPED = 0, 1, 75, 130
 

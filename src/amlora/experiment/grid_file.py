@@ -10,34 +10,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
+from pydantic import Field
 
 from amlora.engine.settings import TrainSettings
 from amlora.errors import InputError, nearest
-from amlora.experiment.config import NAME
-from amlora.experiment.fields import convert, shown
 from amlora.experiment.grid import Grid, Group, Slot
-from amlora.experiment.paths import anchor, is_rooted
-from amlora.experiment.toml import read_toml
+from amlora.experiment.settings import NAME
+from amlora.experiment.toml import anchor, read_anchored, read_toml
+from amlora.settings import Many, Settings, shown
 from amlora.streams.settings import QUICKSTART, StreamSettings
 
 TABLES = ("model", "stream", "train", "evaluate")
 LONGEST = 60  # letters of a label: "select-" and a run's hash and seed come on top
 
 
-class MethodEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MethodEntry(Settings):
     """One line of the comparison: a method with its own settings."""
 
     name: str
     """The method."""
     label: str = ""
     """Names the line and its runs, and is unique; empty for the method's name."""
-    method: dict[str, Any] = {}
+    method: dict[str, Any] = Field(default_factory=dict)
     """Settings of [method] that differ from the method's defaults."""
-    train: dict[str, Any] = {}
+    train: dict[str, Any] = Field(default_factory=dict)
     """Settings of [train] that differ from the base's."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Refuse two names."""
         if "name" in self.method:
             raise ValueError("method.name has no place beside name.")
@@ -48,37 +47,37 @@ class MethodEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return self.label or self.name
 
 
-class Select(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Select(Settings):
     """Learning rates to choose from, on the dev rows of the first task."""
 
-    rates: dict[str, tuple[float, ...]]
+    rates: dict[str, Many[float]]
     """Values of `train.lr` by label; a single one is taken as it is."""
-    order: str | tuple[str, ...] = ""
+    order: str | Many[str] = ""
     """The order whose first task chooses for all orders; empty: each order chooses for itself."""
 
 
-class GridSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GridSettings(Settings):
     """A grid file."""
 
     name: str
     """Names the grid's folder; the file's name where it is not given."""
     base: str = ""
     """A settings file, relative to the grid file; its [method] may hold no more than a name."""
-    model: dict[str, Any] = {}
-    stream: dict[str, Any] = {}
-    train: dict[str, Any] = {}
-    evaluate: dict[str, Any] = {}
-    seeds: tuple[int, ...] = ()
+    model: dict[str, Any] = Field(default_factory=dict)
+    stream: dict[str, Any] = Field(default_factory=dict)
+    train: dict[str, Any] = Field(default_factory=dict)
+    evaluate: dict[str, Any] = Field(default_factory=dict)
+    seeds: Many[int] = ()
     """Each cell is run with each of them; empty for the base's."""
-    orders: tuple[str | tuple[str, ...], ...] = ()
+    orders: Many[str | Many[str]] = ()
     """Orders of the paper by number, or lists of names of the base's own tasks; empty for the
     base's stream as it is."""
-    methods: tuple[MethodEntry, ...]
+    methods: Many[MethodEntry]
     """The lines."""
     select: Select | None = None
     """None: every line has the rate of its settings."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Check what can be checked without the base."""
         if not NAME.fullmatch(self.name):
             raise ValueError(f"name {shown(self.name)} cannot name a folder.")
@@ -124,13 +123,11 @@ def load_grid(path: Path) -> Grid:
     if "method" in raw:
         raise InputError("grid.method: a grid has one [[methods]] entry for each method.")
     given = raw.get("base")
-    base = read_base(path, given if isinstance(given, str) else "")
-    rooted = is_rooted(base)
-    anchor(base, (path.parent / str(given)).parent, rooted=is_rooted(raw))
-    anchor(raw, path.parent, rooted=rooted)
-    settings = convert(raw, GridSettings, "grid")
+    base = read_base(path, given if isinstance(given, str) else "", rooted=is_rooted(raw))
+    anchor(raw, path.parent, rooted=is_rooted(base))
+    settings = GridSettings.of(raw, "grid")
     for table in TABLES:
-        base[table] = merged(base.get(table, {}), msgspec.structs.asdict(settings)[table])
+        base[table] = merged(base.get(table, {}), getattr(settings, table))
     seeds = settings.seeds or (base.pop("seed", 0),)
     base.pop("seed", None)
     groups = tuple(
@@ -146,11 +143,11 @@ def load_grid(path: Path) -> Grid:
     return Grid(name=settings.name, groups=groups, slots=slots)
 
 
-def read_base(path: Path, base: str) -> dict[str, Any]:
+def read_base(path: Path, base: str, *, rooted: bool) -> dict[str, Any]:
     """Return the base's tables and seed; {} where there is none."""
     if not base:
         return {}
-    raw = read_toml(path.parent / base, follow=True)
+    raw = read_anchored(path.parent / base, rooted=rooted)
     for table in TABLES:
         if not isinstance(raw.get(table, {}), Mapping):
             raise InputError(f"{path.parent / base}: {table}: expected a table.")
@@ -162,6 +159,12 @@ def read_base(path: Path, base: str) -> dict[str, Any]:
             " they stand in the [[methods]] entries."
         )
     return raw
+
+
+def is_rooted(raw: Mapping[str, Any]) -> bool:
+    """Tell whether a file gives a `data_root`."""
+    stream = raw.get("stream")
+    return isinstance(stream, Mapping) and bool(stream.get("data_root"))
 
 
 def merged(under: Any, over: Any) -> Any:
@@ -206,7 +209,7 @@ def in_order(stream: Mapping[str, Any], order: str | tuple[str, ...]) -> Mapping
     if isinstance(order, str):
         # Named after the order, unless the base says otherwise, it would keep another one's name.
         return {key: value for key, value in stream.items() if key != "name"} | {"order": order}
-    convert(stream, StreamSettings, "stream")  # then tasks are tables with names
+    StreamSettings.of(stream, "stream")  # then tasks are tables with names
     tasks = {task["name"]: task for task in stream.get("tasks", [])}
     for name in order:
         if name not in tasks:

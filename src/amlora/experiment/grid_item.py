@@ -14,7 +14,6 @@ from typing import Literal
 from amlora import files
 from amlora.errors import InputError
 from amlora.experiment import grid_store as cells
-from amlora.experiment.config import flat
 from amlora.experiment.grid import Cell, Group
 from amlora.experiment.grid_child import BUSY, DONE
 from amlora.experiment.grid_process import Process, Worker
@@ -78,7 +77,7 @@ class Bench:
 
     def load(self, settings: StreamSettings) -> list[str]:
         """Load a stream, if it was not yet; return its warnings."""
-        key = files.digest(flat(settings))
+        key = files.digest(settings.model_dump(mode="json"))
         if key in self.streams:
             return []
         stream, warnings = load_stream(settings)
@@ -87,11 +86,11 @@ class Bench:
 
     def stream_digest(self, cell: Cell) -> str:
         """Return the digest of a cell's stream as it is now."""
-        return self.streams[files.digest(flat(cell.settings.stream))]
+        return self.streams[files.digest(cell.settings.stream.model_dump(mode="json"))]
 
     def tasks(self, cell: Cell) -> int:
         """Return how many tasks a cell learns."""
-        return self.sizes[files.digest(flat(cell.settings.stream))]
+        return self.sizes[files.digest(cell.settings.stream.model_dump(mode="json"))]
 
     def remember(self, cell: Cell) -> None:
         """Note the failure of an earlier attempt."""

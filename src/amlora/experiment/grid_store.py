@@ -20,8 +20,8 @@ import msgspec
 
 from amlora import files
 from amlora.errors import InputError
-from amlora.experiment.config import recorded, to_toml
 from amlora.experiment.grid import Cell
+from amlora.experiment.settings import resolved, to_toml
 from amlora.experiment.store import read_record
 from amlora.formats import typed
 from amlora.records.run import RECORD
@@ -95,7 +95,7 @@ def run_of(store: Path, cell: Cell) -> Path | None:
     if not files.exists(folder / RECORD):
         return None
     settings = read_record(folder)["settings"]
-    if told(settings) != told(recorded(cell.settings)):
+    if told(settings) != told(resolved(cell.settings)):
         raise InputError(f"{path}: names {note.run}, a run of other settings; remove {path}.")
     return folder
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from amlora.engine.batch import length
 from amlora.engine.encode import Row
-from amlora.experiment.config import RunSettings, resolved
 from amlora.experiment.prepare import Prepared, prepare, run_name
 from amlora.experiment.record import task_entry
+from amlora.experiment.settings import RunSettings, resolved
 
 LINE_BYTES = 170  # of rows.jsonl, per scored row
 LAYER_VALUES = 17  # kept for the backward pass per layer, token and unit of width

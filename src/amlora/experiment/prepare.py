@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from amlora.engine.backbone import Backbone, positions
 from amlora.engine.batch import steps_of
 from amlora.engine.encode import Row
@@ -15,9 +13,9 @@ from amlora.engine.load import load_backbone
 from amlora.errors import InputError
 from amlora.evaluate.course import Course, at_once, of_found, one_by_one
 from amlora.evaluate.lost import Lost
-from amlora.experiment.config import RunSettings, recorded
 from amlora.experiment.found import check_method, find_stages
 from amlora.experiment.general import General, general_rows, read_texts
+from amlora.experiment.settings import RunSettings, resolved
 from amlora.experiment.texts import encode_stream, lost_warnings, with_room
 from amlora.files import digest
 from amlora.methods import method_class
@@ -92,7 +90,7 @@ def prepare(settings: RunSettings) -> Prepared:
         "fingerprint": backbone.fingerprint,
         "parameters": sum(weight.numel() for weight in backbone.model.parameters()),
     }
-    plain = recorded(settings)
+    plain = resolved(settings)
     identity = {
         "name": settings.name,
         "seed": settings.seed,
@@ -135,13 +133,12 @@ def prepare(settings: RunSettings) -> Prepared:
 
 def with_resolved(settings: RunSettings, backbone: Backbone) -> RunSettings:
     """Replace "auto" by what it became, so that a run's name says what was computed."""
-    model = msgspec.structs.replace(
-        settings.model,
+    model = settings.model.replace(
         precision=str(backbone.precision).removeprefix("torch."),
         attention=backbone.model.config._attn_implementation or "eager",
         device=backbone.model.device.type,
     )
-    return msgspec.structs.replace(settings, model=model)
+    return settings.replace(model=model)
 
 
 def run_name(identity: Mapping[str, Any]) -> str:
@@ -245,10 +242,9 @@ def check_per_task(settings: RunSettings, stream: TaskStream) -> None:
     Raises:
         InputError: a list of another length than the stream.
     """
-    values = msgspec.to_builtins(settings.method.settings)
     for key in method_class(settings.method.name).per_task:
-        value = values[key]
-        if not isinstance(value, list | tuple):
+        value = getattr(settings.method.settings, key)
+        if not isinstance(value, tuple):
             continue
         if settings.stream.boundaries == "found":
             raise InputError(

@@ -9,12 +9,12 @@ from accelerate import Accelerator
 from amlora import files
 from amlora.engine.load import resolve_device
 from amlora.errors import InputError
-from amlora.experiment.config import RunSettings
 from amlora.experiment.found import summary_line
 from amlora.experiment.prepare import prepare, run_name
 from amlora.experiment.processes import agree, by_main, join
 from amlora.experiment.record import RECORD, identity_of
 from amlora.experiment.reporter import Reporter, Silent
+from amlora.experiment.settings import RunSettings
 from amlora.experiment.stages import StageLoop
 from amlora.experiment.store import read_record
 

@@ -13,7 +13,6 @@ from amlora.engine.answer import Counts
 from amlora.engine.attention import attention
 from amlora.engine.checkpoint import Checkpoint, Phase
 from amlora.engine.train import NonFiniteLoss, StageProgress, train_stage
-from amlora.experiment.config import to_toml
 from amlora.experiment.evaluation import (
     Evaluation,
     Moment,
@@ -27,6 +26,7 @@ from amlora.experiment.processes import agree, by_main
 from amlora.experiment.provenance import environment, measured
 from amlora.experiment.record import RECORD, build_record, tenths
 from amlora.experiment.reporter import Reporter
+from amlora.experiment.settings import to_toml
 from amlora.experiment.skills import keep_skills
 from amlora.experiment.stop import Interrupted, Stop
 from amlora.methods.base import LITTLE, Method, Stage

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row, longest_option
 from amlora.engine.token_cache import TokenCache
 from amlora.evaluate.lost import Lost, lost_lines
-from amlora.experiment.config import RunSettings
 from amlora.experiment.general import General
+from amlora.experiment.settings import RunSettings
 from amlora.streams.prompt import build_prompt
 from amlora.streams.task import Task, TaskStream
 
@@ -83,8 +81,8 @@ def with_room(
     name = max(longest, key=lambda each: longest[each])
     if longest[name] - 1 <= limit:  # an answer that was cut before its end token is still right
         return settings, []
-    evaluate = msgspec.structs.replace(settings.evaluate, max_new_tokens=longest[name])
-    return msgspec.structs.replace(settings, evaluate=evaluate), [
+    evaluate = settings.evaluate.replace(max_new_tokens=longest[name])
+    return settings.replace(evaluate=evaluate), [
         f"{name}: its longest answer has {longest[name]} tokens, its end included;"
         f" evaluate.max_new_tokens is raised to it from {limit}."
     ]

@@ -1,41 +1,94 @@
 """Settings as TOML text: read, write, and override single values from a command line.
 
-TOML has no null, so None is written as "none"; `fields.clean` reads it back.
+TOML has no null, so None is written as "none". Paths in a settings file start from that file's
+folder, wherever a command is given. Absolute paths, "~" and "$NAME" stay as they are. Where there
+is a `data_root`, tasks' sources start from it. The name of a model, and of a data set on the hub,
+may be a path or an id: it is a path where the file's folder has it. Settings that amlora itself
+writes are marked: their paths start from the working directory, as they were used.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from msgspec import inspect
-
+from amlora.engine.builtin import BUILT_IN
+from amlora.engine.settings import BUILTIN
 from amlora.errors import InputError
-from amlora.experiment.fields import NONE, is_text
 from amlora.files import read_bytes
 from amlora.formats import DEEPEST, NotTOML, parse_toml
+from amlora.settings import NONE
 
-KindOf = Callable[[Mapping[str, Any], Sequence[str]], inspect.Type | None]
+MARK = "# Written by amlora; paths start from the folder in which it ran.\n"
 INDEX = re.compile(r"[0-9]{1,6}")
 MOST = 4 << 20  # bytes of a settings file
 PATH = re.compile(r"[\w-]+(\[\d+\])*(\.[\w-]+(\[\d+\])*)*")
 
 
-def read_toml(path: Path, *, follow: bool = False) -> dict[str, Any]:
-    """Read a TOML file.
+def contents(path: Path, *, follow: bool = False) -> bytes:
+    """Read a file of settings.
 
     Args:
         path: the file.
         follow: through a link as well, for what the user himself names.
 
     Raises:
-        InputError: no such file, not a regular one, or not TOML (with the line).
+        InputError: no such file, or not a regular one.
     """
     try:
-        data = read_bytes(path, most=MOST, follow=follow)
+        return read_bytes(path, most=MOST, follow=follow)
     except OSError as error:
         raise InputError(f"{path}: {(error.strerror or str(error)).lower()}.") from None
-    return parse_toml(path, data)
+
+
+def read_toml(path: Path, *, follow: bool = False) -> dict[str, Any]:
+    """Read a TOML file; what `contents` refuses, and what is not TOML (with the line), raises."""
+    return parse_toml(path, contents(path, follow=follow))
+
+
+def read_anchored(path: Path, *, rooted: bool = False) -> dict[str, Any]:
+    """Read a settings file whose paths then start from the working directory.
+
+    Args:
+        path: the file.
+        rooted: a `data_root` is given elsewhere.
+    """
+    data = contents(path, follow=True)
+    raw = parse_toml(path, data)
+    if not data.startswith(MARK.encode()):
+        anchor(raw, path.parent, rooted=rooted)
+    return raw
+
+
+def anchor(raw: Mapping[str, Any], folder: Path, *, rooted: bool = False) -> None:
+    """Make the paths of tables start from a folder, in place; what is wrong is found later."""
+    if folder == Path():
+        return
+    for table, name in paths(raw, rooted):
+        value = table[name]
+        # A model or a data set on the hub: an id, unless it is there.
+        if name in ("name", "hub") and not (value not in BUILT_IN and (folder / value).exists()):
+            continue
+        if not value.startswith(("~", "$")):
+            table[name] = str(folder / value)
+
+
+def paths(raw: Mapping[str, Any], rooted: bool = False) -> Iterator[tuple[dict[str, Any], str]]:
+    """Give the settings that hold a path, or may: the table and the name in it."""
+    model, stream, evaluate = (raw.get(name, {}) for name in ("model", "stream", "evaluate"))
+    places = [(model, "name"), (evaluate, "general"), (stream, "data_root")]
+    tasks = stream.get("tasks") if isinstance(stream, dict) else ()
+    for task in tasks if isinstance(tasks, list) else ():
+        if isinstance(task, dict) and task.get("hub"):
+            places.append((task, "hub"))
+        elif isinstance(task, dict) and not (rooted or stream.get("data_root")):
+            # Other files are relative to the source.
+            own = ["source"] if task.get("source") else ["train", "dev", "test"]
+            places += [(task, name) for name in own]
+    for table, name in places:
+        value = table.get(name) if isinstance(table, dict) else None
+        if isinstance(value, str) and value and (name, value) != ("general", BUILTIN):
+            yield table, name
 
 
 def write_toml(value: Mapping[str, Any]) -> str:
@@ -54,20 +107,15 @@ def without_none(value: Any) -> Any:
     return NONE if value is None else value
 
 
-def lists(value: Any) -> Any:
-    """Turn tuples into lists, all the way down, as JSON would."""
-    if isinstance(value, Mapping):
-        return {key: lists(item) for key, item in value.items()}
-    return [lists(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def override(raw: dict[str, Any], text: str, kind_of: KindOf) -> None:
+def override(
+    raw: dict[str, Any], text: str, only_text: Callable[[Mapping[str, Any], Sequence[str]], bool]
+) -> None:
     """Apply one "dotted.path=value" to a raw table, making the tables on the way.
 
     Args:
         raw: changed in place.
         text: the value is TOML, else plain text; "tasks[0].name" reaches into a list.
-        kind_of: tells what kind of value a setting takes; where only text fits, 1 means "1".
+        only_text: tells whether a setting takes text alone, so that 1 means "1".
 
     Raises:
         InputError: not of that form, or a way through something that is no table.
@@ -90,20 +138,19 @@ def override(raw: dict[str, Any], text: str, kind_of: KindOf) -> None:
         elif not isinstance(place, dict):
             raise InputError(f"--set {text}: {before} is a value, not a table.")
         if at == len(steps) - 1:
-            place[key] = override_value(path, value.strip(), kind_of(raw, steps))
+            place[key] = override_value(path, value.strip(), only_text(raw, steps))
         elif isinstance(place, dict):
             place = place.setdefault(key, {})
         else:
             place = place[key]
 
 
-def override_value(path: str, text: str, kind: inspect.Type | None) -> Any:
+def override_value(path: str, text: str, only_text: bool) -> Any:
     """Read the value of the override of a dotted path."""
     try:
         table = parse_toml(f"--set {path}", f"value = {text}")
     except NotTOML:
         return text
-    if set(table) != {"value"}:
+    if set(table) != {"value"} or (only_text and not isinstance(table["value"], str)):
         return text
-    value = table["value"]
-    return text if is_text(kind) and not isinstance(value, str) else value
+    return table["value"]

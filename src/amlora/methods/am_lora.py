@@ -6,26 +6,27 @@ rows of figure 5.
 """
 
 import math
-from typing import Literal, cast
+from typing import Literal
 
-import msgspec
 import torch
+from pydantic import PositiveFloat
 from torch.nn import functional as F
 
 from amlora.engine.backbone import Backbone
 from amlora.methods.base import LITTLE, Group, Stage, Terms
 from amlora.methods.lora import LoRAMethod, LoRASettings
-from amlora.methods.parts.per_task import PerTask, check_values, number_of, numbers
+from amlora.methods.parts.per_task import PerTask, number_of, numbers
 from amlora.mixture.bank import Start, Trained
+from amlora.settings import Settings
 
 
-class AMLoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AMLoRASettings(Settings):
     """The LoRAs, the selectors, and what the paper leaves open (docs/paper.md)."""
 
     lora: LoRASettings = LoRASettings()
     selectors: Trained = "all"
     """Which selectors learn with a new task: "all" (AR), "new" (NR), or "none" (figure 5)."""
-    selector_lr: float | None = None
+    selector_lr: PositiveFloat | None = None
     """The selectors' learning rate; None for that of the LoRAs."""
     start: Start = "uniform"
     """How a new selector starts; the paper does not say."""
@@ -40,13 +41,8 @@ class AMLoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     gain: Literal["one", "loras"] = "one"
     """Multiply the mixture by one (the paper) or by N + 1: uniform scores then give a plain sum."""
 
-    def __post_init__(self) -> None:
-        """Check the values, and refuse what would have no effect."""
-        check_values("sparsity", self.sparsity)
-        if self.selector_lr is not None and not (
-            self.selector_lr > 0 and math.isfinite(self.selector_lr)
-        ):
-            raise ValueError(f"selector_lr must be above 0, got {self.selector_lr}.")
+    def check(self) -> None:
+        """Refuse what would have no effect."""
         penalised = any(numbers(self.sparsity))
         if self.selectors == "none":
             if self.selector_lr is not None:
@@ -66,8 +62,8 @@ class AMLoRA(LoRAMethod):
     Settings = AMLoRASettings
     per_task = ("sparsity",)
 
-    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
-        self.options = cast(AMLoRASettings, settings)
+    def __init__(self, backbone: Backbone, settings: AMLoRASettings, *, seed: int) -> None:
+        self.options = settings
         self.selectors = self.options.selectors
         self.start = self.options.start
         self.gain = self.options.gain == "loras"

@@ -9,7 +9,6 @@ if nothing had been learned. No task id is needed and no row is stored.
 from collections.abc import Sequence
 from typing import Literal, cast
 
-import msgspec
 import torch
 from torch import Tensor
 
@@ -22,9 +21,10 @@ from amlora.methods.base import Stage, State
 from amlora.methods.lora import mixture_state, stored_loras
 from amlora.methods.parts.per_task import PerTask
 from amlora.mixture.stages import Covariance, Mixing, Stages, StageSettings
+from amlora.settings import Settings as MethodSettings
 
 
-class AnchoredLoRASettings(AMLoRASettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AnchoredLoRASettings(AMLoRASettings):
     """How stages learn, and how a prompt's stage is told."""
 
     combine: Literal["sum", "attention"] = "sum"
@@ -50,14 +50,14 @@ class AnchoredLoRASettings(AMLoRASettings, frozen=True, kw_only=True, forbid_unk
     """What a prompt's vector is the mean of: 0 for its input embeddings, n for its states after the
     first n frozen layers, which tell more and cost a pass through them (measured in the docs)."""
 
-    def __post_init__(self) -> None:
-        """Check the values, and refuse what would have no effect."""
-        super().__post_init__()
+    def check(self) -> None:
+        """Refuse values out of range, and what would have no effect."""
+        super().check()
         self.of_stages()
-        unused = msgspec.to_builtins(AMLoRASettings(lora=self.lora, sparsity=0.0))
+        unused = AMLoRASettings(lora=self.lora, sparsity=0.0)
         if self.combine == "sum":
-            for name, value in msgspec.to_builtins(self).items():
-                if name in unused and value != unused[name]:
+            for name, value in unused:
+                if getattr(self, name) != value:
                     raise ValueError(f'{name} has no effect while combine is "sum".')
 
     def of_stages(self) -> StageSettings:
@@ -78,8 +78,8 @@ class AnchoredLoRA(AMLoRA):
     Settings = AnchoredLoRASettings
     version = 3  # as prompts that belong to no task are found since
 
-    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
-        options = cast(AnchoredLoRASettings, settings)
+    def __init__(self, backbone: Backbone, settings: AnchoredLoRASettings, *, seed: int) -> None:
+        options = settings
         self.combine = options.combine
         super().__init__(backbone, settings, seed=seed)
         if self.combine == "sum":
@@ -91,7 +91,7 @@ class AnchoredLoRA(AMLoRA):
         self.in_step = False
 
     @classmethod
-    def statistic_depth(cls, settings: msgspec.Struct) -> int | None:
+    def statistic_depth(cls, settings: MethodSettings) -> int | None:
         """Stages are told apart by the prompt."""
         return cast(AnchoredLoRASettings, settings).feature_layers
 

@@ -4,17 +4,14 @@ Nothing is learned about which LoRA to use: a LoRA is chosen where the input lie
 LoRA reads most (arXiv 2405.11157). No task id, no stored data, and no earlier LoRA in the way.
 """
 
-from typing import cast
-
-import msgspec
-
 from amlora.engine.backbone import Backbone
 from amlora.methods.base import Stage, State
 from amlora.methods.lora import LoRAMethod, LoRASettings
 from amlora.mixture.arrow import Arrow
+from amlora.settings import Settings
 
 
-class ArrowLoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ArrowLoRASettings(Settings):
     """The LoRAs, and how they are chosen."""
 
     lora: LoRASettings = LoRASettings()
@@ -28,8 +25,8 @@ class ArrowLoRA(LoRAMethod):
     combine = "sum"
     Settings = ArrowLoRASettings
 
-    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
-        options = cast(ArrowLoRASettings, settings)
+    def __init__(self, backbone: Backbone, settings: ArrowLoRASettings, *, seed: int) -> None:
+        options = settings
         super().__init__(backbone, settings, seed=seed, lora=options.lora)
         self.mixture.control.arrow = options.arrow
 

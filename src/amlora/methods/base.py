@@ -21,7 +21,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar
 
-import msgspec
 import torch
 from torch import Tensor, nn
 
@@ -32,6 +31,7 @@ from amlora.errors import InputError
 from amlora.formats import typed
 from amlora.mixture.mixture import Mixture
 from amlora.mixture.tensors import Shape, check_tensor
+from amlora.settings import Settings as MethodSettings
 from amlora.streams.prompt import Form, Prefix
 from amlora.streams.task import Task
 
@@ -44,7 +44,7 @@ Schedule = Literal["per_task", "joint"]
 """per_task: one model through all tasks. joint: one stage with all tasks' rows."""
 
 
-class NoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NoSettings(MethodSettings):
     """A method without settings."""
 
 
@@ -134,22 +134,22 @@ class Method:
     """Settings that may be a list with one number per task, whose length a run checks."""
     version: ClassVar[int] = 1
     """Raised when the same settings would give other results: a part of every run's identity."""
-    Settings: ClassVar[type[msgspec.Struct]] = NoSettings
+    Settings: ClassVar[type[MethodSettings]] = NoSettings
     mixture: Mixture | None = None
     """The LoRAs that answer all tasks; a run keeps them as skills."""
 
-    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
+    def __init__(self, backbone: Backbone, settings: MethodSettings, *, seed: int) -> None:
         self.backbone = backbone
         self.settings = settings
         self.seed = seed
 
     @classmethod
-    def trains_base(cls, settings: msgspec.Struct) -> bool:
+    def trains_base(cls, settings: MethodSettings) -> bool:
         """Tell whether the pretrained weights move: they are then kept in float32."""
         return False
 
     @classmethod
-    def statistic_depth(cls, settings: msgspec.Struct) -> int | None:
+    def statistic_depth(cls, settings: MethodSettings) -> int | None:
         """Return behind how many frozen layers the statistic that tells prompts apart reads them.
 
         None: there is no such statistic, so borders between tasks cannot be found.

@@ -1,10 +1,9 @@
 """Elastic weight consolidation (Kirkpatrick et al. 2017, equation 3), one running Fisher sum."""
 
-import math
-from typing import cast
+from typing import Annotated
 
-import msgspec
 import torch
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from amlora.engine.backbone import Backbone
@@ -16,29 +15,19 @@ from amlora.methods.parts.trainable import TrainableSettings
 from amlora.methods.seq_ft import SeqFT
 
 
-class EWCSettings(TrainableSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class EWCSettings(TrainableSettings):
     """What learns, how its importance is measured, and how much that counts."""
 
-    strength: float = 400.0
+    strength: PositiveFloat = 400.0
     """lambda of equation 3; the value of TRACE (arXiv 2310.06762), whose Fisher is another one."""
-    fisher_rows: int = 128
+    fisher_rows: PositiveInt = 128
     """Rows of a task, drawn at random, over which its Fisher is measured; at most all."""
     labels: Labels = "sampled"
     """"sampled": answers drawn from the model, the Fisher. "true": the gold ones, the empirical
     Fisher (Kunstner 2019, arXiv 1905.12558)."""
-    decay: float = 1.0
+    decay: Annotated[float, Field(ge=0, le=1)] = 1.0
     """What the sum of earlier Fishers is multiplied by before a new one is added; gamma of online
     EWC (Schwarz 2018, arXiv 1805.06370)."""
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        super().__post_init__()
-        if not (self.strength > 0 and math.isfinite(self.strength)):
-            raise ValueError(f"strength must be above 0, got {self.strength}.")
-        if self.fisher_rows < 1:
-            raise ValueError(f"fisher_rows must be at least 1, got {self.fisher_rows}.")
-        if not 0 <= self.decay <= 1:
-            raise ValueError(f"decay must be at least 0 and at most 1, got {self.decay}.")
 
 
 class EWC(SeqFT):
@@ -46,9 +35,9 @@ class EWC(SeqFT):
 
     Settings = EWCSettings
 
-    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
+    def __init__(self, backbone: Backbone, settings: EWCSettings, *, seed: int) -> None:
         super().__init__(backbone, settings, seed=seed)
-        self.options = cast(EWCSettings, settings)
+        self.options = settings
         self.fisher: dict[str, Tensor] = {}  # by weight, >= 0; none before the first task's end
         self.anchor: dict[str, Tensor] = {}  # the weights at the last task's end
 

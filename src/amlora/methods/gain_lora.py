@@ -10,10 +10,9 @@ learns, each layer moves orthogonally to what it is given for them, so that it s
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import cast
 
-import msgspec
 import torch
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from amlora.engine.backbone import Backbone
@@ -23,7 +22,7 @@ from amlora.engine.route import vector_of
 from amlora.errors import InputError
 from amlora.methods.base import Group, Stage, State, Terms
 from amlora.methods.inf_lora import InfLoRA, InfLoRASettings
-from amlora.methods.parts.per_task import PerTask, number_of, numbers
+from amlora.methods.parts.per_task import SharePerTask, number_of
 from amlora.methods.parts.subspace import Quantity, extended, leading
 from amlora.mixture.gates import STEEPNESS, Gate, Gates, GateSettings, started
 from amlora.mixture.mixture import generator_of
@@ -31,29 +30,20 @@ from amlora.mixture.mixture import generator_of
 READ = "gate_basis/"
 
 
-class GainLoRASettings(InfLoRASettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GainLoRASettings(InfLoRASettings):
     """InfLoRA's settings, the gates, and how much of old prompts they must not move for."""
 
     gate: GateSettings = GateSettings()
     """The form of the gates; the width is that of the authors' scripts (`mlp_hidden_dim`)."""
-    gate_threshold: PerTask = 0.995
+    gate_threshold: SharePerTask = 0.995
     """How much of what a task's prompts give each of a gate's layers later gates must not react
     to, one number or one per task; that of the authors' scripts (`transthreshold`)."""
     gate_threshold_of: Quantity = "moments"
     """What `gate_threshold` is a share of, as `threshold_of`: the squares of second moments, as in
     the authors' code, or those of what the layers are given."""
-    gate_lr: float | None = None
+    gate_lr: PositiveFloat | None = None
     """The gates' learning rate; None for that of the LoRAs, as in the authors' scripts
     (`attn_lr` 0)."""
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        super().__post_init__()
-        for value in numbers(self.gate_threshold):
-            if not 0 < value <= 1:
-                raise ValueError(f"gate_threshold must be above 0 and at most 1, got {value}.")
-        if self.gate_lr is not None and not 0 < self.gate_lr < float("inf"):
-            raise ValueError(f"gate_lr must be above 0, got {self.gate_lr}.")
 
 
 class GainLoRA(InfLoRA):
@@ -63,9 +53,9 @@ class GainLoRA(InfLoRA):
     Settings = GainLoRASettings
     per_task = ("threshold", "gate_threshold")
 
-    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
+    def __init__(self, backbone: Backbone, settings: GainLoRASettings, *, seed: int) -> None:
         super().__init__(backbone, settings, seed=seed)
-        self.wanted = cast(GainLoRASettings, settings)
+        self.wanted = settings
         self.gates = self.mixture.gates = Gates(self.wanted.gate)
         # For each of a gate's three layers, (inputs, K) orthonormal columns: the directions that
         # earlier tasks' prompts use.

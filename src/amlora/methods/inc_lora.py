@@ -1,9 +1,5 @@
 """IncLoRA: a new LoRA per task, all of them summed, earlier ones frozen (equations 2 and 3)."""
 
-from typing import cast
-
-import msgspec
-
 from amlora.engine.backbone import Backbone
 from amlora.methods.lora import LoRAMethod, OneLoRASettings
 
@@ -14,6 +10,6 @@ class IncLoRA(LoRAMethod):
     combine = "sum"
     Settings = OneLoRASettings
 
-    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
-        lora = cast(OneLoRASettings, settings).lora
+    def __init__(self, backbone: Backbone, settings: OneLoRASettings, *, seed: int) -> None:
+        lora = settings.lora
         super().__init__(backbone, settings, seed=seed, lora=lora)

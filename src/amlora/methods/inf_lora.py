@@ -7,10 +7,9 @@ old task's answers is then small, whatever B becomes.
 """
 
 import math
-from typing import cast
 
-import msgspec
 import torch
+from pydantic import PositiveInt
 from torch import Tensor
 
 from amlora.engine.backbone import Backbone
@@ -18,36 +17,29 @@ from amlora.methods.base import Group, Stage, State
 from amlora.methods.lora import LoRAMethod, LoRASettings
 from amlora.methods.parts.memory import Memory
 from amlora.methods.parts.moments import second_moments
-from amlora.methods.parts.per_task import PerTask, number_of, numbers
+from amlora.methods.parts.per_task import SharePerTask, number_of
 from amlora.methods.parts.subspace import Quantity, extended, leading, once_an_input
+from amlora.settings import Settings
 
 BASIS = "basis/"
 LENGTH = 1 / math.sqrt(3)
 """Of a row of A, as in the authors' code; a random LoRA's rows are as long on average."""
 
 
-class InfLoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class InfLoRASettings(Settings):
     """The LoRAs, how much of old inputs is kept free, and on how many rows inputs are measured."""
 
     lora: LoRASettings = LoRASettings()
-    threshold: PerTask = 0.95
+    threshold: SharePerTask = 0.95
     """epsilon of gradient projection memory: the share of the squares of a task's inputs that later
     tasks' LoRAs must not read, one number or one per task. Ours, of the size that Saha et al. 2021
     (arXiv 2103.09762) have."""
     threshold_of: Quantity = "inputs"
     """What `threshold` is a share of: "inputs", the squares of the inputs; "moments", the squares
     of their second moments, as in the authors' code, which keeps fewer directions."""
-    measured_rows: int = 128
+    measured_rows: PositiveInt = 128
     """Rows of a task, drawn at random, on which its inputs are measured, before it is learned and
     after; at most all, as published. Ours."""
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        for value in numbers(self.threshold):
-            if not 0 < value <= 1:
-                raise ValueError(f"threshold must be above 0 and at most 1, got {value}.")
-        if self.measured_rows < 1:
-            raise ValueError(f"measured_rows must be at least 1, got {self.measured_rows}.")
 
 
 class InfLoRA(LoRAMethod):
@@ -58,8 +50,8 @@ class InfLoRA(LoRAMethod):
     Settings = InfLoRASettings
     per_task = ("threshold",)
 
-    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
-        self.options = cast(InfLoRASettings, settings)
+    def __init__(self, backbone: Backbone, settings: InfLoRASettings, *, seed: int) -> None:
+        self.options = settings
         super().__init__(backbone, settings, seed=seed, lora=self.options.lora)
         # By layer, (D_in, K) orthonormal columns: the directions that earlier tasks' inputs use.
         self.basis: dict[str, Tensor] = {

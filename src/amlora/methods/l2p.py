@@ -6,12 +6,10 @@ the chosen keys towards the query, and nothing else moves keys. arXiv 2112.08654
 the transfer to language models follows its text and the authors' configurations.
 """
 
-import math
 from collections.abc import Sequence
-from typing import cast
 
-import msgspec
 import torch
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,21 +20,22 @@ from amlora.errors import InputError
 from amlora.methods.base import Group, Method, Stage, State, Terms
 from amlora.methods.parts.prompts import add_prompts, from_vocabulary, in_front
 from amlora.methods.parts.queries import Queries, Query
+from amlora.settings import Settings
 
 LONGEST_KEY = 0.01
 """Keys start uniform between 0 and this, as in the official code: short ones soon turn."""
 
 
-class L2PSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class L2PSettings(Settings):
     """The pool and its use; sizes as in the paper, the weight as in the port to PyTorch."""
 
-    pool: int = 10
+    pool: PositiveInt = 10
     """Prompts in the pool (M)."""
-    length: int = 5
+    length: PositiveInt = 5
     """Vectors of each prompt."""
-    top_k: int = 5
+    top_k: PositiveInt = 5
     """Prompts in front of each text (N); the TRACE benchmark's port to language models has 3."""
-    pull: float = 0.1
+    pull: NonNegativeFloat = 0.1
     """Weight of the term that pulls chosen keys towards the query; 0: keys stay as they started."""
     query: Query = "embedding"
     """What a text asks with: "embedding", the mean of its input embeddings, as in TRACE's port; or
@@ -45,20 +44,13 @@ class L2PSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     balance: bool = False
     """While training, multiply each prompt's distance by how often earlier tasks chose it (the
     paper's optional diversifying of the selection)."""
-    lr: float | None = None
+    lr: PositiveFloat | None = None
     """Learning rate of prompts and keys; None for `train.lr`. The official configuration: 0.03."""
 
-    def __post_init__(self) -> None:
-        """Check the values."""
-        for name in ("pool", "length", "top_k"):
-            if (value := getattr(self, name)) < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}.")
+    def check(self) -> None:
+        """Refuse more prompts than there are."""
         if self.top_k > self.pool:
             raise ValueError(f"top_k must be at most pool, {self.pool}, got {self.top_k}.")
-        if not (self.pull >= 0 and math.isfinite(self.pull)):
-            raise ValueError(f"pull must be at least 0, got {self.pull}.")
-        if self.lr is not None and not (self.lr > 0 and math.isfinite(self.lr)):
-            raise ValueError(f"lr must be above 0, got {self.lr}.")
 
 
 class L2P(Method):
@@ -67,9 +59,9 @@ class L2P(Method):
     version = 2  # 1 had keys a hundred times as long, which hardly turned
     Settings = L2PSettings
 
-    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
+    def __init__(self, backbone: Backbone, settings: L2PSettings, *, seed: int) -> None:
         super().__init__(backbone, settings, seed=seed)
-        self.options = cast(L2PSettings, settings)
+        self.options = settings
         self.embedding = add_prompts(backbone)
         self.embedding.vectors = self.vectors
         self.queries = Queries(backbone, self.embedding, self.options.query)

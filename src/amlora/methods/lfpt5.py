@@ -8,13 +8,13 @@ distillation term holds the prompt, on them, to what it answered before.
     loss = task + lm_weight * lm + kd_weight * KL(former prompt || prompt)
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Annotated, Any
 
 import msgspec
 import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from amlora import files
@@ -28,38 +28,26 @@ from amlora.methods.parts.memory import Memory
 from amlora.methods.parts.prompts import add_prompts, behind, check_positions, from_vocabulary
 from amlora.methods.parts.pseudo import PseudoSettings, make_texts, report
 from amlora.methods.parts.texts import text_rows, words_of
+from amlora.settings import Settings
 from amlora.streams.task import Example, Task
 
 
-class LFPT5Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LFPT5Settings(Settings):
     """The prompt, the weights of the terms, and the pseudo examples."""
 
-    length: int = 100
+    length: PositiveInt = 100
     """Soft vectors behind each input: Lester et al. 2021 and the original's code; its runs, 300."""
-    lr: float | None = None
+    lr: PositiveFloat | None = None
     """The prompt's learning rate; None for train.lr (the original: 0.5, with Adafactor)."""
-    lm_weight: float = 0.25
+    lm_weight: PositiveFloat = 0.25
     """Weight of learning to write the texts (the original: 0.25)."""
-    kd_weight: float = 0.01
+    kd_weight: NonNegativeFloat = 0.01
     """Weight of the distillation (the original's runs: 0.01); 0 for none."""
-    ratio: float = 0.25
+    ratio: Annotated[float, Field(gt=0, le=100)] = 0.25
     """Pseudo examples that each step reads on top of its new rows, per new row; at least one. Ours:
     the original shuffles them into the new task's rows."""
     pseudo: PseudoSettings = PseudoSettings()
     """How pseudo examples are made."""
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        if self.length < 1:
-            raise ValueError(f"length must be at least 1, got {self.length}.")
-        if self.lr is not None and not (self.lr > 0 and math.isfinite(self.lr)):
-            raise ValueError(f"lr must be above 0, got {self.lr}.")
-        if not (self.lm_weight > 0 and math.isfinite(self.lm_weight)):
-            raise ValueError(f"lm_weight must be above 0, got {self.lm_weight}.")
-        if not (self.kd_weight >= 0 and math.isfinite(self.kd_weight)):
-            raise ValueError(f"kd_weight must be at least 0, got {self.kd_weight}.")
-        if not 0 < self.ratio <= 100:
-            raise ValueError(f"ratio must be above 0 and at most 100, got {self.ratio}.")
 
 
 class LFPT5(Method):
@@ -69,9 +57,9 @@ class LFPT5(Method):
     makes_examples_up = True
     Settings = LFPT5Settings
 
-    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
+    def __init__(self, backbone: Backbone, settings: LFPT5Settings, *, seed: int) -> None:
         super().__init__(backbone, settings, seed=seed)
-        self.options = cast(LFPT5Settings, settings)
+        self.options = settings
         self.embedding = add_prompts(backbone)
         self.prompt: nn.Parameter | None = None  # (P, D), from the first `begin` on
         self.former: Tensor | None = None  # the prompt before this task: the teacher

@@ -1,10 +1,8 @@
 """What all methods that keep LoRAs share: the mixture, its growth, its state."""
 
-import math
 from typing import Annotated
 
-import msgspec
-from msgspec import Meta
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from amlora.engine.backbone import Backbone
 from amlora.errors import InputError
@@ -14,34 +12,28 @@ from amlora.mixture.inject import find_targets, inject
 from amlora.mixture.layer import Control
 from amlora.mixture.mixture import Mixture
 from amlora.mixture.reference import Combine
+from amlora.settings import Many, Settings
+from amlora.settings import Settings as MethodSettings
 
-Rank = Annotated[int, Meta(ge=1)]
 
-
-class LoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LoRASettings(Settings):
     """The LoRA of one task (Hu et al. 2021; section 4.3 of the paper)."""
 
-    rank: int = 8
+    rank: PositiveInt = 8
     """R in the paper (section 4.3)."""
-    alpha: float = 32.0
+    alpha: PositiveFloat = 32.0
     """The update is alpha / rank * B A x (section 4.3)."""
-    dropout: float = 0.1
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """On x, one mask for all LoRAs of a layer (section 7.3)."""
-    targets: tuple[str, ...] = ()
+    targets: Many[str] = ()
     """Projections to adapt: last name parts or shell patterns; empty for query and value."""
 
-    def __post_init__(self) -> None:
-        """Check the values."""
-        if self.rank < 1:
-            raise ValueError(f"rank must be at least 1, got {self.rank}.")
-        if not (self.alpha > 0 and math.isfinite(self.alpha)):
-            raise ValueError(f"alpha must be above 0, got {self.alpha}.")
+    def check(self) -> None:
+        """Refuse an alpha that no LoRA of this rank can be used at."""
         check_scale(self.alpha, self.rank)
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}.")
 
 
-class OneLoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OneLoRASettings(Settings):
     """A method whose only choice is its LoRA."""
 
     lora: LoRASettings = LoRASettings()
@@ -56,7 +48,7 @@ class LoRAMethod(Method):
     gain: bool = False
 
     def __init__(
-        self, backbone: Backbone, settings: msgspec.Struct, *, seed: int, lora: LoRASettings
+        self, backbone: Backbone, settings: MethodSettings, *, seed: int, lora: LoRASettings
     ) -> None:
         super().__init__(backbone, settings, seed=seed)
         self.lora = lora
@@ -145,7 +137,7 @@ def stored_loras(state: State) -> tuple[list[str], list[int], list[float]]:
         InputError: they are missing, not equally many, or out of range.
     """
     names, alphas = state.value("names", list[str]), state.value("alphas", list[float])
-    ranks = state.value("ranks", list[Rank])
+    ranks = state.value("ranks", list[PositiveInt])
     if not len(names) == len(ranks) == len(alphas):
         raise InputError(f"ranks: {len(names)} LoRAs, {len(ranks)} ranks, {len(alphas)} alphas.")
     for alpha, rank in zip(alphas, ranks, strict=True):

@@ -9,10 +9,10 @@ import math
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
-from typing import cast
+from typing import Annotated, cast
 
-import msgspec
 import torch
+from pydantic import Field
 from torch import Tensor, distributed, nn
 
 from amlora.engine.backbone import Backbone
@@ -25,17 +25,11 @@ from amlora.mixture.inject import linear_sizes
 from amlora.mixture.layer import MixtureLinear
 
 
-class MIGUSettings(TrainableSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MIGUSettings(TrainableSettings):
     """What learns, and how much of it at each step."""
 
-    threshold: float = 0.7
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.7
     """T of equation 3: the share of a layer's outputs whose gradients become 0 (section 5.1)."""
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        super().__post_init__()
-        if not 0 < self.threshold < 1:
-            raise ValueError(f"threshold must be above 0 and below 1, got {self.threshold}.")
 
 
 class MIGU(SeqFT):
@@ -44,9 +38,9 @@ class MIGU(SeqFT):
     version = 2  # 1 masked the first task too
     Settings = MIGUSettings
 
-    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
+    def __init__(self, backbone: Backbone, settings: MIGUSettings, *, seed: int) -> None:
         super().__init__(backbone, settings, seed=seed)
-        self.threshold = cast(MIGUSettings, settings).threshold
+        self.threshold = settings.threshold
         self.padding = Padding(backbone)  # of the micro-batch that is run
         self.watching = ExitStack()  # holds what `watch` added
         self.sizes: dict[str, Tensor] = {}  # of the step so far: sums over tokens of |output|

@@ -10,7 +10,7 @@ from amlora.methods.parts.trainable import TrainableSettings
 from amlora.methods.seq_ft import SeqFT
 
 
-class MTLSettings(TrainableSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MTLSettings(TrainableSettings):
     """What learns, and how much of each task it reads."""
 
     mixing: Literal["proportional", "equal"] = "proportional"

@@ -7,7 +7,6 @@ authors' code multiplies the two the other way round, which is another term: A B
 
 from typing import Any, Literal, cast
 
-import msgspec
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -16,10 +15,11 @@ from amlora.engine.backbone import Backbone
 from amlora.errors import InputError
 from amlora.methods.base import Stage, Terms
 from amlora.methods.lora import LoRAMethod, LoRASettings
-from amlora.methods.parts.per_task import PerTask, check_values, number_of
+from amlora.methods.parts.per_task import PerTask, number_of
+from amlora.settings import Settings
 
 
-class NLoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NLoRASettings(Settings):
     """The LoRAs and the weight of the term."""
 
     lora: LoRASettings = LoRASettings()
@@ -31,10 +31,6 @@ class NLoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Of what the L1 norm is taken: "update", B A, of the size of the weights, as the paper writes;
     "inner", A B, rank x rank, as the authors' code has it, for layers that are as wide as long."""
 
-    def __post_init__(self) -> None:
-        """Check the values."""
-        check_values("strength", self.strength)
-
 
 class NLoRA(LoRAMethod):
     """Learn each task by changing few weights."""
@@ -43,8 +39,8 @@ class NLoRA(LoRAMethod):
     Settings = NLoRASettings
     per_task = ("strength",)
 
-    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
-        self.options = cast(NLoRASettings, settings)
+    def __init__(self, backbone: Backbone, settings: NLoRASettings, *, seed: int) -> None:
+        self.options = settings
         self.strength = 0.0  # of the current stage
         super().__init__(backbone, settings, seed=seed, lora=self.options.lora)
         if self.options.term == "inner":

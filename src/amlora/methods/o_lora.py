@@ -6,20 +6,18 @@ values, not squares, as in the authors' code). The frozen LoRAs act as one LoRA 
 the layer and in this term.
 """
 
-from typing import cast
-
-import msgspec
 import torch
 from torch import Tensor
 
 from amlora.engine.backbone import Backbone
 from amlora.methods.base import Stage, Terms
 from amlora.methods.lora import LoRAMethod, LoRASettings
-from amlora.methods.parts.per_task import PerTask, check_values, number_of
+from amlora.methods.parts.per_task import PerTask, number_of
 from amlora.mixture.bank import Bank
+from amlora.settings import Settings
 
 
-class OLoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OLoRASettings(Settings):
     """The LoRAs and the weights of the two terms, lambda 1 and 2 of the authors' scripts."""
 
     lora: LoRASettings = LoRASettings()
@@ -29,11 +27,6 @@ class OLoRASettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     l2: PerTask = 0.0
     """Times the L2 norms of the new A and B, one number or one per task (0 in those scripts)."""
 
-    def __post_init__(self) -> None:
-        """Check the values."""
-        check_values("strength", self.strength)
-        check_values("l2", self.l2)
-
 
 class OLoRA(LoRAMethod):
     """Learn each task in directions that earlier tasks do not use."""
@@ -42,8 +35,8 @@ class OLoRA(LoRAMethod):
     Settings = OLoRASettings
     per_task = ("strength", "l2")
 
-    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
-        self.options = cast(OLoRASettings, settings)
+    def __init__(self, backbone: Backbone, settings: OLoRASettings, *, seed: int) -> None:
+        self.options = settings
         self.strength = self.l2 = 0.0  # of the current stage
         super().__init__(backbone, settings, seed=seed, lora=self.options.lora)
 

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import msgspec
-
 from amlora.engine.backbone import Backbone
 from amlora.errors import InputError
 from amlora.methods.base import Stage, State
+from amlora.methods.parts.trainable import TrainableSettings
 from amlora.methods.seq_ft import SeqFT
 
 
@@ -15,7 +14,7 @@ class PerTaskFT(SeqFT):
 
     needs_task_id = True
 
-    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
+    def __init__(self, backbone: Backbone, settings: TrainableSettings, *, seed: int) -> None:
         super().__init__(backbone, settings, seed=seed)
         self.mixture = None  # LoRAs that are used one at a time make no mixture
         self.pretrained = copied(self.trainable.state())

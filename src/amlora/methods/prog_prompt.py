@@ -5,12 +5,10 @@ answer on a task is read with the prompts that existed when it was learned, so n
 forgotten, and the task must be known.
 """
 
-import math
 from collections.abc import Sequence
-from typing import cast
 
-import msgspec
 import torch
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from amlora.engine.backbone import Backbone
@@ -19,6 +17,7 @@ from amlora.engine.encode import Row
 from amlora.errors import InputError
 from amlora.methods.base import Group, Method, Stage, State
 from amlora.methods.parts.prompts import add_prompts, from_vocabulary, in_front
+from amlora.settings import Settings
 
 BOTTLENECK = 800
 """The authors' default."""
@@ -26,29 +25,23 @@ NETWORK = "network."
 """Prefix of the network's weights in a state."""
 
 
-class ProgPromptSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ProgPromptSettings(Settings):
     """The prompts (arXiv 2301.12314 and the authors' code)."""
 
-    length: int = 10
+    length: PositiveInt = 10
     """Vectors of each task's prompt (the authors' README)."""
-    lr: float | None = None
+    lr: PositiveFloat | None = None
     """The prompt's learning rate; None for `train.lr`. The authors use 0.3 with T5."""
     reparameterise: bool = False
     """Learn P + network(P) in the place of P, with a network of the task's own that is folded into
     the prompt afterwards (residual reparameterisation; off by default in the authors' code)."""
-    bottleneck: int | None = None
+    bottleneck: PositiveInt | None = None
     """Hidden units of that network; None for 800, as the authors have it."""
 
-    def __post_init__(self) -> None:
-        """Check the values."""
-        if self.length < 1:
-            raise ValueError(f"length must be at least 1, got {self.length}.")
-        if self.lr is not None and not (self.lr > 0 and math.isfinite(self.lr)):
-            raise ValueError(f"lr must be above 0, got {self.lr}.")
+    def check(self) -> None:
+        """Refuse what would have no effect."""
         if self.bottleneck is not None and not self.reparameterise:
             raise ValueError("bottleneck has no effect unless reparameterise is true.")
-        if self.bottleneck is not None and self.bottleneck < 1:
-            raise ValueError(f"bottleneck must be at least 1, got {self.bottleneck}.")
 
 
 class ProgPrompt(Method):
@@ -57,9 +50,9 @@ class ProgPrompt(Method):
     needs_task_id = True
     Settings = ProgPromptSettings
 
-    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
+    def __init__(self, backbone: Backbone, settings: ProgPromptSettings, *, seed: int) -> None:
         super().__init__(backbone, settings, seed=seed)
-        self.options = cast(ProgPromptSettings, settings)
+        self.options = settings
         self.embedding = add_prompts(backbone)
         self.embedding.vectors = self.vectors
         self.prompts: dict[str, nn.Parameter] = {}  # (length, D) by task, oldest first

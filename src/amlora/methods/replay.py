@@ -2,39 +2,32 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Annotated, Literal
 
-import msgspec
 import torch
+from pydantic import Field
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import seed_of
 from amlora.engine.encode import Row
 from amlora.methods.base import Stage, State
 from amlora.methods.parts.memory import Memory
+from amlora.methods.parts.per_task import Share
 from amlora.methods.parts.trainable import TrainableSettings
 from amlora.methods.seq_ft import SeqFT
 
 
-class ReplaySettings(TrainableSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReplaySettings(TrainableSettings):
     """What learns, what is kept, and how often it is read again."""
 
-    fraction: float = 0.02
+    fraction: Share = 0.02
     """The share of a task's rows that is kept (Du 2024, arXiv 2406.17245), at least one row of
     each class."""
     selection: Literal["reservoir", "per_class"] = "reservoir"
     """"reservoir": each row with the same chance (Vitter 1985, algorithm R). "per_class": as many
     of each class as of others."""
-    ratio: float = 0.25
+    ratio: Annotated[float, Field(gt=0, le=100)] = 0.25
     """Kept rows that each step reads on top of its new ones, per new row; at least one row."""
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        super().__post_init__()
-        if not 0 < self.fraction <= 1:
-            raise ValueError(f"fraction must be above 0 and at most 1, got {self.fraction}.")
-        if not 0 < self.ratio <= 100:
-            raise ValueError(f"ratio must be above 0 and at most 100, got {self.ratio}.")
 
 
 class Replay(SeqFT):
@@ -43,9 +36,9 @@ class Replay(SeqFT):
     stores_examples = True
     Settings = ReplaySettings
 
-    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
+    def __init__(self, backbone: Backbone, settings: ReplaySettings, *, seed: int) -> None:
         super().__init__(backbone, settings, seed=seed)
-        self.options = cast(ReplaySettings, settings)
+        self.options = settings
         self.memory = Memory()
 
     def step_rows(self, stage: Stage, step: int, rows: Sequence[Row]) -> Sequence[Row]:

@@ -2,11 +2,10 @@
 
 from typing import cast
 
-import msgspec
-
 from amlora.engine.backbone import Backbone
 from amlora.methods.base import Group, Method, Stage, State
 from amlora.methods.parts.trainable import TrainableSettings, make_trainable
+from amlora.settings import Settings as MethodSettings
 
 
 class SeqFT(Method):
@@ -14,13 +13,13 @@ class SeqFT(Method):
 
     Settings = TrainableSettings
 
-    def __init__(self, backbone: Backbone, settings: msgspec.Struct, *, seed: int) -> None:
+    def __init__(self, backbone: Backbone, settings: TrainableSettings, *, seed: int) -> None:
         super().__init__(backbone, settings, seed=seed)
-        self.trainable = make_trainable(backbone, cast(TrainableSettings, settings), seed=seed)
+        self.trainable = make_trainable(backbone, settings, seed=seed)
         self.mixture = self.trainable.mixture
 
     @classmethod
-    def trains_base(cls, settings: msgspec.Struct) -> bool:
+    def trains_base(cls, settings: MethodSettings) -> bool:
         return cast(TrainableSettings, settings).trainable == "all"
 
     def begin(self, stage: Stage) -> None:

@@ -10,31 +10,25 @@ import math
 from collections.abc import Sequence
 from typing import Literal, cast
 
-import msgspec
 import torch
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from amlora.mixture.fused import LoRAs
 from amlora.mixture.reference import Combine
+from amlora.settings import Settings
 
 Way = Combine | Literal["arrow"]
 """How the LoRAs of a layer are combined."""
 
 
-class Arrow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Arrow(Settings):
     """How many LoRAs a token may use, and how evenly."""
 
-    top_k: int = 3
+    top_k: PositiveInt = 3
     """LoRAs per token, all where there are fewer; the default of the `peft` library."""
-    temperature: float = 1.0
+    temperature: PositiveFloat = 1.0
     """Logits are divided by it; the default of the `peft` library."""
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        if self.top_k < 1:
-            raise ValueError(f"top_k must be at least 1, got {self.top_k}.")
-        if not (self.temperature > 0 and math.isfinite(self.temperature)):
-            raise ValueError(f"temperature must be above 0, got {self.temperature}.")
 
 
 def prototypes(a: Tensor, b: Tensor, ranks: Sequence[int]) -> Tensor:

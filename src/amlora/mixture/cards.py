@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
+from pydantic import BaseModel
 
 from amlora import formats
 from amlora.errors import InputError
@@ -102,7 +102,7 @@ def version_readme(
     return header(base, "amlora") + "\n\n".join(parts) + "\n"
 
 
-class Scores(msgspec.Struct):
+class Scores(BaseModel):
     """The scores that a model card shows; others may stand beside them."""
 
     R: list[list[float | None]] = []

@@ -4,7 +4,6 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-import msgspec
 from torch import Tensor
 
 from amlora import files
@@ -89,7 +88,7 @@ def task_folders(mixture: Mixture, base: Base, tasks: Sequence[TaskCard]) -> Fol
 
 def card_bytes(card: TaskCard) -> bytes:
     """Return a card's file; columns are in it where they are not the usual one."""
-    plain: dict[str, object] = msgspec.to_builtins(card)
+    plain: dict[str, object] = card.model_dump(mode="json")
     if card.text_column == "text":
         del plain["text_column"]
     if not card.forms:

@@ -13,33 +13,29 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
-import msgspec
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from amlora.errors import InputError
 from amlora.mixture.route import Gating
 from amlora.mixture.tensors import check_tensor
+from amlora.settings import Settings
 
 PARTS = ("g1", "g2", "g3")
 STEEPNESS = 4.0
 """What the cosine is multiplied by; with it a gate opens to 0.96 at most."""
 
 
-class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GateSettings(Settings):
     """The form of the gates; see `methods/gain_lora.py` for sources."""
 
-    width: int = 100
+    width: PositiveInt = 100
     """H, the inner width."""
     score: Literal["linear", "cosine"] = "linear"
     """b is "linear": g_3 . p_2, as in the paper. "cosine": 4 times the cosine of the two, as in the
     authors' code."""
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        if self.width < 1:
-            raise ValueError(f"width must be at least 1, got {self.width}.")
 
 
 class Gate(nn.Module):

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
 from torch import nn
 
 from amlora import files
@@ -127,7 +126,7 @@ def save_skills(
         readme = version_readme(draft.version, base, way, loras, tasks, scores, by=chosen)
         ours[README] = readme.encode()
         named_files = draft.files | listed({f"versions/{draft.version}": ours})
-        manifest = msgspec.structs.replace(draft, content=content, files=named_files)
+        manifest = draft.replace(content=content, files=named_files)
         publish(folder, manifest, shared, ours)
         return manifest.version
 
@@ -139,7 +138,7 @@ def dtype_of(mixture: Mixture) -> Dtype:
 
 def content_digest(draft: Manifest, ours: Contents) -> str:
     """Return the hash of all that a version is, whatever its number and the one before it."""
-    value = msgspec.to_builtins(draft)
+    value = draft.plain()
     del value["version"], value["previous"], value["content"]
     return files.digest([value, {name: files.sha256_bytes(data) for name, data in ours.items()}])
 
@@ -172,7 +171,7 @@ def publish(
     write_folder(version, ours)
     for path in (folder / "tasks", folder / "versions", folder):
         files.sync(path)
-    data = files.json_bytes(msgspec.to_builtins(manifest))
+    data = files.json_bytes(manifest.plain())
     files.write_bytes(version / MANIFEST, data)
     line = f"{manifest.version} {files.sha256_bytes(data)}\n"
     files.write_text(folder / CURRENT, line)

@@ -15,10 +15,9 @@ import re
 import stat
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-import msgspec
-from msgspec import Meta
+from pydantic import BaseModel, Field, PositiveInt
 
 from amlora import files, formats
 from amlora.errors import InputError
@@ -28,6 +27,7 @@ from amlora.mixture.gates import GateSettings
 from amlora.mixture.reference import Combine
 from amlora.mixture.stages import StageSettings
 from amlora.mixture.tensors import Dtype
+from amlora.settings import Many, Settings
 
 FORMAT = 3
 """Raised when something is read otherwise. Formats 1 and 2, which did not vouch for the whole base
@@ -48,11 +48,7 @@ LONGEST_SLUG = 40
 TASK_FOLDER = re.compile(rf"tasks/[0-9]{{2,9}}-[a-z0-9-]{{1,{LONGEST_SLUG}}}-[0-9a-f]{{8}}")
 
 
-class Stored(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A struct that is written as JSON and read back strictly."""
-
-
-class Base(Stored, frozen=True, kw_only=True):
+class Base(Settings):
     """The pretrained model under the skills."""
 
     name: str
@@ -68,11 +64,11 @@ class Base(Stored, frozen=True, kw_only=True):
     """sha256 over what decides a text's ids and where an answer ends."""
     gguf_file: str = ""
     """A GGUF file inside `name`."""
-    max_tokens: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 512
+    max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] = 512
     """The longest prompt of the training, in tokens."""
 
 
-class TaskCard(Stored, frozen=True, kw_only=True):
+class TaskCard(Settings):
     """The words around a task's texts: all that `streams/prompt.py` needs to ask for it.
 
     And which columns of a table become its texts.
@@ -80,7 +76,7 @@ class TaskCard(Stored, frozen=True, kw_only=True):
 
     name: str
     instruction: str
-    options: tuple[str, ...]
+    options: Many[str]
     """The allowed answers; empty means free text."""
     cue: str = "Answer:"
     show_options: bool = True
@@ -91,32 +87,32 @@ class TaskCard(Stored, frozen=True, kw_only=True):
     form: Literal["full", "blind"] = "full"
     text_column: str = "text"
     """The column of the task's tables that holds the text."""
-    forms: tuple[str, ...] = ()
+    forms: Many[str] = ()
     """How the text is put together from several columns; see `streams/compose.py`."""
 
 
-class StoredLoRA(Stored, frozen=True, kw_only=True):
+class StoredLoRA(Settings):
     """One LoRA of the mixture."""
 
     name: str
-    rank: Annotated[int, Meta(ge=1)]
+    rank: PositiveInt
     alpha: float
     folder: str
     """tasks/NN-name-hash8."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Check the values."""
         check_scale(self.alpha, self.rank)
 
 
-class StoredTask(Stored, frozen=True, kw_only=True):
+class StoredTask(Settings):
     """One task that was learned; its card is in its folder, alone or beside its own LoRA."""
 
     name: str
     folder: str
 
 
-class StoredFile(Stored, frozen=True, kw_only=True):
+class StoredFile(Settings):
     """What a file must be."""
 
     size: int
@@ -124,7 +120,7 @@ class StoredFile(Stored, frozen=True, kw_only=True):
     sha256: str
 
 
-class Previous(Stored, frozen=True, kw_only=True):
+class Previous(Settings):
     """The version that this one was saved after."""
 
     version: str
@@ -132,13 +128,13 @@ class Previous(Stored, frozen=True, kw_only=True):
     """Of its manifest."""
 
 
-class Head(msgspec.Struct):
+class Head(BaseModel, strict=True):
     """The part of a manifest that every format has."""
 
-    format: Annotated[int, Meta(ge=1)]
+    format: PositiveInt
 
 
-class Manifest(Stored, frozen=True, kw_only=True, omit_defaults=True):
+class Manifest(Settings):
     """One version."""
 
     format: int
@@ -151,11 +147,11 @@ class Manifest(Stored, frozen=True, kw_only=True, omit_defaults=True):
     gain: bool
     dtype: Dtype
     """Of the LoRAs and selectors."""
-    targets: tuple[str, ...]
+    targets: Many[str]
     """The adapted layers, in the model's order."""
-    loras: tuple[StoredLoRA, ...]
+    loras: Many[StoredLoRA]
     """Oldest first."""
-    tasks: tuple[StoredTask, ...]
+    tasks: Many[StoredTask]
     """In the order in which they were learned."""
     files: dict[str, StoredFile]
     """Every file of the version and of its tasks' folders, by path from the skills folder."""
@@ -166,7 +162,7 @@ class Manifest(Stored, frozen=True, kw_only=True, omit_defaults=True):
     gates: GateSettings | None = None
     """The form of the gates, one per LoRA; None where LoRAs have none."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Refuse what could not be put into a model."""
         if not (self.loras and self.targets):
             raise ValueError("there must be at least one LoRA, and one layer in targets.")
@@ -179,6 +175,11 @@ class Manifest(Stored, frozen=True, kw_only=True, omit_defaults=True):
                 raise ValueError(f"{kind}: {twice[0]!r} is there twice.")
         if sum(way is not None for way in (self.arrow, self.stages, self.gates)) > 1:
             raise ValueError("at most one of arrow, stages and gates may be set.")
+
+    def plain(self) -> dict[str, Any]:
+        """Return what is stored; a way that is not used is left out."""
+        values = self.model_dump(mode="json").items()
+        return {name: value for name, value in values if value is not None or name == "previous"}
 
     def folders(self) -> dict[str, set[str]]:
         """Return the names of the files, without the manifest, that each folder must hold."""

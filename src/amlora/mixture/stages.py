@@ -11,15 +11,16 @@ Letters: K stages, D numbers in a prompt's vector.
 import math
 from collections.abc import Mapping
 from statistics import NormalDist
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
-import msgspec
 import torch
+from pydantic import Field, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from amlora.errors import InputError
 from amlora.mixture.route import Belief, Weights
 from amlora.mixture.tensors import check_form
+from amlora.settings import Settings
 
 Mixing = Literal["hard", "soft"]
 """hard: the likeliest stage answers alone. soft: stages answer in the shares of their posterior."""
@@ -41,32 +42,22 @@ LEAST_PROMPTS = 8
 """Of a stage, for their distances to say how far away a prompt may be."""
 
 
-class StageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StageSettings(Settings):
     """How a prompt's stage is found; see `methods/anchored_lora.py` for sources."""
 
     mixing: Mixing
-    temperature: float
-    reject: float
+    temperature: PositiveFloat
+    reject: Annotated[float, Field(ge=0, lt=0.5)]
     covariance: Covariance
-    shrinkage: float | None
-    feature_layers: int = 0  # left out where it was stored before there was a choice
+    shrinkage: Annotated[float, Field(ge=LEAST_SHRINKAGE, le=1)] | None
+    feature_layers: NonNegativeInt = 0  # left out where it was stored before there was a choice
 
-    def __post_init__(self) -> None:
-        """Check the values, and refuse what would have no effect."""
-        if not (self.temperature > 0 and math.isfinite(self.temperature)):
-            raise ValueError(f"temperature must be above 0, got {self.temperature}.")
+    def check(self) -> None:
+        """Refuse what would have no effect."""
         if self.mixing == "hard" and self.temperature != 1:
             raise ValueError('temperature has no effect while mixing is "hard".')
-        if self.reject and not LEAST_REJECT <= self.reject < 0.5:
-            raise ValueError(
-                f"reject must be 0, or at least {LEAST_REJECT} and below 0.5, got {self.reject}."
-            )
-        if self.shrinkage is not None and not LEAST_SHRINKAGE <= self.shrinkage <= 1:
-            raise ValueError(
-                f"shrinkage must be between {LEAST_SHRINKAGE} and 1, got {self.shrinkage}."
-            )
-        if self.feature_layers < 0:
-            raise ValueError(f"feature_layers must be at least 0, got {self.feature_layers}.")
+        if 0 < self.reject < LEAST_REJECT:
+            raise ValueError(f"reject must be 0, or at least {LEAST_REJECT}, got {self.reject}.")
 
 
 class Stages:

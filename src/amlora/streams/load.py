@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from msgspec.structs import replace as replace_task
-
 from amlora.errors import InputError
 from amlora.streams import catalogue
 from amlora.streams.catalogue import Entry
@@ -22,7 +20,7 @@ from amlora.streams.compose import compose, to_answers
 from amlora.streams.quickstart import quickstart_tasks
 from amlora.streams.rows import to_examples
 from amlora.streams.sample import draw, rank, set_aside
-from amlora.streams.settings import QUICKSTART, StreamSettings, TaskSettings, check_task_settings
+from amlora.streams.settings import QUICKSTART, StreamSettings, TaskSettings
 from amlora.streams.source import RawTask, read_source
 from amlora.streams.task import UNLABELLED, Example, Task, TaskStream
 
@@ -107,8 +105,7 @@ def of_hub(entry: Entry) -> TaskSettings:
     that are set aside.
     """
     hub = entry.hub
-    return replace_task(
-        of_layout(entry),
+    return of_layout(entry).replace(
         source="",
         hub=hub.id,
         hub_config=hub.config,
@@ -134,7 +131,6 @@ def load_task(
         stream: gives data_root, prefix, sample_seed, dev_from and drop_unlabelled.
         where: dotted path of `task`, for errors.
     """
-    check_task_settings(task, where)
     source = read_source(task, stream.data_root, where, seed=stream.sample_seed)
     if stream.dev_from == "train":
         source.splits.pop("dev", None)

@@ -2,11 +2,12 @@
 
 import re
 from collections import Counter
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
-import msgspec
+from pydantic import Field, NonNegativeInt, PositiveInt
 
-from amlora.errors import InputError, nearest
+from amlora.errors import nearest
+from amlora.settings import Many, Settings
 from amlora.streams import catalogue
 from amlora.streams.check import check_options
 from amlora.streams.compose import TEXT, parts
@@ -19,10 +20,11 @@ Boundaries = Literal["told", "found"]
 QUICKSTART = "quickstart"
 MOST_BORDER = 0.5
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")  # a task's name is part of file names
+Column = Annotated[str, Field(min_length=1)]
 NO_TASK = "none"  # what the base model alone is called beside tasks (`mixture.route.NONE`)
 
 
-class TaskSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TaskSettings(Settings):
     """One task: where its rows are and how they are put to the model."""
 
     name: str
@@ -45,23 +47,23 @@ class TaskSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The same for test rows. Without any, 20 % of train are set aside, and a warning says so."""
     instruction: str = ""
     """One line that stands before the options and the text."""
-    options: tuple[str, ...] = ()
+    options: Many[str] = ()
     """The allowed answers. Empty: the labels of the train rows, or free text if these are many."""
-    text: str = "text"
+    text: Column = "text"
     """Column of the text (`sentence` in the reference layout)."""
-    label: str = "label"
+    label: Column = "label"
     """Column of the answer. Columns `prompt` and `completion` serve if both defaults are absent."""
-    forms: tuple[str, ...] = ()
+    forms: Many[str] = ()
     """The text put together from columns, as in "Title: {title}\\nText: {body}"; takes the place of
     `text`. Of several, the first whose columns all hold text is used for a row, else the last."""
-    answers: dict[str, str] = {}
+    answers: dict[str, str] = Field(default_factory=dict)
     """The answer for each label, as in {0 = "no", 1 = "yes"}; empty: labels are the answers. What
     has an answer is a label, also "-" and "", which mean that a row has none otherwise."""
-    most_train: int | None = None
+    most_train: PositiveInt | None = None
     """Read at most so many of the hub's train rows (None: all), drawn by `sample_seed`."""
-    most_dev: int | None = None
+    most_dev: PositiveInt | None = None
     """The same for dev rows."""
-    most_test: int | None = None
+    most_test: PositiveInt | None = None
     """The same for test rows."""
     category: str = ""
     """Kind of task for the `Task:` prefix; the reference layout's own folder gives it otherwise."""
@@ -70,8 +72,41 @@ class TaskSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     show_options: bool = True
     """Whether the prompt lists the options."""
 
+    def check(self) -> None:
+        """Refuse what can be refused without opening a file: as a name, as options, as a source."""
+        if not NAME.fullmatch(self.name):
+            raise ValueError(
+                f"name: {self.name!r} is not a task name; use 1 to 64 letters, digits and . _ + -,"
+                " a letter or digit first."
+            )
+        if self.name.lower() == NO_TASK:
+            raise ValueError(f"name: {self.name!r} stands for no task at all; use another.")
+        check_options(self.options, "options")
+        if self.hub and self.source:
+            raise ValueError("only one of source and hub may be given.")
+        for name in ("hub_config", "revision", "most_train", "most_dev", "most_test"):
+            if not self.hub and (value := getattr(self, name)):
+                raise ValueError(f"{name}: {value!r} has no meaning without hub.")
+        if not (self.hub or self.source or self.train):
+            raise ValueError("no rows; give source, hub, or at least a train file.")
+        for form in self.forms:
+            parts(form, "forms")
+        if self.forms and (self.text != TEXT or self.label == TEXT):
+            raise ValueError(
+                f"forms take the place of text; leave text out, and name no label {TEXT!r}."
+            )
+        for label, answer in self.answers.items():
+            where = f"answers: {answer!r}, the answer for {label!r}, is"
+            if not answer_key(answer):
+                raise ValueError(
+                    f"{where} empty or only punctuation, which exact match does not see."
+                )
+            if self.options and answer not in self.options:
+                close = nearest(answer, self.options) or "."
+                raise ValueError(f"{where} not among the options{close}")
 
-class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+
+class StreamSettings(Settings):
     """A stream: the built-in `quickstart`, an order of the paper, or own tasks."""
 
     name: str = ""
@@ -80,17 +115,17 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Folder of the reference layout, or the folder that relative task sources start from; relative
     to the settings file. It may begin with an environment variable, "$NAME". An order without it is
     read from the hub."""
-    tasks: tuple[TaskSettings, ...] = ()
+    tasks: Many[TaskSettings] = ()
     """Own tasks, in the order in which they are learned."""
     order: str = ""
     """One of the paper's six orders (its table 4), "1" to "6", or its tasks by name, as in
     "amazon, yelp"."""
-    first_tasks: int | None = None
+    first_tasks: PositiveInt | None = None
     """Only so many of the tasks, the first ones (None: all)."""
-    shuffle_seed: int | None = None
+    shuffle_seed: NonNegativeInt | None = None
     """Learn the tasks in an order drawn by this seed (None: as given); `first_tasks` cuts that.
     Settings with one number per task follow it as well."""
-    border: float = 0.0
+    border: Annotated[float, Field(ge=0, le=MOST_BORDER)] = 0.0
     """The share of a task's train rows, 0 to 0.5, that the stage before learns instead; the stage
     after gets as many (`amlora.streams.border`). 0: a sharp border."""
     boundaries: Boundaries = "told"
@@ -102,17 +137,17 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """The reference's `Task:` and `Dataset:` lines. They tell the model which task it is."""
     form: Form = "full"
     """"blind" is the text and the cue only, to see what is left without instruction and options."""
-    train_per_task: int | None = None
+    train_per_task: PositiveInt | None = None
     """At most so many train rows a task (None: all), drawn after `train_per_class`."""
-    train_per_class: int | None = None
+    train_per_class: PositiveInt | None = None
     """At most so many train rows of each label; a free-text task counts as one class."""
-    dev_per_class: int | None = None
+    dev_per_class: PositiveInt | None = None
     """At most so many dev rows of each label."""
-    dev_per_task: int | None = None
+    dev_per_task: PositiveInt | None = None
     """At most so many dev rows a task, drawn after `dev_per_class`."""
-    test_per_class: int | None = None
+    test_per_class: PositiveInt | None = None
     """At most so many test rows of each label."""
-    test_per_task: int | None = None
+    test_per_task: PositiveInt | None = None
     """At most so many test rows a task, drawn after `test_per_class`."""
     dev_from: DevFrom = "dev"
     """"train": dev rows are set aside from the train rows, also where the source has a dev split.
@@ -124,103 +159,17 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     drop_unlabelled: bool = True
     """Drop rows labelled "-" (MNLI has some). False keeps them, as the reference does."""
 
-    def __post_init__(self) -> None:
-        self._check_choice("prefix", self.prefix, get_args(Prefix))
-        self._check_choice("form", self.form, get_args(Form))
-        self._check_choice("dev_from", self.dev_from, get_args(DevFrom))
-        self._check_choice("boundaries", self.boundaries, get_args(Boundaries))
+    def check(self) -> None:
+        """Refuse what has no effect or no meaning together."""
         if self.boundaries == "told" and self.detection != DetectionSettings():
-            raise InputError('stream.detection has no effect while boundaries is "told".')
-        if not 0 <= self.border <= MOST_BORDER:
-            raise InputError(f"stream.border: must be 0 to {MOST_BORDER}, got {self.border}.")
-        if self.shuffle_seed is not None and self.shuffle_seed < 0:
-            raise InputError(f"stream.shuffle_seed: must be at least 0, got {self.shuffle_seed}.")
+            raise ValueError('detection has no effect while boundaries is "told".')
         if self.order:
             catalogue.tasks_of(self.order)
-        for field, limit in (
-            ("first_tasks", self.first_tasks),
-            ("train_per_task", self.train_per_task),
-            ("train_per_class", self.train_per_class),
-            ("dev_per_class", self.dev_per_class),
-            ("dev_per_task", self.dev_per_task),
-            ("test_per_class", self.test_per_class),
-            ("test_per_task", self.test_per_task),
-        ):
-            if limit is not None and limit < 1:
-                raise InputError(f"stream.{field}: must be at least 1 or left out, got {limit}.")
-        given: list[str] = []
-        if self.name == QUICKSTART:
-            given.append(f"name = {QUICKSTART!r}")
-        if self.order:
-            given.append("order")
-        if self.tasks:
-            given.append("tasks")
-        if len(given) > 1:
-            raise InputError(f"stream: {' and '.join(given)} exclude each other; give one.")
-        for index, task in enumerate(self.tasks):
-            check_task_settings(task, f"stream.tasks[{index}]")
+        ways = {f"name = {QUICKSTART!r}": self.name == QUICKSTART}
+        ways |= {"order": bool(self.order), "tasks": bool(self.tasks)}
+        if len(given := [way for way, used in ways.items() if used]) > 1:
+            # Not "name ...", which would speak of that setting alone.
+            raise ValueError(f"only one of {' and '.join(given)} may be given.")
         for name, count in Counter(task.name.lower() for task in self.tasks).items():
             if count > 1:
-                raise InputError(
-                    f"stream.tasks: {count} tasks are named {name!r}; names are unique."
-                )
-
-    def _check_choice(self, field: str, value: str, allowed: tuple[str, ...]) -> None:
-        if value not in allowed:
-            names = ", ".join(repr(name) for name in allowed)
-            raise InputError(
-                f"stream.{field}: {value!r} is not one of {names}{nearest(value, allowed) or '.'}"
-            )
-
-
-def check_task_settings(task: TaskSettings, where: str) -> None:
-    """Check what can be checked without opening a file.
-
-    Raises:
-        InputError: a bad name, options that cannot be told apart, or no or two sources of rows.
-    """
-    if not NAME.fullmatch(task.name):
-        raise InputError(
-            f"{where}.name: {task.name!r} is not a task name; use 1 to 64 letters, digits and"
-            " . _ + -, a letter or digit first."
-        )
-    if task.name.lower() == NO_TASK:
-        raise InputError(f"{where}.name: {task.name!r} stands for no task at all; use another.")
-    check_options(task.options, f"{where}.options")
-    if task.hub and task.source:
-        raise InputError(f"{where}: source and hub exclude each other; give one.")
-    limits = {
-        "most_train": task.most_train,
-        "most_dev": task.most_dev,
-        "most_test": task.most_test,
-    }
-    for field, limit in limits.items():
-        if limit is not None and limit < 1:
-            raise InputError(f"{where}.{field}: must be at least 1 or left out, got {limit}.")
-    if not task.hub:
-        of_hub = {"hub_config": task.hub_config, "revision": task.revision, **limits}
-        for field, value in of_hub.items():
-            if value:
-                raise InputError(f"{where}.{field}: {value!r} has no meaning without hub.")
-        if not task.source and not task.train:
-            raise InputError(f"{where}: no rows; give source, hub, or at least a train file.")
-    for field, value in (("text", task.text), ("label", task.label)):
-        if not value:
-            raise InputError(f"{where}.{field}: a column's name, got an empty one.")
-    for form in task.forms:
-        parts(form, f"{where}.forms")
-    if task.forms and (task.text, task.label == TEXT) != (TEXT, False):
-        raise InputError(
-            f"{where}: forms take the place of text; leave text out, and name no label {TEXT!r}."
-        )
-    for label, answer in task.answers.items():
-        if not answer_key(answer):
-            raise InputError(
-                f"{where}.answers: {answer!r}, the answer for {label!r}, is empty or only"
-                " punctuation, which exact match does not see."
-            )
-        if task.options and answer not in task.options:
-            raise InputError(
-                f"{where}.answers: {answer!r}, the answer for {label!r}, is not among the"
-                f" options{nearest(answer, task.options) or '.'}"
-            )
+                raise ValueError(f"tasks: {count} tasks are named {name!r}; names are unique.")

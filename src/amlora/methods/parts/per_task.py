@@ -4,20 +4,15 @@ A method that has such settings lists them in `Method.per_task`, so that a list 
 is refused before a run begins.
 """
 
-import math
+from typing import Annotated
 
-PerTask = float | tuple[float, ...]
+from pydantic import Field, NonNegativeFloat
 
+from amlora.settings import Many
 
-def check_values(name: str, values: PerTask) -> None:
-    """Refuse a setting of which any number is negative or not finite.
-
-    Raises:
-        ValueError: naming the setting and the number.
-    """
-    for value in numbers(values):
-        if not (value >= 0 and math.isfinite(value)):
-            raise ValueError(f"{name} must be at least 0, got {value}.")
+Share = Annotated[float, Field(gt=0, le=1)]
+PerTask = NonNegativeFloat | Many[NonNegativeFloat]
+SharePerTask = Share | Many[Share]
 
 
 def numbers(values: PerTask) -> tuple[float, ...]:

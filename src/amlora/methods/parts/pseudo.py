@@ -7,9 +7,9 @@ that pass every check are kept. The label was there first, so an example carries
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import msgspec
+from pydantic import Field, PositiveInt
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import IGNORED, collate, seed_of, target_logits
@@ -19,6 +19,7 @@ from amlora.evaluate.score import normalise
 from amlora.methods.parts.prompts import behind
 from amlora.methods.parts.sample import sample
 from amlora.methods.parts.texts import ask
+from amlora.settings import Settings
 from amlora.streams.prompt import Form, Prefix
 from amlora.streams.task import Example, Task
 
@@ -26,43 +27,35 @@ Reason = Literal["empty", "short", "copy", "answer", "repeated", "not needed"]
 """Why a sampled text was not kept, in the order of the checks."""
 
 
-class PseudoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PseudoSettings(Settings):
     """How examples are made up and which of them are kept."""
 
-    per_label: int = 2
+    per_label: PositiveInt = 2
     """Examples kept for each label of each earlier task (the original's code: 2)."""
-    max_text_tokens: int = 128
+    max_text_tokens: PositiveInt = 128
     """Longest text that is learned and written, in tokens (the original's code: 128)."""
-    min_text_tokens: int = 4
+    min_text_tokens: PositiveInt = 4
     """Shortest text that is kept, in tokens; ours."""
-    top_k: int = 64
+    top_k: PositiveInt = 64
     """Likeliest tokens among which the next is drawn (the original's code: 64)."""
-    repetition_penalty: float = 1.2
+    repetition_penalty: Annotated[float, Field(ge=1)] = 1.2
     """Divides the logits of tokens that a text already has; 1 for none. 1.2 is Keskar et al. 2019;
     the original's code has 2.5, at which hardly any word comes twice."""
-    oversample: int = 4
+    oversample: PositiveInt = 4
     """Texts sampled for each example that is missing; ours."""
-    attempts: int = 3
+    attempts: PositiveInt = 3
     """Rounds of sampling at most; ours."""
-    batch: int = 16
+    batch: PositiveInt = 16
     """Texts sampled in one batch; ours."""
     self_check: bool = True
     """Keep a text only if the model itself answers the label to it; ours."""
 
-    def __post_init__(self) -> None:
-        """Check the values."""
-        counts = ("per_label", "max_text_tokens", "min_text_tokens", "top_k", "oversample")
-        for name in (*counts, "attempts", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+    def check(self) -> None:
+        """Refuse a shortest text that is longer than the longest."""
         if self.min_text_tokens > self.max_text_tokens:
             raise ValueError(
                 f"min_text_tokens is {self.min_text_tokens}, more than max_text_tokens,"
                 f" {self.max_text_tokens}."
-            )
-        if not 1 <= self.repetition_penalty < float("inf"):
-            raise ValueError(
-                f"repetition_penalty must be at least 1, got {self.repetition_penalty}."
             )
 
 

@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import msgspec
 from torch import nn
 
 from amlora.engine.backbone import Backbone
@@ -12,12 +11,13 @@ from amlora.methods.lora import LoRASettings, mixture_size, mixture_state, resto
 from amlora.mixture.inject import find_targets, inject
 from amlora.mixture.layer import Control
 from amlora.mixture.mixture import Mixture
+from amlora.settings import Settings
 
 ALL = "all tasks"
 """The name of the one LoRA."""
 
 
-class TrainableSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TrainableSettings(Settings):
     """All weights, as published, or one LoRA, so that methods compare at equal trainable size."""
 
     trainable: Literal["all", "lora"] = "all"
@@ -25,7 +25,7 @@ class TrainableSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     lora: LoRASettings | None = None
     """The LoRA where `trainable` is "lora"; None for the defaults of `LoRASettings`."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Refuse a LoRA that would not be used."""
         if self.trainable == "all" and self.lora is not None:
             raise ValueError(

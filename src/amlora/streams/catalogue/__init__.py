@@ -120,12 +120,12 @@ def tasks_of(order: str) -> tuple[str, ...]:
     if unknown and len(names) == 1:
         six = ", ".join(map(repr, details()))
         raise InputError(
-            f"stream.order: {order!r} is not one of {six}, and no task of the paper"
+            f"order: {order!r} is not one of {six}, and no task of the paper"
             f"{nearest(order, entries()) or '.'}"
         )
     if unknown:
         close = nearest(unknown[0], entries()) or f"; tasks: {', '.join(entries())}."
-        raise InputError(f"stream.order: {unknown[0]!r} is no task of the paper{close}")
+        raise InputError(f"order: {unknown[0]!r} is no task of the paper{close}")
     if len(set(names)) < len(names):
-        raise InputError(f"stream.order: {order!r} has a task twice; each stands once.")
+        raise InputError(f"order: {order!r} has a task twice; each stands once.")
     return names
