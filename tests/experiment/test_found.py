@@ -143,7 +143,7 @@ def test_labels_and_names_of_tasks_change_no_border(llama_folder, data):
 def finished(made: Prepared, folder: Path) -> dict[str, Any]:
     """Do a prepared run; return its record."""
     folder.mkdir()
-    StageLoop(made, folder, Accelerator(cpu=True), Silent(), time.perf_counter()).all()
+    StageLoop(made, folder, Accelerator(cpu=True), Silent(), time.perf_counter()).run()
     return read_record(folder)
 
 

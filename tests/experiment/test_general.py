@@ -134,7 +134,7 @@ def test_an_answer_that_goes_on_is_begun_right_and_not_right(any_folder):
     answers, _ = exact_match(backbone, asked, tokens_per_batch=512, max_new_tokens=8)
     found = answer_likelihoods(backbone, [*passages, *asked], 512)
     told = moment(3, passages, asked, found, answers)
-    assert (told["after"], told["right"], told["begun"], told["questions"]) == (3, 1, 2, 2)
+    assert (told.after, told.right, told.begun, told.questions) == (3, 1, 2, 2)
 
 
 @pytest.mark.parametrize("case", ["prog_prompt", "per_task_ft", "per_task_ft+lora"])

@@ -64,7 +64,7 @@ def check(read: Callable[[], object], path: Path, part: str) -> None:
 def test_a_damaged_checkpoint_is_refused_and_the_file_named(unfinished, tmp_path, kind, part):
     folder = shutil.copytree(unfinished, tmp_path / "run") / "checkpoint"
     found = checkpoint.load(folder)
-    assert found is not None and found.phase == "train" and found.moments
+    assert found is not None and found.phase == "train" and found.within.moments
     paths = sorted(folder.glob(kind))
     current = {"state-*": -1, "moments-*": -1}.get(kind, 0)
     check(lambda: checkpoint.load(folder), paths[current], part)

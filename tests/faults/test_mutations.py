@@ -13,7 +13,7 @@ from accelerate import Accelerator
 
 from amlora import files
 from amlora.engine import checkpoint
-from amlora.engine.train import StageProgress, train_stage
+from amlora.engine.train import train_stage
 from amlora.errors import InputError
 from amlora.experiment.prepare import Prepared, prepare
 from amlora.experiment.run import run
@@ -101,7 +101,7 @@ def seal(folder: Path, path: Path, data: bytes) -> None:
     try:
         value = json.loads(commit.read_bytes())
         value.pop("digest", None)
-        for entry in value["files"].values():
+        for entry in (value["state"], value["moments"]):
             if entry["file"] == path.name:
                 entry["sha256"] = files.sha256_bytes(data)
         files.write_sealed(commit, value)
@@ -120,16 +120,8 @@ def go_on(made: Prepared, folder: Path) -> None:
     if point.phase == "begin":
         return method.restore(point.state)
     method.resume(point.state, stages[point.stage])
-    within = point.progress["stage"]
-    progress = StageProgress(
-        step=within["step"],
-        losses=within["losses"],
-        tokens=within["tokens"],
-        terms=within["terms"],
-        moments=point.moments,
-    )
     accelerator, how = Accelerator(cpu=True), made.settings.train
-    train_stage(method, stages[point.stage], how, accelerator, progress, lambda *_: None)
+    train_stage(method, stages[point.stage], how, accelerator, point.within, lambda *_: None)
 
 
 def test_checkpoints_that_somebody_changed_are_gone_on_from_or_refused(

@@ -68,7 +68,7 @@ def test_a_signal_to_the_launcher_stops_all_and_the_command_goes_on_bit_for_bit(
     assert "[rank" not in err  # how torch marks a process's traceback
     assert err.count("stopping at the end of this step") == 1
     [folder] = tmp_path.iterdir()
-    assert read(folder / "checkpoint", "current.json")["progress"]["stage"]["step"] < 40
+    assert read(folder / "checkpoint", "current.json")["within"]["step"] < 40
     status, out, err = launch(2, "run", config, "--runs", tmp_path, "-v")
     assert (status, Path(out.strip())) == (0, folder), err
     assert "goes on at task 1" in err and "warning" not in err and "feel: step 1/40" not in err

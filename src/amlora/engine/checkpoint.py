@@ -12,48 +12,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import msgspec
-from msgspec import Meta
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from amlora import files, formats
+from amlora.engine.train import StageProgress
 from amlora.errors import InputError
 from amlora.methods.base import State
+from amlora.records.schema import Evaluated, Share, StageFacts, Unrelated
 
 COMMIT = "current.json"
-FORMAT = 1
+FORMAT = 2
 Phase = Literal["begin", "train"]
 """Of a stage. begin: nothing of it is done. train: `begin` is done and its row evaluated."""
-Count = Annotated[int, Meta(ge=0, lt=2**53)]
-Seconds = Annotated[float, Meta(ge=0, le=1e12)]
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-Matrix = list[list[Annotated[float, Meta(ge=0, le=1)] | None]]
-OURS = re.compile(r"(state|moments)-([0-9]{1,9})\.safetensors")
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+Seconds = Annotated[float, Field(ge=0, le=1e12)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Matrix = list[list[Share | None]]
+NAME = r"(state|moments)-([0-9]{1,9})\.safetensors"
 
 
-class Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Part(BaseModel):
+    """What all parts of a commit have in common."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class TensorFile(Part):
     """A tensor file of a checkpoint."""
 
-    file: str
+    file: Annotated[str, Field(pattern=f"^{NAME}$")]
     sha256: Sha256
-    size: Count | None = None
-    """In bytes; None in checkpoints that were written before it was noted."""
-
-    def __post_init__(self) -> None:
-        """Check the name."""
-        if not OURS.fullmatch(self.file):
-            raise ValueError(f"file: {self.file!r} is no name of ours.")
+    size: Count
+    """In bytes."""
 
 
-class Files(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Both tensor files."""
-
-    state: Stored
-    moments: Stored
-
-
-class Within(msgspec.Struct, frozen=True):
-    """Where the stage in progress stands."""
+class Within(Part):
+    """A `StageProgress` without the optimiser's state."""
 
     step: Count
     losses: list[float]
@@ -61,46 +56,36 @@ class Within(msgspec.Struct, frozen=True):
     terms: dict[str, float]
 
 
-class Ended(msgspec.Struct, frozen=True):
-    """What is told of a stage that has ended; there may be more."""
+class RunProgress(Part):
+    """What a run has found so far; filled as it goes on."""
 
-    task: str
-    steps: Count
-    rows: Count
-    tokens: Count
-    trainable_parameters: Count
-    stored_parameters: Count
-    stored_examples: Count
-    losses: list[float]
-
-
-class Measured(msgspec.Struct, frozen=True):
-    """What a run has measured so far; there may be more."""
-
-    R: Matrix
-    entered: Matrix
-    stages: list[Ended]
-    evaluation: list[dict[str, Any]]
-    rows: list[Sha256]
-    seconds: dict[str, Seconds]
-    scored_rows: Count
-    prefill_seconds: Seconds
-    trainable: Count
-    environments: list[dict[str, Any]]
-    stage: Within
-    general: list[dict[str, Any]] = []
+    R: Matrix = []
+    entered: Matrix = []
+    stages: list[StageFacts] = []
+    evaluation: list[Evaluated] = []
+    general: list[Unrelated] = []
+    rows: list[Sha256] = []
+    """What `write_rows` returned for each evaluation."""
+    seconds: dict[str, Seconds] = {}
+    scored_rows: Count = 0
+    prefill_seconds: Seconds = 0.0
+    trainable: Count = 0
+    """Parameters of the stage in progress."""
+    environments: list[dict[str, Any]] = []
 
 
-class Commit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Commit(Part):
     """The contents of `current.json`."""
 
     format: int
     stage: Count
     phase: Phase
     values: dict[str, Any]
-    progress: Measured
+    progress: RunProgress
+    within: Within
     environment: dict[str, Any]
-    files: Files
+    state: TensorFile
+    moments: TensorFile
     digest: Sha256
 
 
@@ -112,16 +97,16 @@ class Checkpoint:
         stage: index of the stage in progress; the number of stages when only the end is left.
         phase: what of that stage is done.
         state: the method's.
-        moments: the optimiser's state, empty outside of "train".
-        progress: plain values of the run (matrix, losses, counts; "rows": what `write_rows` said).
+        progress: of the run.
+        within: of the stage; empty outside of "train".
         environment: versions and threads that decide the last bits of results.
     """
 
     stage: int
     phase: Phase
     state: State
-    moments: dict[str, Tensor]
-    progress: dict[str, Any]
+    progress: RunProgress
+    within: StageProgress
     environment: dict[str, Any]
 
 
@@ -129,23 +114,25 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     """Replace the folder's checkpoint by this one."""
     files.make_folder(folder)
     files.sweep(folder)
-    old = [match for path in folder.iterdir() if (match := OURS.fullmatch(path.name))]
+    old = [match for path in folder.iterdir() if (match := re.fullmatch(NAME, path.name))]
     number = 1 + max((int(match[2]) for match in old), default=0)
-    stored: dict[str, dict[str, Any]] = {}
-    for kind, tensors in (("state", checkpoint.state.tensors), ("moments", checkpoint.moments)):
-        path = folder / f"{kind}-{number}.safetensors"
-        data = files.tensor_bytes(tensors, {})
+
+    def write(kind: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
+        path, data = folder / f"{kind}-{number}.safetensors", files.tensor_bytes(tensors, {})
         files.write_bytes(path, data)
-        found = {"file": path.name, "size": len(data), "sha256": files.sha256_bytes(data)}
-        stored[kind] = found
+        return {"file": path.name, "size": len(data), "sha256": files.sha256_bytes(data)}
+
+    within = checkpoint.within
     value = {
         "format": FORMAT,
         "stage": checkpoint.stage,
         "phase": checkpoint.phase,
         "values": checkpoint.state.values,
-        "progress": checkpoint.progress,
+        "progress": checkpoint.progress.model_dump(),
+        "within": {name: getattr(within, name) for name in Within.model_fields},
         "environment": checkpoint.environment,
-        "files": stored,
+        "state": write("state", checkpoint.state.tensors),
+        "moments": write("moments", within.moments),
     }
     files.write_sealed(folder / COMMIT, value)
     for match in old:
@@ -167,17 +154,12 @@ def load(folder: Path) -> Checkpoint | None:
         if value.get("format") != FORMAT:
             raise InputError(f"{path}: not a checkpoint of format {FORMAT}.")
         commit = formats.typed(path, value, Commit)
-        state, moments = (
-            read_tensors(folder, of) for of in (commit.files.state, commit.files.moments)
-        )
+        state = State(read_tensors(folder, commit.state), commit.values)
+        moments = read_tensors(folder, commit.moments)
         read_rows(folder, commit.progress.rows)
+    within = StageProgress(**dict(commit.within), moments=moments)
     return Checkpoint(
-        stage=commit.stage,
-        phase=commit.phase,
-        state=State(state, commit.values),
-        moments=moments,
-        progress=value["progress"],
-        environment=commit.environment,
+        commit.stage, commit.phase, state, commit.progress, within, commit.environment
     )
 
 
@@ -202,35 +184,37 @@ def check_place(folder: Path, found: Checkpoint, steps: Sequence[int], tasks: in
     Raises:
         InputError: names the place.
     """
-    within, rows = found.progress["stage"], found.progress["R"]
-    training, timed = found.phase == "train", found.progress["seconds"]
+    within, progress, rows = found.within, found.progress, found.progress.R
+    training = found.phase == "train"
     last = len(steps) - training
     most = steps[found.stage] if training and found.stage <= last else 0
     if found.stage > last:
-        told = f"stage {found.stage} ({found.phase}), but there are {len(steps)} stages"
-    elif within["step"] > most:
-        told = f"step {within['step']}, but stage {found.stage} ({found.phase}) has {most}"
-    elif len(within["losses"]) != within["step"]:
-        told = f"{len(within['losses'])} losses of {within['step']} steps"
-    elif len(found.progress["stages"]) != found.stage or len(rows) != found.stage + 1:
-        told = f"{len(rows)} rows of R at stage {found.stage}"
-    elif found.stage == len(steps) and not all(timed.get(k) for k in ("train", "evaluate")):
-        told = "no seconds of training or evaluation at the end"
-    elif wrong := [row for row in (*rows, *found.progress["entered"]) if len(row) != tasks]:
-        told = f"a row of R with {len(wrong[0])} values, but there are {tasks} tasks"
+        wrong = f"stage {found.stage} ({found.phase}), but there are {len(steps)} stages"
+    elif within.step > most:
+        wrong = f"step {within.step}, but stage {found.stage} ({found.phase}) has {most}"
+    elif len(within.losses) != within.step:
+        wrong = f"{len(within.losses)} losses of {within.step} steps"
+    elif len(progress.stages) != found.stage or len(rows) != found.stage + 1:
+        wrong = f"{len(rows)} rows of R at stage {found.stage}"
+    elif found.stage == len(steps) and not all(
+        progress.seconds.get(phase) for phase in ("train", "evaluate")
+    ):
+        wrong = "no seconds of training or evaluation at the end"
+    elif others := [row for row in (*rows, *progress.entered) if len(row) != tasks]:
+        wrong = f"a row of R with {len(others[0])} values, but there are {tasks} tasks"
     else:
         return
-    raise InputError(f"{folder / COMMIT}: {told}.")
+    raise InputError(f"{folder / COMMIT}: {wrong}.")
 
 
-def read_tensors(folder: Path, entry: Stored) -> dict[str, Tensor]:
+def read_tensors(folder: Path, entry: TensorFile) -> dict[str, Tensor]:
     """Read one of a checkpoint's tensor files after checking its hash.
 
     Raises:
         InputError: it is missing, altered, or holds values that are no numbers.
     """
     path = folder / entry.file
-    if entry.size is not None and files.exists(path) and path.stat().st_size != entry.size:
+    if files.exists(path) and path.stat().st_size != entry.size:
         raise InputError(f"{path}: altered since it was written: its size is another.")
     tensors = files.read_tensors(path, sha256=entry.sha256)
     for name, tensor in tensors.items():
@@ -242,8 +226,7 @@ def read_tensors(folder: Path, entry: Stored) -> dict[str, Tensor]:
 def write_rows(folder: Path, number: int, text: str) -> str:
     """Write the rows of the evaluation of that number, 1 for the first; return their sha256."""
     files.make_folder(folder)
-    path = rows_path(folder, number)
-    files.write_text(path, text)
+    files.write_text(rows_path(folder, number), text)
     return files.sha256_bytes(text.encode())
 
 

@@ -20,6 +20,7 @@ from amlora.experiment.general import General, moment, shared_likelihoods
 from amlora.experiment.prepare import Prepared
 from amlora.formats import parse_json
 from amlora.mixture.route import NONE, by_name, noted
+from amlora.records.schema import Unrelated
 
 TIE = 1e-6
 """Two best logits that are closer than this are one and the same in bfloat16."""
@@ -28,9 +29,9 @@ TIE = 1e-6
 class Evaluation:
     """What a run's evaluations share."""
 
-    def __init__(self, made: Prepared, accelerator: Accelerator) -> None:
-        self.made, self.accelerator = made, accelerator
-        self.method, self.backbone = made.method, made.backbone
+    def __init__(self, prepared: Prepared, accelerator: Accelerator) -> None:
+        self.prepared, self.accelerator = prepared, accelerator
+        self.method, self.backbone = prepared.method, prepared.backbone
         self.read_seconds: float | None = None  # a token takes in a bare forward pass
 
     def reading(self, rows: Sequence[Row]) -> float:
@@ -45,7 +46,7 @@ class Evaluation:
         In bfloat16 the pass rounds as much as generation does, so neither is nearer to the model's
         own answer: only ties are generated.
         """
-        settings = self.made.settings.evaluate
+        settings = self.prepared.settings.evaluate
         if settings.margin is not None or settings.method == "generate":
             return settings
         if self.backbone.precision != torch.float32:
@@ -55,9 +56,9 @@ class Evaluation:
 
     def ready(self, j: int) -> Sequence[Row]:
         """Prepare the model for answers on a task, and return its rows as the model reads them."""
-        task = self.made.stream.tasks[j].name
+        task = self.prepared.stream.tasks[j].name
         self.method.route(task if self.method.needs_task_id else None)
-        return self.method.readable(self.made.scored[j])
+        return self.method.readable(self.prepared.scored[j])
 
     def answers(
         self, rows: Sequence[Row], evaluate: EvaluateSettings
@@ -72,12 +73,12 @@ class Evaluation:
         order = {(answer.task, answer.row): answer for answer in gathered}
         return [order[row.task, row.row] for row in rows], sum(gather_object([counts]), Counts())
 
-    def unrelated(self, general: General, after: int) -> dict[str, Any]:
+    def unrelated(self, general: General, after: int) -> Unrelated:
         """Measure texts and questions of no task; return what a record says of it."""
         self.method.route(None)
         passages = self.method.readable(general.passages)
         questions = self.method.readable(general.questions)
-        rows, most = [*passages, *questions], self.made.settings.evaluate.tokens_per_batch
+        rows, most = [*passages, *questions], self.prepared.settings.evaluate.tokens_per_batch
         found = shared_likelihoods(self.backbone, rows, most, self.accelerator)
         # Whatever the tasks' answers need, and without a change to how those are scored.
         evaluate = self.with_margin([questions])

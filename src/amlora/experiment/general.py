@@ -8,7 +8,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from accelerate import Accelerator
 from accelerate.utils import gather_object
@@ -22,6 +21,7 @@ from amlora.engine.settings import BUILTIN
 from amlora.evaluate.lost import Lost
 from amlora.experiment.toml import read_toml
 from amlora.formats import typed
+from amlora.records.schema import Unrelated
 from amlora.settings import Many, Settings
 from amlora.streams.prompt import Prompt
 
@@ -140,7 +140,7 @@ def moment(
     questions: Sequence[Row],
     likelihoods: Sequence[Likelihood],
     answers: Sequence[Answer],
-) -> dict[str, Any]:
+) -> Unrelated:
     """Return what a record says of one measurement.
 
     Args:
@@ -152,16 +152,14 @@ def moment(
     # An end token belongs to answers, not to text: whether one comes says nothing of the text.
     logs = [log for each in likelihoods[: len(passages)] for log in each.logs[:-1]]
     asked = likelihoods[len(passages) :]
-    measured = {
-        "after": after,
-        "loss": -math.fsum(logs) / len(logs),
-        "tokens": len(logs),
-        "passages": len(passages),
-        "right": sum(answer.hit for answer in answers),
-        "begun": sum(all(each.best[:-1]) for each in asked),
-        "questions": len(questions),
-    }
     routes = [row.route for row in (*passages, *questions) if isinstance(row.route, tuple)]
-    if routes:
-        measured["rejected"] = math.fsum(route[0] for route in routes) / len(routes)
-    return measured
+    return Unrelated(
+        after=after,
+        loss=-math.fsum(logs) / len(logs),
+        tokens=len(logs),
+        passages=len(passages),
+        right=sum(answer.hit for answer in answers),
+        begun=sum(all(each.best[:-1]) for each in asked),
+        questions=len(questions),
+        rejected=math.fsum(route[0] for route in routes) / len(routes) if routes else None,
+    )

@@ -29,33 +29,33 @@ def plan(settings: RunSettings) -> dict[str, Any]:
     Raises:
         InputError: whatever is wrong with settings, data or model, in one line.
     """
-    made = prepare(settings)
-    found = made.settings
-    stages = planned_stages(made)
+    prepared = prepare(settings)
+    found = prepared.settings
+    stages = planned_stages(prepared)
     return {
-        "run": run_name(made.identity),
+        "run": run_name(prepared.identity),
         "settings": resolved(found),
-        "model": {**made.identity["model"], "precision": found.model.precision},
-        "adapted": made.identity["adapted"],
-        "device": str(made.backbone.model.device),
-        "warnings": made.warnings,
+        "model": {**prepared.identity["model"], "precision": found.model.precision},
+        "adapted": prepared.identity["adapted"],
+        "device": str(prepared.backbone.model.device),
+        "warnings": prepared.warnings,
         "tasks": [
             task_entry(task, found.evaluate.split, lost)
-            for task, lost in zip(made.stream.tasks, made.lost, strict=True)
+            for task, lost in zip(prepared.stream.tasks, prepared.lost, strict=True)
         ],
-        "prompts": [shown_row(made, row) for row in sample_rows(made)],
+        "prompts": [shown_row(prepared, row) for row in sample_rows(prepared)],
         "stages": stages,
-        "estimate": {"memory": memory(made, stages), "disk": disk(made, stages)},
+        "estimate": {"memory": memory(prepared, stages), "disk": disk(prepared, stages)},
     }
 
 
-def planned_stages(made: Prepared) -> list[dict[str, Any]]:
+def planned_stages(prepared: Prepared) -> list[dict[str, Any]]:
     """Return what each stage trains; the methods' `begin` says how many parameters."""
     planned = []
-    for stage in made.stages:
-        made.method.begin(stage)
-        groups = made.method.parameters()
-        soft = made.method.soft_tokens(stage.index + 1)
+    for stage in prepared.stages:
+        prepared.method.begin(stage)
+        groups = prepared.method.parameters()
+        soft = prepared.method.soft_tokens(stage.index + 1)
         planned.append(
             {
                 "task": stage.task,
@@ -63,21 +63,21 @@ def planned_stages(made: Prepared) -> list[dict[str, Any]]:
                 "rows": len(stage.rows),
                 "tokens": sum(length(row) + soft - 1 for row in stage.rows),
                 "trainable_parameters": sum(w.numel() for g in groups for w in g.parameters),
-                "stored_parameters": made.method.stored_parameters(),
+                "stored_parameters": prepared.method.stored_parameters(),
             }
         )
     return planned
 
 
-def sample_rows(made: Prepared) -> list[Row]:
+def sample_rows(prepared: Prepared) -> list[Row]:
     """Return the first training row of the first task and of the last."""
-    first, last = made.stages[0].rows[0], made.stages[-1].rows[-1]
+    first, last = prepared.stages[0].rows[0], prepared.stages[-1].rows[-1]
     return [first, last]
 
 
-def shown_row(made: Prepared, row: Row) -> dict[str, Any]:
+def shown_row(prepared: Prepared, row: Row) -> dict[str, Any]:
     """Return a row as the model sees it: one sequence, or the encoder's and the decoder's."""
-    tokenizer = made.backbone.tokenizer
+    tokenizer = prepared.backbone.tokenizer
     shown: dict[str, Any] = {
         "task": row.task,
         "row": row.row,
@@ -85,36 +85,36 @@ def shown_row(made: Prepared, row: Row) -> dict[str, Any]:
         "answer": tokenizer.decode(list(row.answer_ids)),
         "gold": row.gold,
     }
-    if made.backbone.family == "encoder-decoder":
+    if prepared.backbone.family == "encoder-decoder":
         ids = {"input_ids": list(row.prompt_ids), "target_ids": list(row.answer_ids)}
         return {**shown, **ids, "loss_mask": [1] * len(row.answer_ids)}
     ids = {"input_ids": [*row.prompt_ids, *row.answer_ids]}
     return {**shown, **ids, "loss_mask": [0] * len(row.prompt_ids) + [1] * len(row.answer_ids)}
 
 
-def memory(made: Prepared, stages: list[dict[str, Any]]) -> dict[str, int]:
+def memory(prepared: Prepared, stages: list[dict[str, Any]]) -> dict[str, int]:
     """Estimate the bytes that training needs at its peak.
 
     Activations follow Korthikanti et al. 2022, equation 1, without its quadratic term (attention
     kernels do not keep the scores): 34 bytes at two bytes a number are LAYER_VALUES numbers. With
     checkpointing only each layer's input is kept, and one layer is recomputed at a time.
     """
-    model, train = made.backbone.model, made.settings.train
+    model, train = prepared.backbone.model, prepared.settings.train
     config = model.config.get_text_config()
     weights = sum(weight.numel() * weight.element_size() for weight in model.parameters())
     trained = max(stage["trainable_parameters"] for stage in stages)
-    longest = max(length(row) for stage in made.stages for row in stage.rows)
-    longest += made.method.soft_tokens(len(made.stages))
-    answer = max(len(row.answer_ids) for stage in made.stages for row in stage.rows)
+    longest = max(length(row) for stage in prepared.stages for row in stage.rows)
+    longest += prepared.method.soft_tokens(len(prepared.stages))
+    answer = max(len(row.answer_ids) for stage in prepared.stages for row in stage.rows)
     tokens = min(train.micro_batch, train.batch) * longest
     if train.micro_tokens is not None:
         tokens = min(tokens, max(longest, train.micro_tokens))
     layers = config.num_hidden_layers
-    if made.backbone.family == "encoder-decoder":
+    if prepared.backbone.family == "encoder-decoder":
         layers += config.num_decoder_layers
-    kept = LAYER_VALUES * (1 if made.settings.model.checkpointing else layers)
-    kept += layers if made.settings.model.checkpointing else 0
-    number = made.backbone.precision.itemsize
+    kept = LAYER_VALUES * (1 if prepared.settings.model.checkpointing else layers)
+    kept += layers if prepared.settings.model.checkpointing else 0
+    number = prepared.backbone.precision.itemsize
     logits = min(train.micro_batch, train.batch) * answer * config.vocab_size
     needs = {
         "weights": weights,
@@ -126,18 +126,18 @@ def memory(made: Prepared, stages: list[dict[str, Any]]) -> dict[str, int]:
     return {**needs, "total": sum(needs.values())}
 
 
-def disk(made: Prepared, stages: list[dict[str, Any]]) -> dict[str, int]:
+def disk(prepared: Prepared, stages: list[dict[str, Any]]) -> dict[str, int]:
     """Estimate the bytes that the run's folder holds, and the checkpoint's while it runs.
 
     While a checkpoint is replaced the old one is there as well.
     """
     stored = stages[-1]["stored_parameters"]
     trained = max(stage["trainable_parameters"] for stage in stages)
-    tasks = len(made.scored)
-    each = max(len(rows) for rows in made.scored)
+    tasks = len(prepared.scored)
+    each = max(len(rows) for rows in prepared.scored)
     needs = {
         "checkpoint": 2 * 4 * (max(stored, trained) + MOMENTS * trained),
-        "skills": 4 * stored if made.method.mixture else 0,
-        "rows": LINE_BYTES * each * tasks * (len(made.stages) + 1),
+        "skills": 4 * stored if prepared.method.mixture else 0,
+        "rows": LINE_BYTES * each * tasks * (len(prepared.stages) + 1),
     }
     return {**needs, "total": sum(needs.values())}

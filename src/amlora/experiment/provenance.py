@@ -1,10 +1,12 @@
-"""Where a result comes from: versions, git commit, device, threads; no host or user names."""
+"""Where a result comes from, and what differs between two equal runs: versions, machine, times.
+
+No host or user names.
+"""
 
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +14,8 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+
+from amlora.engine.checkpoint import RunProgress
 
 PACKAGES = ("amlora", "torch", "transformers", "accelerate", "safetensors", "msgspec", "tokenizers")
 OPTIONAL = ("peft", "datasets", "gguf", "scipy", "matplotlib", "jinja2")
@@ -117,25 +121,22 @@ def environment(accelerator: Accelerator) -> dict[str, Any]:
     }
 
 
-def measured(so_far: Mapping[str, Any], accelerator: Accelerator) -> dict[str, Any]:
+def measured(progress: RunProgress, device: torch.device) -> dict[str, Any]:
     """Return the contents of measured.json, from what a run booked and this process knows.
 
     Seconds are those of all processes that worked on the run one after another.
     """
-    seconds = dict(so_far["seconds"])
-    tokens = sum(stage["tokens"] for stage in so_far["stages"])
+    seconds, tokens = progress.seconds, sum(stage.tokens for stage in progress.stages)
+    scored, reading = progress.scored_rows, progress.prefill_seconds
     return {
         **provenance(),
         "seconds": {**seconds, "total": sum(seconds.values())},
         "tokens": {"trained": tokens},
         "tokens_per_second": tokens / seconds["train"],
-        "scored_rows_per_second": so_far["scored_rows"] / seconds["evaluate"],
-        # None for a run whose evaluations were all done by a version that did not time this.
-        "prefill_rows_per_second": (
-            so_far["scored_rows"] / so_far["prefill_seconds"] if so_far["prefill_seconds"] else None
-        ),
-        "peak_memory_bytes": peak_memory(accelerator.device),
-        "environments": so_far["environments"],
+        "scored_rows_per_second": scored / seconds["evaluate"],
+        "prefill_rows_per_second": scored / reading if reading else None,
+        "peak_memory_bytes": peak_memory(device),
+        "environments": progress.environments,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

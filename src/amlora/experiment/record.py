@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from amlora.engine.checkpoint import RunProgress
 from amlora.evaluate.course import of_found
 from amlora.evaluate.lost import Lost
 from amlora.evaluate.metrics import summary
@@ -58,7 +59,7 @@ def build_record(
     identity: Mapping[str, Any],
     stream: TaskStream,
     lost: Sequence[Mapping[str, Lost]],
-    progress: Mapping[str, Any],
+    progress: RunProgress,
     texts: Mapping[str, str] | None = None,
     rows_digest: str | None = None,
     attention_digest: str | None = None,
@@ -71,8 +72,7 @@ def build_record(
         identity: what decides the result; see `prepare.identity`.
         stream: the tasks.
         lost: what tokenising lost of each one's texts.
-        progress: matrices and counts so far; see `run.fresh_progress`. With `general` where that is
-            measured; other records do not mention it.
+        progress: matrices and counts so far; without `general` where that is not measured.
         texts: sha256 of the files that the method leaves for a reader, by name.
         rows_digest, attention_digest, config_digest: sha256 of the files beside the record; None
             while it runs.
@@ -86,11 +86,11 @@ def build_record(
         "format": FORMAT,
         **identity,
         "tasks": tasks,
-        "R": progress["R"],
-        "entered": progress["entered"],
-        "stages": progress["stages"],
-        "metrics": summary(progress["R"], sizes, found and of_found(found)),
-        "evaluation": progress["evaluation"],
+        "R": progress.R,
+        "entered": progress.entered,
+        "stages": [stage.model_dump() for stage in progress.stages],
+        "metrics": summary(progress.R, sizes, found and of_found(found)),
+        "evaluation": [each.model_dump() for each in progress.evaluation],
         "texts": dict(texts or {}),
         "rows_digest": rows_digest,
         "attention_digest": attention_digest,
@@ -98,8 +98,8 @@ def build_record(
     }
     if routing is not None:
         record["routing"] = dict(routing)
-    if general := progress.get("general"):
-        record["general"] = general
+    if progress.general:
+        record["general"] = [each.model_dump(exclude_none=True) for each in progress.general]
     return record
 
 

@@ -54,23 +54,23 @@ def run(
     started = time.perf_counter()
     # Before the model is loaded, which goes to this process's own device.
     speaks = join(resolve_device(settings.model.device)).is_main_process
-    told = progress if progress is not None and speaks else Silent()
-    made = prepare(settings)
-    for warning in made.warnings:
-        told.warn(warning)
-    if found := made.identity.get("boundaries"):
-        told.note(summary_line(found))
-    settings = made.settings
-    name = run_name(made.identity)
+    reporter = progress if progress is not None and speaks else Silent()
+    prepared = prepare(settings)
+    for warning in prepared.warnings:
+        reporter.warn(warning)
+    if found := prepared.identity.get("boundaries"):
+        reporter.note(summary_line(found))
+    settings = prepared.settings
+    name = run_name(prepared.identity)
     folder = runs / name
     accelerator = Accelerator(
-        cpu=made.backbone.model.device.type == "cpu",
+        cpu=prepared.backbone.model.device.type == "cpu",
         log_with=track,
         project_dir=str(folder) if track else None,
     )
     agree(accelerator, name, f"{name}: other processes read other data, settings or weights.")
     if accelerator.num_processes > 1:
-        told.note(f"{accelerator.num_processes} processes.")
+        reporter.note(f"{accelerator.num_processes} processes.")
     with ExitStack() as held:
 
         def claim() -> bool:
@@ -88,11 +88,11 @@ def run(
             return True
 
         if by_main(accelerator, claim):
-            told.note(f"{folder}: finished already.")
+            reporter.note(f"{folder}: finished already.")
             return folder
         if track:
             accelerator.init_trackers(settings.name)
-        StageLoop(made, folder, accelerator, told, started).run()
+        StageLoop(prepared, folder, accelerator, reporter, started).run()
         if track:
             accelerator.end_training()
     return folder

@@ -1,0 +1,93 @@
+"""What a run leaves beside its record: rows, attention, the method's texts, skills."""
+
+from pathlib import Path
+from typing import Any
+
+from amlora import files
+from amlora.engine import checkpoint
+from amlora.engine.attention import attention
+from amlora.engine.backbone import base_of
+from amlora.engine.checkpoint import RunProgress
+from amlora.experiment.evaluation import routing
+from amlora.experiment.prepare import Prepared
+from amlora.experiment.record import build_record
+from amlora.mixture.io import save_skills
+from amlora.mixture.manifest import TaskCard
+from amlora.mixture.mixture import Mixture
+from amlora.streams.task import Task
+
+
+def write_results(
+    folder: Path, prepared: Prepared, progress: RunProgress, config: str
+) -> dict[str, Any]:
+    """Write all results of a run but its record, and return the record.
+
+    Args:
+        folder: the run's.
+        prepared: the run, learned.
+        progress: to its end.
+        config: the text of config.toml.
+    """
+    method = prepared.method
+    rows = checkpoint.read_rows(folder / "checkpoint", progress.rows)
+    files.write_bytes(folder / "rows.jsonl", rows)
+    texts = method.texts()
+    for name, text in texts.items():
+        files.write_text(folder / name, text)
+    record = build_record(
+        identity=prepared.identity,
+        stream=prepared.stream,
+        lost=prepared.lost,
+        progress=progress,
+        texts={name: files.sha256_bytes(text.encode()) for name, text in texts.items()},
+        rows_digest=files.sha256_bytes(rows),
+        attention_digest=write_attention(folder / "attention.json", prepared),
+        config_digest=files.sha256_bytes(config.encode()),
+        routing=routing(rows, [stage.task for stage in prepared.stages]),
+    )
+    if method.mixture:
+        # A version that a killed process left could not be told from an older one.
+        files.discard(folder / "skills")
+        version = keep_skills(folder / "skills", prepared, method.mixture, record)
+        manifest = folder / "skills" / "versions" / version / "manifest.json"
+        record["skills_digest"] = files.sha256_file(manifest)
+    return record
+
+
+def write_attention(path: Path, prepared: Prepared) -> str | None:
+    """Write which LoRAs a mixture uses, and return the file's sha256; None where there is none."""
+    method, most = prepared.method, prepared.settings.evaluate.attention_rows
+    if not method.mixture:
+        return None
+    names = [task.name for task in prepared.stream.tasks]
+    read = [method.readable(rows[:most]) for rows in prepared.scored]
+    tasks = list(zip(names, read, strict=True))
+    found = attention(prepared.backbone, method.mixture, tasks, rows_per_task=most)
+    files.write_json(path, found)
+    return files.sha256_file(path)
+
+
+def keep_skills(folder: Path, prepared: Prepared, mixture: Mixture, record: dict[str, Any]) -> str:
+    """Write a run's mixture as skills that `amlora.load` reads; return the version."""
+    wanted = ("R", "entered", "metrics", "boundaries")
+    scores = {key: record[key] for key in wanted if key in record}
+    cards = [card(task, prepared) for task in prepared.stream.tasks]
+    base = base_of(prepared.backbone)
+    return save_skills(folder, mixture, base=base, tasks=cards, scores=scores)
+
+
+def card(task: Task, prepared: Prepared) -> TaskCard:
+    """Return the words around a task's texts."""
+    return TaskCard(
+        name=task.name,
+        instruction=task.instruction,
+        options=task.options,
+        cue=task.cue,
+        show_options=task.show_options,
+        category=task.category,
+        dataset=task.dataset,
+        prefix=prepared.settings.stream.prefix,
+        form=prepared.settings.stream.form,
+        text_column=task.text_column,
+        forms=task.forms,
+    )
