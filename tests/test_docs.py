@@ -159,7 +159,7 @@ def test_python_examples_use_what_is_there(page: Path, code: str):
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.ImportFrom) and node.module:
             module = importlib.import_module(node.module)
-            assert all(alias.name in vars(module) for alias in node.names)
+            assert all(hasattr(module, alias.name) for alias in node.names)
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "amlora":
             assert node.attr in dir(importlib.import_module("amlora"))
 

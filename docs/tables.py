@@ -1,0 +1,164 @@
+"""Fills the tables of the pages from the kept records: python docs/tables.py.
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME is a function below. Numbers
+come from `amlora.results` and from what `amlora table` prints as JSON, as anybody can get them.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pandas import DataFrame
+
+import amlora
+from amlora.cli.table import Kind, sheets_of
+from amlora.printable import markdown_safe
+from amlora.report.write import write
+
+DOCS = Path(__file__).parent
+RESULTS = DOCS.parent / "results"
+BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+NONE = "\N{EN DASH}"
+
+
+def printed(kind: str, *studies: str, against: str | None = None) -> list[dict[str, Any]]:
+    """Return the tables that `amlora table KIND STUDIES --format json` prints."""
+    folders = [str(RESULTS / study) for study in studies]
+    sheets, notes = sheets_of(Kind(kind), folders, None, against)
+    return json.loads(write(sheets, "json", notes))["tables"]
+
+
+def as_markdown(table: DataFrame) -> str:
+    """Write a table of text; all columns but the first stand to the right."""
+    heading = [str(name) for name in table]
+    rule = ["---", *(["---:"] * (len(heading) - 1))]
+    rows = [heading, rule, *table.fillna(NONE).astype(str).to_numpy().tolist()]
+    return "\n".join(
+        f"| {' | '.join(cell if row is rule else markdown_safe(cell) for cell in row)} |"
+        for row in rows
+    )
+
+
+def one_decimal(fraction: float | None, signed: bool = False) -> str:
+    """Show a fraction as per cent or points."""
+    if fraction is None or pd.isna(fraction):
+        return NONE
+    value = round(100 * fraction, 1) + 0.0
+    return (f"{value:+.1f}" if signed and value else f"{value:.1f}").replace("-", "\N{MINUS SIGN}")
+
+
+def gap(pair: Mapping[str, Any] | None) -> str:
+    """Show a difference with its interval."""
+    if pair is None:
+        return NONE
+    low, high = one_decimal(pair["low"], signed=True), one_decimal(pair["high"], signed=True)
+    return f"{one_decimal(pair['difference'], signed=True)} ({low} to {high})"
+
+
+def on_test(study: str) -> DataFrame:
+    """Return a study's runs that were scored on test rows."""
+    runs = amlora.results(RESULTS / study)
+    return runs[runs["split"] == "test"]
+
+
+def means(runs: DataFrame, value: str, signed: bool = False) -> dict[str, str]:
+    """Return the mean of a value over the runs of each name."""
+    found = runs.groupby("name")[value].mean()
+    return {str(name): one_decimal(mean, signed) for name, mean in found.items()}
+
+
+def anchored() -> str:
+    """Everything beside anchored_lora, in three settings."""
+    runs = on_test("anchored/orders")
+    first = runs[runs["order"] == "1"]
+    pairs = {
+        row["label"]: row
+        for row in printed("pairs", "anchored/orders", against="anchored_lora")[-1]["rows"]
+    }
+    blind, more = on_test("anchored/blind"), on_test("anchored/more")
+    blind = blind[blind["order"] == "1"]
+    table = DataFrame(
+        {
+            "order 1, %": means(first, "average"),
+            "its BWT, points": means(first, "bwt", signed=True),
+            "against anchored_lora, points": {
+                name: gap(pairs.get(name)) for name in set(first["name"])
+            },
+            "runs": {str(name): str(count) for name, count in runs.groupby("name").size().items()},
+            "without instruction, %": means(blind, "average"),
+            "more training, %": means(more, "average"),
+        }
+    ).loc[sorted(set(first["name"]))]
+    return as_markdown(table.rename_axis("method").reset_index())
+
+
+def orders() -> str:
+    """The paper's orders, each method's average and what it lost."""
+    runs = pd.concat([on_test("order1"), on_test("orders23")])
+    fourth = on_test("order4")
+    by_order = {
+        f"order {order}, %": means(runs[runs["order"] == order], "average")
+        for order in ("1", "2", "3")
+    }
+    table = DataFrame(
+        {
+            **by_order,
+            "BWT, points": means(runs, "bwt", signed=True),
+            "order 4, %": means(fourth, "average"),
+            "trained": {
+                str(name): f"{count / 1e6:.2f} M"
+                for name, count in runs.groupby("name")["trained"].max().items()
+            },
+        }
+    ).sort_index()
+    return as_markdown(table.rename_axis("method").reset_index())
+
+
+def methods() -> str:
+    """The comparison of the paper's methods on the quick start's texts."""
+    sheets, notes = sheets_of(Kind.methods, [str(RESULTS / "methods")], None, None)
+    return write(sheets, "markdown", notes).strip()
+
+
+def rates() -> str:
+    """Dev scores of the quick start's methods at each rate."""
+    runs = amlora.results(RESULTS / "quickstart").query("split == 'dev'")
+    scores = amlora.results(RESULTS / "quickstart", table="scores")
+    last = scores[scores["stage"] == scores.groupby("run")["stage"].transform("max")]
+    tasks = list(dict.fromkeys(last["task"]))
+    by_task = last.pivot(index="run", columns="task", values="score")[tasks]
+    table = runs.set_index("run").join(by_task).sort_values(["method", "train.lr"])
+    shown = {name: table[name].map(one_decimal) for name in (*tasks, "average")}
+    return as_markdown(
+        DataFrame(
+            {"method": table["method"], "rate": table["train.lr"].map("{:g}".format), **shown}
+        )
+    )
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "anchored": anchored,
+    "orders": orders,
+    "methods": methods,
+    "rates": rates,
+}
+
+
+def filled(page: str) -> str:
+    """Return a page with its tables made again."""
+    return BLOCK.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}", page)
+
+
+def main() -> None:
+    """Write every page whose tables have changed."""
+    for path in sorted(DOCS.rglob("*.md")):
+        old = path.read_text(encoding="utf-8")
+        if (new := filled(old)) != old:
+            path.write_text(new, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
