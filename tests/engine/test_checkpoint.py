@@ -39,7 +39,8 @@ def point(step: int = 1, *, stage: int = 1, phase: Phase = "train", **changes) -
     progress = {"R": [[0.5, None]] * 2, "stages": [ENDED], **changes}
     state = State({"layer.a": torch.full((2, 3), float(step))}, {"names": ["one"]})
     where = {"torch": "2", "threads": 2}
-    return Checkpoint(stage, phase, state, RunProgress(**progress), within(step), where)
+    facts = {"the model's weights": "0" * 64}
+    return Checkpoint(stage, phase, state, RunProgress(**progress), within(step), where, facts)
 
 
 def test_what_is_saved_is_what_is_loaded(tmp_path):

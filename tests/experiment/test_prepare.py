@@ -7,7 +7,7 @@ import pytest
 from transformers import BartConfig, BartForConditionalGeneration, GPT2Config, GPT2LMHeadModel
 
 from amlora.errors import InputError
-from amlora.experiment.prepare import prepare, run_name
+from amlora.experiment.prepare import prepare
 from amlora.experiment.run import run
 from amlora.experiment.settings import RunSettings, load_settings
 from amlora.experiment.store import read_record
@@ -113,9 +113,6 @@ def test_a_record_says_where_the_key_is_adapted_with_query_and_value(gpt2, tmp_p
     assert adapted == {"projections": lora, "with_key": lora}
 
 
-def test_a_runs_name_follows_from_what_decides_what_is_adapted_and_not_from_the_list(
-    llama_folder, tmp_path
-):
+def test_what_is_adapted_is_told(llama_folder, tmp_path):
     identity = prepare(settings(tmp_path, llama_folder)).identity
     assert identity["adapted"] == {"projections": ["q_proj", "v_proj"], "with_key": []}
-    assert run_name({**identity, "adapted": {}}) == run_name(identity)

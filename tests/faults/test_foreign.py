@@ -60,7 +60,7 @@ def test_a_record_that_is_not_this_runs_does_not_finish_it_and_the_checkpoint_st
         shutil.copy(another / name, finished / name)
     shutil.copytree(another / "skills", finished / "skills", dirs_exist_ok=True)
     found = refusal(undisturbed.settings, finished)
-    assert found.startswith(f"/record.json: of another run ({another.name}).")
+    assert found.startswith(": setting seed is 1, was 2 since this run began; --force starts it")
 
 
 def test_a_whole_record_finishes_its_run(undisturbed, finished):

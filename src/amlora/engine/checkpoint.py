@@ -84,6 +84,7 @@ class Commit(Part):
     progress: RunProgress
     within: Within
     environment: dict[str, Any]
+    facts: dict[str, Any]
     state: TensorFile
     moments: TensorFile
     digest: Sha256
@@ -100,6 +101,7 @@ class Checkpoint:
         progress: of the run.
         within: of the stage; empty outside of "train".
         environment: versions and threads that decide the last bits of results.
+        facts: what else decides the run's result, by words for it.
     """
 
     stage: int
@@ -108,6 +110,7 @@ class Checkpoint:
     progress: RunProgress
     within: StageProgress
     environment: dict[str, Any]
+    facts: dict[str, Any]
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
@@ -131,6 +134,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         "progress": checkpoint.progress.model_dump(),
         "within": {name: getattr(within, name) for name in Within.model_fields},
         "environment": checkpoint.environment,
+        "facts": checkpoint.facts,
         "state": write("state", checkpoint.state.tensors),
         "moments": write("moments", within.moments),
     }
@@ -159,7 +163,13 @@ def load(folder: Path) -> Checkpoint | None:
         read_rows(folder, commit.progress.rows)
     within = StageProgress(**dict(commit.within), moments=moments)
     return Checkpoint(
-        commit.stage, commit.phase, state, commit.progress, within, commit.environment
+        stage=commit.stage,
+        phase=commit.phase,
+        state=state,
+        progress=commit.progress,
+        within=within,
+        environment=commit.environment,
+        facts=commit.facts,
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from amlora.engine.batch import length
 from amlora.engine.encode import Row
-from amlora.experiment.prepare import Prepared, prepare, run_name
+from amlora.experiment.naming import run_name
+from amlora.experiment.prepare import Prepared, prepare
 from amlora.experiment.record import task_entry
 from amlora.experiment.settings import RunSettings, resolved
 
@@ -33,7 +34,7 @@ def plan(settings: RunSettings) -> dict[str, Any]:
     found = prepared.settings
     stages = planned_stages(prepared)
     return {
-        "run": run_name(prepared.identity),
+        "run": run_name(settings),
         "settings": resolved(found),
         "model": {**prepared.identity["model"], "precision": found.model.precision},
         "adapted": prepared.identity["adapted"],

@@ -1,8 +1,7 @@
 """Turn settings into what a run works with: tasks, model, method, encoded rows, stages."""
 
-import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +32,7 @@ class Prepared:
 
     Attributes:
         settings: with "auto" values resolved.
+        written: the settings as they were given.
         stream: the tasks.
         warnings: what is changed or left out by nobody's wish, and what the data's checks had to
             say, a line each.
@@ -47,6 +47,7 @@ class Prepared:
     """
 
     settings: RunSettings
+    written: RunSettings
     stream: TaskStream
     warnings: list[str]
     backbone: Backbone
@@ -65,7 +66,7 @@ def prepare(settings: RunSettings) -> Prepared:
     Raises:
         InputError: whatever is wrong with settings, data or model, in one line.
     """
-    chosen = method_class(settings.method.name)
+    written, chosen = settings, method_class(settings.method.name)
     check_method(settings)
     stream, warnings = load_stream(settings.stream)
     if settings.evaluate.rule == "reference":
@@ -99,6 +100,7 @@ def prepare(settings: RunSettings) -> Prepared:
         "settings": plain,
         "settings_digest": digest(plain),
         "stream_digest": stream.digest(),
+        "tasks": [{"name": task.name, "digest": task.digest()} for task in stream.tasks],
         "model": model,
     }
     identity["tokens_digest"] = tokens_digest([*train, *scored], backbone)
@@ -118,6 +120,7 @@ def prepare(settings: RunSettings) -> Prepared:
         course = (at_once if joint else one_by_one)(len(stream.tasks))
     return Prepared(
         settings=settings,
+        written=written,
         stream=stream,
         warnings=warnings,
         backbone=backbone,
@@ -132,30 +135,13 @@ def prepare(settings: RunSettings) -> Prepared:
 
 
 def with_resolved(settings: RunSettings, backbone: Backbone) -> RunSettings:
-    """Replace "auto" by what it became, so that a run's name says what was computed."""
+    """Replace "auto" by what it became, so that a record says what was computed."""
     model = settings.model.replace(
         precision=str(backbone.precision).removeprefix("torch."),
         attention=backbone.model.config._attn_implementation or "eager",
         device=backbone.model.device.type,
     )
     return settings.replace(model=model)
-
-
-def run_name(identity: Mapping[str, Any]) -> str:
-    """Return <name>-<method>-<hash8>-<seed>, the hash over everything that decides the result.
-
-    Where files lie does not: data and weights are in it by their own digests.
-    """
-    settings = copy.deepcopy(identity["settings"])
-    settings["model"]["name"] = settings["stream"]["data_root"] = ""
-    for task in settings["stream"]["tasks"]:
-        task |= dict.fromkeys(("source", "train", "dev", "test"), "")
-    settings["evaluate"].pop("general", None)
-    model = {**identity["model"], "name": ""}
-    decisive = {**identity, "settings": settings, "settings_digest": "", "model": model}
-    decisive.pop("adapted", None)  # follows from settings and model
-    hash8 = digest(decisive)[:8]
-    return f"{identity['name']}-{identity['method']}-{hash8}-{identity['seed']}"
 
 
 def tokens_digest(rows: Sequence[Sequence[Row]], backbone: Backbone) -> str:

@@ -19,18 +19,6 @@ RECORD = "record.json"
 """The record's file; its presence says that a run is finished."""
 
 
-IDENTITY = (
-    *("name", "seed", "method", "method_version", "settings", "settings_digest", "stream_digest"),
-    *("model", "tokens_digest", "general_digest", "boundaries", "adapted"),
-)
-"""What decides a run and names its folder, of all that a record holds."""
-
-
-def identity_of(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a record that decides the run."""
-    return {key: record[key] for key in IDENTITY if key in record}
-
-
 def task_entry(task: Task, split: str, lost: Mapping[str, Lost]) -> dict[str, Any]:
     """Return what a record says of a task.
 

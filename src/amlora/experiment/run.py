@@ -10,9 +10,10 @@ from amlora import files
 from amlora.engine.load import resolve_device
 from amlora.errors import InputError
 from amlora.experiment.found import summary_line
-from amlora.experiment.prepare import prepare, run_name
+from amlora.experiment.naming import check_same, facts_of, run_name
+from amlora.experiment.prepare import Prepared, prepare
 from amlora.experiment.processes import agree, by_main, join
-from amlora.experiment.record import RECORD, identity_of
+from amlora.experiment.record import RECORD
 from amlora.experiment.reporter import Reporter, Silent
 from amlora.experiment.settings import RunSettings
 from amlora.experiment.stages import StageLoop
@@ -60,15 +61,14 @@ def run(
         reporter.warn(warning)
     if found := prepared.identity.get("boundaries"):
         reporter.note(summary_line(found))
-    settings = prepared.settings
-    name = run_name(prepared.identity)
-    folder = runs / name
+    folder = runs / run_name(settings)
     accelerator = Accelerator(
         cpu=prepared.backbone.model.device.type == "cpu",
         log_with=track,
         project_dir=str(folder) if track else None,
     )
-    agree(accelerator, name, f"{name}: other processes read other data, settings or weights.")
+    other = f"{folder.name}: other processes read other data, settings or weights."
+    agree(accelerator, files.digest(facts_of(prepared.identity)), other)
     if accelerator.num_processes > 1:
         reporter.note(f"{accelerator.num_processes} processes.")
     with ExitStack() as held:
@@ -81,7 +81,7 @@ def run(
                 start_over(folder)
             if not files.exists(folder / RECORD):
                 return False
-            check_finished(folder)
+            check_finished(folder, prepared)
             # A kill right after the record was written leaves these.
             files.discard(folder / "checkpoint")
             files.sweep(folder)
@@ -110,7 +110,7 @@ def check_folder(folder: Path) -> None:
         files.check_own(folder / name)
 
 
-def check_finished(folder: Path) -> None:
+def check_finished(folder: Path, prepared: Prepared) -> None:
     """Refuse a record that is not this run's, or that does not fit what lies beside it.
 
     Until then nothing that the run may go on from is removed.
@@ -119,13 +119,10 @@ def check_finished(folder: Path) -> None:
         InputError: names the file and what to do.
     """
     try:
-        name = run_name(identity_of(read_record(folder)))
+        record = read_record(folder)
     except InputError as error:
         raise InputError(f"{error} {START_OVER}") from None
-    except (KeyError, TypeError, AttributeError):  # settings that are none of a run
-        name = "no run"
-    if name != folder.name:
-        raise InputError(f"{folder / RECORD}: of another run ({name}). {START_OVER}")
+    check_same(folder, facts_of(record), facts_of(prepared.identity))
 
 
 def start_over(folder: Path) -> None:

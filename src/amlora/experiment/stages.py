@@ -14,6 +14,7 @@ from amlora.engine.checkpoint import Checkpoint, Phase, RunProgress
 from amlora.engine.train import NonFiniteLoss, StageProgress, train_stage
 from amlora.experiment.evaluation import Evaluation, Moment, answer_line, scored_line, to_score
 from amlora.experiment.finish import write_results
+from amlora.experiment.naming import check_same, facts_of
 from amlora.experiment.prepare import Prepared
 from amlora.experiment.processes import agree, by_main
 from amlora.experiment.provenance import environment, measured
@@ -39,7 +40,8 @@ class StageLoop:
         self.prepared, self.folder = prepared, folder
         self.accelerator, self.reporter = accelerator, reporter
         self.method, self.stages = prepared.method, prepared.stages
-        self.config = to_toml(prepared.settings)
+        self.facts = facts_of(prepared.identity)
+        self.config = to_toml(prepared.written)
         self.environment = environment(accelerator)
         self.progress = RunProgress(environments=[self.environment])
         self.stop = Stop()
@@ -92,6 +94,7 @@ class StageLoop:
         )
         if found is None:
             return 0, "begin", StageProgress()
+        check_same(self.folder, found.facts, self.facts)
         with checkpoint.blamed(place):
             steps = [stage.steps for stage in self.stages]
             checkpoint.check_place(place, found, steps, len(self.prepared.scored))
@@ -247,7 +250,9 @@ class StageLoop:
 
         def save() -> None:
             state = self.method.state()
-            point = Checkpoint(stage, phase, state, self.progress, within, self.environment)
+            point = Checkpoint(
+                stage, phase, state, self.progress, within, self.environment, self.facts
+            )
             checkpoint.save(self.folder / "checkpoint", point)
 
         by_main(self.accelerator, save)
