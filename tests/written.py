@@ -6,7 +6,7 @@ import torch
 
 from amlora.engine.backbone import base_of
 from amlora.mixture.gates import Gates, GateSettings
-from amlora.mixture.io import save_skills
+from amlora.mixture.save import save_skills
 from amlora.mixture.stages import Stages, StageSettings
 from trained import cards, trained
 

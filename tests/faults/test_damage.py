@@ -11,7 +11,7 @@ from amlora.engine import checkpoint
 from amlora.errors import InputError
 from amlora.experiment.run import run
 from amlora.experiment.store import read_record
-from amlora.mixture.manifest import verify
+from amlora.mixture.version import verify
 from amlora.records.store import read_run
 
 CUTS, FLIPS, FEW = 64, 1000, 24

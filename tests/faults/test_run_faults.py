@@ -13,7 +13,7 @@ from amlora.errors import InputError
 from amlora.experiment.run import run
 from amlora.experiment.store import read_record
 from amlora.files import TEMPORARY
-from amlora.mixture.manifest import verify
+from amlora.mixture.version import verify
 from broken_disk import CODES, Fails, contents, disk, spread, strays, whole
 from command import amlora
 

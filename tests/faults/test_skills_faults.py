@@ -8,8 +8,8 @@ import pytest
 
 from amlora.engine.backbone import base_of
 from amlora.errors import InputError
-from amlora.mixture.io import save_skills
-from amlora.mixture.manifest import verify
+from amlora.mixture.save import save_skills
+from amlora.mixture.version import verify
 from broken_disk import CODES, Fails, disk, spread, strays, whole
 from trained import cards, trained
 

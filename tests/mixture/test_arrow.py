@@ -13,10 +13,10 @@ from amlora.mixture.arrow import Arrow, prototypes, scores
 from amlora.mixture.bank import Bank
 from amlora.mixture.fused import LoRAs
 from amlora.mixture.inject import inject, remove
-from amlora.mixture.io import load_skills, save_skills
 from amlora.mixture.layer import Control
-from amlora.mixture.manifest import verify
-from amlora.mixture.stored import read_skills
+from amlora.mixture.load import load_skills, read_skills
+from amlora.mixture.save import save_skills
+from amlora.mixture.version import verify
 from mixture.cases import random_inputs
 from trained import cards, load_base, logits, trained
 
@@ -167,15 +167,6 @@ def test_skills_are_loaded_with_the_way_they_are_combined(any_folder, tmp_path):
     assert not torch.equal(logits(other), summed)
     readme = (tmp_path / "versions" / manifest.version / "README.md").read_text()
     assert "prototypes" in readme
-
-
-def test_other_skills_do_not_mention_it(llama_folder, tmp_path):
-    backbone, mixture = trained(llama_folder)
-    save_skills(tmp_path, mixture, base=base_of(backbone), tasks=cards(), scores={})
-    manifest = verify(tmp_path)
-    assert manifest.arrow is None
-    written = (tmp_path / "versions" / manifest.version / "manifest.json").read_text()
-    assert "arrow" not in written
 
 
 @pytest.mark.parametrize(

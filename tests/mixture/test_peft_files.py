@@ -7,10 +7,11 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from amlora.engine.backbone import base_of
 from amlora.mixture.inject import find_targets, inject
-from amlora.mixture.io import save_skills
 from amlora.mixture.layer import Control
-from amlora.mixture.manifest import Base, verify
+from amlora.mixture.manifest import Base
 from amlora.mixture.mixture import Mixture
+from amlora.mixture.save import save_skills
+from amlora.mixture.version import verify
 from tiny import VOCABULARY
 from trained import NAMES, SHAPES, cards, load_base, logits, trained
 

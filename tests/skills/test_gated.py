@@ -14,8 +14,9 @@ from amlora.engine.likelihood import option_scores
 from amlora.engine.route import Router
 from amlora.errors import InputError
 from amlora.methods.gain_lora import GainLoRA, GainLoRASettings
-from amlora.mixture.manifest import TaskCard, verify
+from amlora.mixture.manifest import TaskCard
 from amlora.mixture.route import Gating
+from amlora.mixture.version import verify
 from amlora.skills.load import Skills, attach, open_skills
 from amlora.streams.prompt import Prompt
 from methods.learning import STAGES, learn

@@ -17,9 +17,8 @@ from amlora.engine.backbone import base_of
 from amlora.engine.generate import generate_ids, inference
 from amlora.engine.likelihood import option_scores
 from amlora.errors import InputError
-from amlora.methods.anchored_lora import AnchoredLoRA, AnchoredLoRASettings
+from amlora.methods.anchored_lora import AnchoredLoRA
 from amlora.mixture.manifest import TaskCard
-from amlora.mixture.stages import StageSettings
 from amlora.skills.load import Skills, attach, open_skills, skills_of
 from amlora.streams.prompt import Prompt
 from command import amlora as amlora_command
@@ -283,17 +282,6 @@ def test_a_copied_model_routes_by_itself_and_saving_it_again_writes_nothing(stag
     assert amlora.save(twin, folder) == "0001"
 
 
-def test_the_manifest_of_skills_without_stages_does_not_speak_of_them(staged, tmp_path):
-    method, folder = staged
-    assert '"stages"' in (folder / "versions" / "0001" / "manifest.json").read_text()
-    stages, method.mixture.stages = method.mixture.stages, None
-    try:
-        amlora.save(method.backbone.model, tmp_path)
-    finally:
-        method.mixture.stages = stages
-    assert '"stages"' not in (tmp_path / "versions" / "0001" / "manifest.json").read_text()
-
-
 def test_the_layers_that_a_prompts_vector_is_taken_behind_are_stored(any_folder, tmp_path):
     method = make(any_folder, "anchored_lora", feature_layers=2, reject=0.0)
     assert isinstance(method, AnchoredLoRA)
@@ -313,11 +301,6 @@ def test_the_layers_that_a_prompts_vector_is_taken_behind_are_stored(any_folder,
     with method.backbone.routing.of([(0.0, 1.0, 0.0)], torch.device("cpu")):
         model: Any = method.backbone.model.eval()
         assert torch.equal(model.generate(ids, max_new_tokens=5), found)
-
-
-def test_stages_that_were_stored_before_there_was_a_choice_are_of_embeddings():
-    stored = AnchoredLoRASettings().of_stages().model_dump(exclude={"feature_layers"})
-    assert StageSettings(**stored).feature_layers == 0
 
 
 def test_a_stage_that_has_not_ended_cannot_be_saved(llama_folder, tmp_path):

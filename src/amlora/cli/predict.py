@@ -72,8 +72,8 @@ def predict(
         raise InputError("--choose: --raw has no options to choose from.")
     folder = locate(skills, runs)
 
-    from amlora.mixture.manifest import read_version
-    from amlora.mixture.stored import read_cards
+    from amlora.mixture.load import read_cards
+    from amlora.mixture.version import read_version
     from amlora.skills.find import find_skills
 
     found = find_skills(folder)

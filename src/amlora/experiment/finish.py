@@ -11,9 +11,9 @@ from amlora.engine.checkpoint import RunProgress
 from amlora.experiment.evaluation import routing
 from amlora.experiment.prepare import Prepared
 from amlora.experiment.record import build_record
-from amlora.mixture.io import save_skills
 from amlora.mixture.manifest import TaskCard
 from amlora.mixture.mixture import Mixture
+from amlora.mixture.save import save_skills
 from amlora.streams.task import Task
 
 

@@ -4,13 +4,14 @@
 (D_out, R); a bank keeps B as rows (R, D_out).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from amlora import files, formats
-from amlora.mixture.manifest import CONFIG, WEIGHTS, Base, Manifest, read_file
+from amlora import files
+from amlora.mixture.manifest import CONFIG, WEIGHTS, Base, Manifest
 from amlora.mixture.mixture import Mixture
 from amlora.mixture.tensors import Shape, check_tensors
 
@@ -40,19 +41,19 @@ def adapter_files(mixture: Mixture, index: int, base: Base) -> dict[str, bytes]:
         "target_modules": list(mixture.layers),
         "bias": "none",
         # GPT-2's Conv1D keeps its weight as (D_in, D_out).
-        "fan_in_fan_out": any(
-            type(layer.base).__name__ == "Conv1D" for layer in mixture.layers.values()
-        ),
+        "fan_in_fan_out": "Conv1D" in {type(e.base).__name__ for e in mixture.layers.values()},
     }
     return {CONFIG: files.json_bytes(config), WEIGHTS: files.tensor_bytes(tensors, PYTORCH)}
 
 
-def read_adapters(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
+def read_adapters(
+    manifest: Manifest, read: Callable[[str], tuple[Path, dict[str, Tensor]]]
+) -> dict[str, Tensor]:
     """Read LoRAs back as the stacks of a mixture.
 
     Args:
-        folder: the skills folder.
-        manifest: of one of its versions.
+        manifest: of one version of skills.
+        read: returns a file's whole path, and the tensors in it.
 
     Returns:
         "<layer>.a" (K, D_in) and "<layer>.b" (K, D_out), rows of all LoRAs one after another.
@@ -64,12 +65,11 @@ def read_adapters(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
     blocks: dict[str, list[Tensor]] = {f"{n}.{side}": [] for n in manifest.targets for side in "ab"}
     widths: dict[str, Shape] = dict.fromkeys(manifest.targets, (None, None))
     for lora in manifest.loras:
-        name = f"{lora.folder}/{WEIGHTS}"
-        tensors = formats.parse_tensors(folder / name, read_file(folder, manifest, name))
+        path, tensors = read(f"{lora.folder}/{WEIGHTS}")
         shapes: dict[str, Shape] = {}
         for target, (d_in, d_out) in widths.items():
             shapes |= {key(target, "A"): (lora.rank, d_in), key(target, "B"): (d_out, lora.rank)}
-        check_tensors(folder / name, tensors, shapes, manifest.dtype)
+        check_tensors(path, tensors, shapes, manifest.dtype)
         for target in manifest.targets:
             a, b = tensors[key(target, "A")], tensors[key(target, "B")]
             widths[target] = a.shape[1], b.shape[0]

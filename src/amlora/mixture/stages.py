@@ -19,7 +19,7 @@ from torch import Tensor
 
 from amlora.errors import InputError
 from amlora.mixture.route import Belief, Weights
-from amlora.mixture.tensors import check_form
+from amlora.mixture.tensors import check_tensor
 from amlora.settings import Settings
 
 Mixing = Literal["hard", "soft"]
@@ -50,7 +50,7 @@ class StageSettings(Settings):
     reject: Annotated[float, Field(ge=0, lt=0.5)]
     covariance: Covariance
     shrinkage: Annotated[float, Field(ge=LEAST_SHRINKAGE, le=1)] | None
-    feature_layers: NonNegativeInt = 0  # left out where it was stored before there was a choice
+    feature_layers: NonNegativeInt = 0
 
     def check(self) -> None:
         """Refuse what would have no effect."""
@@ -235,7 +235,7 @@ class Stages:
         wanted = ((stages,), (stages, width), (stages, width), (stages,), empty, (1,))
         kinds = ("int64", "float32", "float32", "float64", "float32", "float64")
         for name, shape, kind in zip(names, wanted, kinds, strict=True):
-            check_form(name, tensors[name], shape, kind)
+            check_tensor(name, tensors[name], shape, kind, finite=False)
         self.counts, self.means, self.variances = counts.cpu(), means.cpu(), variances.cpu()
         self.limits, self.scatter, self.fourth = limits.cpu(), scatter.cpu(), fourth.cpu()
         self.linear = None

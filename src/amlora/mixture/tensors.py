@@ -37,21 +37,20 @@ def check_tensors(
         check_tensor(f"{where}: {name}", tensors[name], shape, dtype)
 
 
-def check_tensor(where: str, tensor: Tensor, shape: Shape, dtype: str) -> None:
-    """Compare a tensor with what it should be; of floating types every value must be finite.
-
-    Raises:
-        InputError: `where` names it.
-    """
-    check_form(where, tensor, shape, dtype)
-    check_finite(where, tensor)
-
-
-def check_form(where: str, tensor: Tensor, shape: Shape, dtype: str) -> None:
+def check_tensor(
+    where: str, tensor: Tensor, shape: Shape, dtype: str, *, finite: bool = True
+) -> None:
     """Compare a tensor's shape and dtype with what they should be.
 
+    Args:
+        where: names it in the error.
+        tensor: the tensor.
+        shape: None is any size.
+        dtype: its name.
+        finite: refuse values that are no numbers, or infinite, or so in float32.
+
     Raises:
-        InputError: `where` names it.
+        InputError: it is something else.
     """
     found, kind = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
     pairs = zip(found, shape, strict=False)
@@ -60,13 +59,5 @@ def check_form(where: str, tensor: Tensor, shape: Shape, dtype: str) -> None:
         raise InputError(f"{where}: shape {found}, expected ({sizes}{',' * (len(shape) == 1)}).")
     if kind != dtype:
         raise InputError(f"{where}: dtype {kind}, expected {dtype}.")
-
-
-def check_finite(where: str, tensor: Tensor) -> None:
-    """Refuse values that are no numbers, or infinite, or so in float32.
-
-    Raises:
-        InputError: `where` names the tensor.
-    """
-    if not tensor.float().isfinite().all():
+    if finite and not tensor.float().isfinite().all():
         raise InputError(f"{where}: holds values that are not finite.")

@@ -14,10 +14,10 @@ from amlora.engine.route import Router, vector_of
 from amlora.engine.settings import Device, ModelSettings, Precision
 from amlora.errors import InputError
 from amlora.mixture.gates import Gates
-from amlora.mixture.io import load_skills, save_skills
+from amlora.mixture.load import load_skills, read_skills
 from amlora.mixture.manifest import Base, TaskCard
 from amlora.mixture.mixture import Mixture
-from amlora.mixture.stored import read_skills
+from amlora.mixture.save import save_skills
 from amlora.skills.find import find_skills
 from amlora.skills.turn import Borrowed, Turn
 
