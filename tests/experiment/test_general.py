@@ -26,7 +26,7 @@ from amlora.experiment.general import (
 )
 from amlora.experiment.plan import plan
 from amlora.experiment.run import run
-from amlora.experiment.settings import RunSettings, resolved, settings_digest
+from amlora.experiment.settings import RunSettings
 from amlora.experiment.stop import Interrupted
 from amlora.methods import method_class
 from amlora.skills.load import load
@@ -158,16 +158,6 @@ def test_prompts_that_anchored_lora_sends_to_the_base_model_are_counted(
         assert "rejected" not in before
         losses[after["rejected"]] = after["loss"] == pytest.approx(before["loss"], rel=1e-5)
     assert losses == {1.0: True, 0.0: False}
-
-
-def test_settings_that_do_not_measure_have_the_digest_that_they_always_had(llama_folder, place):
-    settings = tiny_settings(llama_folder, place, "am_lora")
-    plain = resolved(settings)
-    assert plain["evaluate"].pop("general") == ""
-    del plain["stream"]["boundaries"], plain["stream"]["detection"]
-    del plain["evaluate"]["rule"], plain["train"]["micro_tokens"]  # these came later as well
-    assert settings_digest(settings) == files.digest(plain)
-    assert settings_digest(with_general(settings, BUILTIN)) != files.digest(plain)
 
 
 def test_a_run_is_named_by_the_files_content_and_not_by_its_place(llama_folder, place, tmp_path):

@@ -6,7 +6,7 @@ generation leaves the gold path, and its answer so far is known to the letter.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 from amlora.engine.encode import Row
@@ -25,8 +25,6 @@ class Answer:
     """Decided by the teacher-forced pass, or by generating the answer."""
     text: str | None
     """The generated answer, as far as it was needed; None when the pass was enough."""
-    margin: float | None
-    """Smallest gap between the two best logits that the pass relied on; None without a pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,40 +43,20 @@ class Counts:
     @property
     def rows(self) -> int:
         """All rows."""
-        return self.hit + self.miss + self.undecided + self.low_margin
+        return sum(astuple(self))
 
     @property
     def decoded(self) -> float:
         """Share of rows (0..1) that were generated; over 0.2 on trained rows something is wrong."""
-        return (self.undecided + self.low_margin) / self.rows if self.rows else 0.0
+        return (self.undecided + self.low_margin) / max(self.rows, 1)
 
     def __add__(self, other: "Counts") -> "Counts":
-        return Counts(
-            self.hit + other.hit,
-            self.miss + other.miss,
-            self.undecided + other.undecided,
-            self.low_margin + other.low_margin,
-        )
-
-    def kinds(self) -> dict[str, int]:
-        """Return the four counts by name."""
-        return {name: getattr(self, name) for name in ("hit", "miss", "undecided", "low_margin")}
+        return Counts(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
-def accuracy(answers: Sequence[Answer]) -> float:
-    """Return the share of hits, 0..1.
-
-    Raises:
-        ValueError: there are no answers.
-    """
-    if not answers:
-        raise ValueError("there are no answers to take the accuracy of")
-    return sum(answer.hit for answer in answers) / len(answers)
-
-
-def decoded_answer(row: Row, text: str, margin: float | None, rule: Rule) -> Answer:
+def decoded_answer(row: Row, text: str, rule: Rule) -> Answer:
     """Return the answer of a row that was generated."""
-    return Answer(row.task, row.row, is_match(text, row.gold, rule), "decoded", text, margin)
+    return Answer(row.task, row.row, is_match(text, row.gold, rule), "decoded", text)
 
 
 Outcome = Literal["hit", "miss", "undecided"]

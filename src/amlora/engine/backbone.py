@@ -18,13 +18,27 @@ from amlora.mixture.route import Routing
 Family = Literal["encoder-decoder", "decoder-only"]
 
 
-@dataclass
-class Backbone:
+@dataclass(kw_only=True)
+class SpecialTokens:
+    """Token ids, all of which the model has."""
+
+    end_ids: frozenset[int]
+    """Every token at which generation stops."""
+    end_id: int
+    """The one that is put after an answer."""
+    pad_id: int
+    start_id: int | None
+    """First token of the decoder; None for decoder-only models."""
+    without_embedding: Mapping[int, str]
+    """Tokens that the tokenizer knows and the model does not, by id; no text may give one."""
+
+
+@dataclass(kw_only=True)
+class Backbone(SpecialTokens):
     """A loaded base model with its tokenizer and the facts the rest of the engine needs."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
-    family: Family
     name: str
     """As the settings name it."""
     revision: str
@@ -33,21 +47,17 @@ class Backbone:
     precision: torch.dtype
     """float32 or bfloat16: the resolved type of the arithmetic. With bfloat16 the weights may still
     be float32; the arithmetic is then autocast."""
-    end_ids: frozenset[int]
-    """Every token at which generation stops."""
-    end_id: int
-    """The one that is put after an answer."""
-    pad_id: int
-    start_id: int | None
-    """First token of the decoder; None for decoder-only models."""
     fingerprint: str
     """sha256 over all weights as they were loaded."""
     tokenizer_fingerprint: str
     """sha256 over what decides a text's ids and where an answer ends."""
-    without_embedding: Mapping[int, str]
-    """Tokens that the tokenizer knows and the model does not, by id; no text may give one."""
     routing: Routing = field(default_factory=Routing)
     """What tells the model's adapted layers which stages answer."""
+
+    @property
+    def family(self) -> Family:
+        """Whether an encoder reads the prompt."""
+        return "decoder-only" if self.start_id is None else "encoder-decoder"
 
     @property
     def autocast(self) -> bool:
@@ -95,24 +105,9 @@ def base_of(backbone: Backbone) -> Base:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Special:
-    """Token ids, all of which the model has."""
-
-    end_ids: frozenset[int]
-    """Every token at which generation stops."""
-    end_id: int
-    """The one that is put after an answer."""
-    pad_id: int
-    start_id: int | None
-    """First token of the decoder; None for decoder-only models."""
-    without_embedding: Mapping[int, str]
-    """Tokens that the tokenizer knows and the model does not, by id."""
-
-
 def special_tokens(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str
-) -> Special:
+) -> SpecialTokens:
     """Find a model's special tokens.
 
     Raises:
@@ -137,7 +132,9 @@ def special_tokens(
                 " (resize_token_embeddings) and save both."
             )
     beyond = {token: word for token, word in words.items() if token >= rows}
-    return Special(end_ids, end_id, pad_id, start_id, beyond)
+    return SpecialTokens(
+        end_ids=end_ids, end_id=end_id, pad_id=pad_id, start_id=start_id, without_embedding=beyond
+    )
 
 
 def number(token: object) -> int | None:
@@ -148,11 +145,7 @@ def number(token: object) -> int | None:
 def end_tokens(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str
 ) -> frozenset[int]:
-    """Return the tokens at which the model stops: its generation config's and the tokenizer's.
-
-    Raises:
-        InputError: there is none.
-    """
+    """Return the tokens at which the model stops: its generation config's and the tokenizer's."""
     listed = model.generation_config.eos_token_id if model.generation_config else None
     named = [*listed] if isinstance(listed, list) else [listed]
     ids = {number(token) for token in [*named, tokenizer.eos_token_id]} - {None}
@@ -164,11 +157,7 @@ def end_tokens(
 
 
 def start_token(model: PreTrainedModel, name: str) -> int:
-    """Return the token that the decoder starts from.
-
-    Raises:
-        InputError: the model names none.
-    """
+    """Return the token that the decoder starts from."""
     for config in (model.generation_config, model.config):
         token = None if config is None else number(config.decoder_start_token_id)
         if token is not None:

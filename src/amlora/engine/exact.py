@@ -54,7 +54,7 @@ def generated_match(
     prompts = [row.prompt_ids for row in rows]
     routes = [row.route for row in rows]
     texts = generate_answers(backbone, prompts, max_new_tokens=max_new_tokens, routes=routes)
-    answers = [decoded_answer(row, text, None, rule) for row, text in zip(rows, texts, strict=True)]
+    answers = [decoded_answer(row, text, rule) for row, text in zip(rows, texts, strict=True)]
     return answers, Counts(undecided=len(rows))
 
 
@@ -84,8 +84,8 @@ def exact_match(
     if margin is None:
         margin = measure_margin(backbone, rows)
     answers: dict[int, Answer] = {}
-    undecided: dict[int, float] = {}
-    low_margin: dict[int, float] = {}
+    undecided: list[int] = []
+    low_margin: list[int] = []
     for i, best, leads in passes(backbone, rows, tokens_per_batch):
         row = rows[i]
         verdict = judge(
@@ -97,13 +97,12 @@ def exact_match(
             decode=lambda ids: decode(backbone, ids),
             rule=rule,
         )
-        lead = min(leads[: verdict.positions])
-        if not lead >= margin:  # NaN leads nothing
-            low_margin[i] = lead
+        if not min(leads[: verdict.positions]) >= margin:  # NaN leads nothing
+            low_margin.append(i)
         elif verdict.outcome == "undecided":
-            undecided[i] = lead
+            undecided.append(i)
         else:
-            answers[i] = Answer(row.task, row.row, verdict.outcome == "hit", "pass", None, lead)
+            answers[i] = Answer(row.task, row.row, verdict.outcome == "hit", "pass", None)
     hits = sum(answer.hit for answer in answers.values())
     counts = Counts(hits, len(answers) - hits, len(undecided), len(low_margin))
     # A close call is generated alone: a budget of one token puts every row in its own batch.
@@ -116,8 +115,8 @@ def exact_match(
             margin=margin,
             rule=rule,
         )
-        for (i, lead), text in zip(left.items(), texts, strict=True):
-            answers[i] = decoded_answer(rows[i], text, lead, rule)
+        for i, text in zip(left, texts, strict=True):
+            answers[i] = decoded_answer(rows[i], text, rule)
     return [answers[i] for i in range(len(rows))], counts
 
 

@@ -7,7 +7,6 @@ the model afterwards.
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import tokenizers
 import torch
@@ -60,7 +59,7 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase, ends: Sequence[int
     decisive = {
         "type": model.get("type"),
         "vocabulary": model.get("vocab"),
-        "merges": [pair_of(merge) for merge in model.get("merges", [])],
+        "merges": model.get("merges", []),
         "added": [
             [token["id"], token["content"], token["special"]] for token in stored["added_tokens"]
         ],
@@ -69,8 +68,3 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase, ends: Sequence[int
         "probes": tokenizer(list(PROBES)).input_ids,
     }
     return digest(decisive)
-
-
-def pair_of(merge: Any) -> Any:
-    """Return a merge as a pair; older files hold it as one string."""
-    return merge.split(" ", 1) if isinstance(merge, str) else merge

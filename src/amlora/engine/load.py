@@ -250,16 +250,11 @@ def put_together(
     return Backbone(
         model=model,
         tokenizer=tokenizer,
-        family="decoder-only" if special.start_id is None else "encoder-decoder",
         name=settings.name,
         revision=revision,
         settings=settings,
         precision=precision,
-        end_ids=special.end_ids,
-        end_id=special.end_id,
-        pad_id=special.pad_id,
-        start_id=special.start_id,
-        without_embedding=special.without_embedding,
+        **vars(special),
         fingerprint=weights_fingerprint(model, model.state_dict()),
         tokenizer_fingerprint=tokenizer_fingerprint(tokenizer, ends),
     )

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any, Literal
 
 import torch
@@ -90,7 +91,7 @@ class Evaluation:
 
 def scored_line(counts: Counts, seconds: float, reading: float) -> str:
     """Return how an evaluation went, beside a bare forward pass over the same rows."""
-    kinds = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.kinds().items())
+    kinds = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in asdict(counts).items())
     return (
         f"{counts.rows} rows scored ({kinds}), {counts.rows / seconds:.1f} rows/s; reading them"
         f" once: about {counts.rows / reading:.1f} rows/s."

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,7 @@ class StageLoop:
             if self.stop.anywhere(self.accelerator):
                 raise Interrupted(self.folder)
         (progress.entered if phase == "entered" else progress.R).append(row)
-        progress.evaluation.append(Evaluated(after=index, phase=phase, **counts.kinds()))
+        progress.evaluation.append(Evaluated(after=index, phase=phase, **asdict(counts)))
         self.reporter.note(scored_line(counts, time.perf_counter() - begun, reading))
         self.keep_rows(lines)
         self.spent("evaluate")
