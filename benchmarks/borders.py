@@ -27,9 +27,8 @@ from amlora.engine.settings import ModelSettings
 from amlora.engine.token_cache import TokenCache
 from amlora.streams import catalogue
 from amlora.streams.arrival import arrivals, compare, true_borders
-from amlora.streams.detection import DetectionSettings
 from amlora.streams.load import load_stream
-from amlora.streams.settings import StreamSettings
+from amlora.streams.settings import DetectionSettings, StreamSettings
 
 Vectors = dict[str, Tensor]
 """(rows, D) of each task, by name."""

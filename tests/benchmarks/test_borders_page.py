@@ -7,7 +7,7 @@ import torch
 
 from amlora import files
 from amlora.streams import catalogue
-from amlora.streams.detection import DetectionSettings
+from amlora.streams.settings import DetectionSettings
 
 ROOT = Path(__file__).parents[2]
 

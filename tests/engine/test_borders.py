@@ -6,7 +6,7 @@ from torch import Tensor
 
 from amlora.engine.borders import Detector, find_borders
 from amlora.errors import InputError
-from amlora.streams.detection import DetectionSettings
+from amlora.streams.settings import DetectionSettings
 
 WIDTH = 40
 USUAL = DetectionSettings()
@@ -99,13 +99,10 @@ def test_equal_rows_have_no_border_and_others_behind_them_do():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"window": 7}, "stream.detection.window: must be an even number and at least 6, got 7."),
-        ({"window": 4}, "stream.detection.window: must be an even number and at least 6, got 4."),
-        ({"least": 3}, "stream.detection.least: must be at least 4, got 3."),
-        (
-            {"false_alarm": 0.2},
-            "stream.detection.false_alarm: must be 0.000000001 to 0.1, got 0.2.",
-        ),
+        ({"window": 7}, "window must be an even number, got 7."),
+        ({"window": 4}, "window must be at least 6, got 4."),
+        ({"least": 3}, "least must be at least 4, got 3."),
+        ({"false_alarm": 0.2}, "false_alarm must be at least 1e-09 and at most 0.1, got 0.2."),
     ],
 )
 def test_wrong_settings_are_named(given, message):

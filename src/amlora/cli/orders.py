@@ -14,8 +14,6 @@ def orders(
     as_json: Json = False,
 ) -> None:
     """List the paper's orders (table 4), or show one with its lambdas (section 7.3)."""
-    import msgspec
-
     from amlora.streams.catalogue import details
 
     known = details()
@@ -23,7 +21,8 @@ def orders(
         close = nearest(name, known) or f"; orders: {', '.join(known)}."
         raise InputError(f"unknown order {name!r}{close}")
     if as_json:
-        return print_json(msgspec.to_builtins(known if name is None else known[name]))
+        plain = {key: order.model_dump(mode="json") for key, order in known.items()}
+        return print_json(plain if name is None else plain[name])
     if name is None:
         rows = [(order, ", ".join(found.tasks)) for order, found in known.items()]
         say(columns([("ORDER", "TASKS"), *rows]))

@@ -20,8 +20,6 @@ def tasks(
     as_json: Json = False,
 ) -> None:
     """List the paper's tasks (TRAIN, TEST: rows of the reference benchmark), or show one."""
-    import msgspec
-
     from amlora.streams.catalogue import entries
 
     known = entries()
@@ -29,9 +27,8 @@ def tasks(
         close = nearest(name, known) or f"; tasks: {', '.join(known)}."
         raise InputError(f"unknown task {name!r}{close}")
     if as_json:
-        return print_json(
-            msgspec.to_builtins(list(known.values()) if name is None else known[name])
-        )
+        plain = {key: entry.model_dump(mode="json") for key, entry in known.items()}
+        return print_json(list(plain.values()) if name is None else plain[name])
     if name is None:
         say(columns([HEADER, *map(row, known.values())]))
     else:

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from amlora.evaluate.student import upper_quantile
-from amlora.streams.detection import DetectionSettings
+from amlora.streams.settings import DetectionSettings
 
 LEAST_VARIANCE = 1e-12
 """Stands for the variance of a number that is always the same."""

@@ -120,21 +120,17 @@ class Gates:
         Raises:
             InputError: one is missing, does not fit the others, or is not finite.
         """
-        found: list[list[Tensor]] = []
-        width, inner = None, self.settings.width
-        for index in range(count):
-            names = [f"gates.{index}.{name}" for name in PARTS]
-            if missing := [name for name in names if name not in tensors]:
-                raise InputError(f"{missing[0]}: missing from the stored gates.")
-            parts = [tensors[name] for name in names]
-            width = parts[2].shape[-1] if width is None and parts[2].ndim else width
-            shapes = (inner, width), (width, inner), (width,)
-            for name, part, shape in zip(names, parts, shapes, strict=True):
-                check_tensor(name, part, shape, "float32")
-            found.append(parts)
+        names = [f"gates.{index}.{name}" for index in range(count) for name in PARTS]
+        if missing := [name for name in names if name not in tensors]:
+            raise InputError(f"{missing[0]}: missing from the stored gates.")
+        parts, inner = [tensors[name] for name in names], self.settings.width
+        width = parts[2].shape[-1] if parts and parts[2].ndim else None
+        shapes = [(inner, width), (width, inner), (width,)] * count
+        for name, part, shape in zip(names, parts, shapes, strict=True):
+            check_tensor(name, part, shape, "float32")
         self.all = []
-        for g1, g2, g3 in found:
-            self.add(g1, g2, g3)
+        for first in range(0, len(parts), len(PARTS)):
+            self.add(*parts[first : first + len(PARTS)])
 
 
 def opened(score: Tensor) -> Tensor:

@@ -77,8 +77,7 @@ class Mixture:
     def lora_parameters(self) -> list[nn.Parameter]:
         """Return the trained tails of A and B, layer by layer."""
         banks = [layer.bank for layer in self.layers.values()]
-        tails = [tail for bank in banks for tail in (bank.a_tail, bank.b_tail)]
-        return [tail for tail in tails if tail is not None]
+        return [tail for b in banks for tail in (b.a_tail, b.b_tail) if tail is not None]
 
     def selector_parameters(self) -> list[nn.Parameter]:
         """Return the trained tails of the selectors, layer by layer."""
@@ -128,8 +127,7 @@ class Mixture:
         for layer_name, layer in self.layers.items():
             d_in, d_out = layer.bank.a.shape[1], layer.bank.b.shape[1]
             wanted = {"a": (rows, d_in), "b": (rows, d_out), "w": (loras, d_out)}
-            if stages:
-                wanted[KEPT] = (chosen, d_out)
+            wanted |= {KEPT: (chosen, d_out)} if stages else {}
             found[layer_name] = [
                 take(tensors, f"{layer_name}.{stack}", shape) for stack, shape in wanted.items()
             ]

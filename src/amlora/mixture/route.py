@@ -20,7 +20,7 @@ Weights = tuple[float, ...]
 class Gating:
     """How far each LoRA's gate is open for a row, 0..1, oldest first."""
 
-    gates: tuple[float, ...]
+    gates: Weights
 
 
 Route = Weights | Gating
@@ -28,64 +28,45 @@ Route = Weights | Gating
 
 @dataclass(frozen=True)
 class Routes:
-    """The routes of all rows of one forward pass.
-
-    Attributes:
-        stage: the one stage that answers all rows; None where rows differ or mix stages.
-        weights: (rows, 1 + stages) float64.
-        places: (rows, S) the stages with a weight, heaviest first; S is the most that any row has.
-        shares: (rows, S) their weights, 0 where a row has fewer.
-    """
+    """The routes of all rows of one forward pass."""
 
     stage: int | None
+    """The one stage that answers all rows; None where rows differ or mix stages."""
     weights: Tensor
+    """(rows, 1 + stages) float64."""
     places: Tensor
+    """(rows, S) the stages with a weight, heaviest first; S is the most that any row has."""
     shares: Tensor
+    """(rows, S) their weights, 0 where a row has fewer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """What a prompt's statistic says of it, and what its route was chosen by.
+    """What a prompt's statistic says of it, and what its route was chosen by."""
 
-    Attributes:
-        posterior: how likely the prompt is each stage's, given that it is one of them; adds up
-            to 1.
-        distance: from the prompts of the likeliest stage, in units of the most that is taken for
-            its own: above 1 the prompt is of no task. 0 where there is no such limit.
-    """
-
-    posterior: tuple[float, ...]
+    posterior: Weights
+    """How likely the prompt is each stage's, given that it is one of them; adds up to 1."""
     distance: float
+    """From the prompts of the likeliest stage, in units of the most that is taken for its own:
+    above 1 the prompt is of no task. 0 where there is no such limit."""
 
 
 NONE = "none"
 """What stage 0 is called where stages are named."""
+NOTED = 1e-3
+"""Posteriors below are left out where they are written down."""
 
 
 def by_name(route: Route | None, names: Sequence[str]) -> dict[str, float] | None:
-    """Return the weights above 0 by the stages' names, None where there are no stages.
-
-    Args:
-        route: a row's.
-        names: of stage 1 and the later ones.
-    """
+    """Return a row's weights above 0 by the stages' names, None where there are no stages."""
     if route is None or isinstance(route, Gating):
         return None
     named = zip((NONE, *names), route, strict=False)
     return {name: weight for name, weight in named if weight > 0}
 
 
-NOTED = 1e-3
-"""Posteriors below are left out where they are written down."""
-
-
 def noted(belief: Belief | None, names: Sequence[str]) -> dict[str, object]:
-    """Return a belief in words: {"posterior": {stage: 0..1}, "distance": 0..}; {} where none is.
-
-    Args:
-        belief: a row's.
-        names: of the stages.
-    """
+    """Return a belief in words: {"posterior": {stage: 0..1}, "distance": 0..}; {} where none is."""
     if belief is None:
         return {}
     named = zip(names, belief.posterior, strict=False)
@@ -106,11 +87,6 @@ def collect(routes: Sequence[Weights], device: torch.device) -> Routes:
     shares, places = weights.topk(most, dim=1)
     stage = stages.pop() if len(stages) == 1 else None
     return Routes(stage, weights.to(device), places.to(device), shares.to(device))
-
-
-def gates_of(gatings: Sequence[Gating], device: torch.device) -> Tensor:
-    """Return the gates (rows, N) of some rows, float32."""
-    return torch.tensor([gating.gates for gating in gatings], device=device)
 
 
 class Routing:
@@ -146,7 +122,10 @@ class Routing:
         if gatings and weights:
             raise ValueError("rows of one forward pass have either stages or gates.")
         before = self.now
-        self.now = gates_of(gatings, device) if gatings else collect(weights, device)
+        if gatings:
+            self.now = torch.tensor([gating.gates for gating in gatings], device=device)
+        else:
+            self.now = collect(weights, device)
         try:
             yield
         finally:

@@ -15,16 +15,17 @@ MaskOf = Callable[[str, Tensor], Tensor]
 """Tells from a layer's name and input which of its tokens count: (rows, tokens), 1 for those."""
 
 
-@dataclass
 class Tally:
-    """Sums over tokens of one layer's scores."""
+    """Sums over tokens of one layer's scores of N LoRAs."""
 
-    tokens: int
-    total: Tensor  # (1 + N) float64
-    decided: float  # tokens whose largest score is above TOP
-    effective: float  # sum over tokens of exp(entropy): between 1 and 1 + N
-    rows: int
-    largest: Tensor  # (N) float64: rows in which a LoRA has the largest mean score, ties shared
+    def __init__(self, loras: int) -> None:
+        self.tokens = 0
+        self.total = torch.zeros(1 + loras, dtype=torch.float64)
+        self.decided = 0.0  # tokens whose largest score is above TOP
+        self.effective = 0.0  # sum over tokens of exp(entropy): between 1 and 1 + N
+        self.rows = 0
+        # Rows in which a LoRA has the largest mean score, ties shared.
+        self.largest = torch.zeros(loras, dtype=torch.float64)
 
     def mean(self) -> list[float]:
         """Return (1 + N) mean scores, the zero LoRA's first."""
@@ -68,17 +69,10 @@ class Recorder:
         shares = kept / kept.sum(-1, keepdim=True)
         effective = (-torch.xlogy(shares, shares)).sum(-1).exp().sum()
         decided = (shares.amax(-1) > TOP).sum()
-        old = self.tallies.get(name)
-        new = Tally(
-            tokens, kept.sum(0).cpu(), float(decided), float(effective), len(lengths), largest
-        )
-        if old is not None:
-            new = Tally(
-                old.tokens + new.tokens,
-                old.total + new.total,
-                old.decided + new.decided,
-                old.effective + new.effective,
-                old.rows + new.rows,
-                old.largest + new.largest,
-            )
-        self.tallies[name] = new
+        tally = self.tallies.setdefault(name, Tally(loras))
+        tally.tokens += tokens
+        tally.total += kept.sum(0).cpu()
+        tally.decided += float(decided)
+        tally.effective += float(effective)
+        tally.rows += len(lengths)
+        tally.largest += largest

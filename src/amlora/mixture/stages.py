@@ -100,12 +100,11 @@ class Stages:
             self.scatter = torch.zeros((width, width) if full else width)
         mean = x.mean(0)
         rest = x - mean
+        own = scatter = rest.square().sum(0)
+        own_fourth = fourth = rest.pow(4).sum()
         if self.settings.covariance == "full":
             scatter, fourth = rest.T @ rest, rest.square().sum(1).square().sum()
-        else:
-            scatter, fourth = rest.square().sum(0), rest.pow(4).sum()
-        own = rest.square().sum(0)
-        variance, share = shrunk(own, rest.pow(4).sum(), len(x), self.settings.shrinkage)
+        variance, share = shrunk(own, own_fourth, len(x), self.settings.shrinkage)
         limit = limit_of(left_out_distances(rest, own, share), self.settings.reject)
         # Rounded at once: what is stored then goes on as what was not.
         self.counts = torch.cat([self.counts, torch.tensor([len(x)])])
@@ -118,9 +117,8 @@ class Stages:
 
     def covariance(self) -> Tensor:
         """Return the shared covariance, shrunk: (D, D), or (D) where it is diagonal; float64."""
-        total = int(self.counts.sum())
-        fourth, share = self.fourth[0], self.settings.shrinkage
-        return shrunk(self.scatter.double(), fourth, total, share)[0]
+        scatter, count = self.scatter.double(), int(self.counts.sum())
+        return shrunk(scatter, self.fourth[0], count, self.settings.shrinkage)[0]
 
     def scores(self, vector: Tensor) -> Tensor:
         """Return (K) linear-discriminant scores of a prompt, float64; equal priors.
@@ -164,11 +162,7 @@ class Stages:
         return float(squared / self.limits[stage])
 
     def belief(self, vector: Tensor) -> Belief | None:
-        """Return what a prompt is taken for, None before the first stage has ended.
-
-        Args:
-            vector: (D) the prompt's.
-        """
+        """Return what a prompt (D) is taken for, None before the first stage has ended."""
         if not len(self):
             return None
         posterior = self.posterior(vector)
@@ -187,11 +181,7 @@ class Stages:
         return (0.0, *(share / sum(kept) for share in kept))
 
     def route(self, vector: Tensor) -> Weights | None:
-        """Return the weights of stages 0..K for a prompt, None before the first stage has ended.
-
-        Args:
-            vector: (D) the prompt's.
-        """
+        """Return the weights of stages 0..K for a prompt (D), None before a stage has ended."""
         belief = self.belief(vector)
         return None if belief is None else self.weights(belief)
 
@@ -207,14 +197,8 @@ class Stages:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the statistic by name (no copy)."""
-        return {
-            "stages.counts": self.counts,
-            "stages.means": self.means,
-            "stages.variances": self.variances,
-            "stages.limits": self.limits,
-            "stages.scatter": self.scatter,
-            "stages.fourth": self.fourth,
-        }
+        names = "counts", "means", "variances", "limits", "scatter", "fourth"
+        return {f"stages.{name}": vars(self)[name] for name in names}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Take a stored statistic back.
@@ -228,7 +212,7 @@ class Stages:
         names = self.tensors()
         if missing := [name for name in names if name not in tensors]:
             raise InputError(f"{missing[0]}: missing from the stored stages.")
-        counts, means, variances, limits, scatter, fourth = (tensors[name] for name in names)
+        counts, means = tensors["stages.counts"], tensors["stages.means"]
         stages, width = len(counts) if counts.ndim else 0, means.shape[-1] if means.ndim else 0
         full = self.settings.covariance == "full"
         empty = (0,) if not stages else (width, width) if full else (width,)
@@ -236,8 +220,7 @@ class Stages:
         kinds = ("int64", "float32", "float32", "float64", "float32", "float64")
         for name, shape, kind in zip(names, wanted, kinds, strict=True):
             check_tensor(name, tensors[name], shape, kind, finite=False)
-        self.counts, self.means, self.variances = counts.cpu(), means.cpu(), variances.cpu()
-        self.limits, self.scatter, self.fourth = limits.cpu(), scatter.cpu(), fourth.cpu()
+        vars(self).update({name.removeprefix("stages."): tensors[name].cpu() for name in names})
         self.linear = None
         self.check_values()
 

@@ -11,7 +11,6 @@ from amlora.settings import Many, Settings
 from amlora.streams import catalogue
 from amlora.streams.check import check_options
 from amlora.streams.compose import TEXT, parts
-from amlora.streams.detection import DetectionSettings
 from amlora.streams.prompt import Form, Prefix
 from amlora.streams.task import answer_key
 
@@ -104,6 +103,27 @@ class TaskSettings(Settings):
             if self.options and answer not in self.options:
                 close = nearest(answer, self.options) or "."
                 raise ValueError(f"{where} not among the options{close}")
+
+
+class DetectionSettings(Settings):
+    """When rows look like nothing seen, and a stage begins (`amlora.engine.borders`).
+
+    The defaults are ours (docs/howto/found-borders.md).
+    """
+
+    window: Annotated[int, Field(ge=6)] = 32
+    """The last rows, an even number. The older half says in which way they differ from a stage, the
+    newer half is tested for it (Cox 1975; Kim & Ramdas 2024)."""
+    least: Annotated[int, Field(ge=4)] = 32
+    """Rows of a stage, beside the window, before which nothing is compared with it."""
+    false_alarm: Annotated[float, Field(ge=1e-9, le=0.1)] = 1e-5
+    """The chance that a window of a stage's own rows is taken for something new: the level of
+    Student's t test (Student 1908)."""
+
+    def check(self) -> None:
+        """Refuse a window without two halves."""
+        if self.window % 2:
+            raise ValueError(f"window must be an even number, got {self.window}.")
 
 
 class StreamSettings(Settings):

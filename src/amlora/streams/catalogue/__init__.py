@@ -3,10 +3,11 @@
 from functools import cache
 from pathlib import Path
 
-import msgspec
+from pydantic import Field
 
 from amlora.errors import InputError, nearest
 from amlora.formats import parse_toml
+from amlora.settings import Many, Settings
 
 HERE = Path(__file__).parent
 PAPER_TRAIN = 1000
@@ -15,7 +16,7 @@ PAPER_VALIDATION = 500
 """Validation rows of each label, as the same section states."""
 
 
-class Hub(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Hub(Settings):
     """Where a task's rows are on the Hugging Face hub, and how they become the reference's."""
 
     id: str
@@ -31,28 +32,28 @@ class Hub(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """The split that test rows are drawn from: validation, where test labels are hidden."""
     label: str
     """Column of the label."""
-    forms: tuple[str, ...]
+    forms: Many[str]
     """The text, put together from columns as the reference has it; see `TaskSettings.forms`."""
-    answers: dict[str, str] = {}
+    answers: dict[str, str] = Field(default_factory=dict)
     """The answer for each of the hub's labels; empty where they are equal."""
 
 
-class SplitSize(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SplitSize(Settings):
     """How many rows a split of the reference benchmark has."""
 
     count: int
-    labels: dict[str, int] = {}
+    labels: dict[str, int] = Field(default_factory=dict)
     """Rows of each label, as far as known."""
 
 
-class Splits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Splits(Settings):
     """The reference benchmark's splits. Its dev.json is its test.json, so it is not listed."""
 
     train: SplitSize
     test: SplitSize
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Entry(Settings):
     """One of the paper's tasks."""
 
     name: str
@@ -63,7 +64,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Its place in the reference layout."""
     instruction: str
     """The prompt of table 5; empty where the text itself asks the question."""
-    labels: tuple[str, ...]
+    labels: Many[str]
     """The answers, in the reference's order."""
     show_options: bool = True
     """Whether the prompt lists the answers."""
@@ -78,28 +79,28 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Of the reference benchmark."""
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Order(Settings):
     """One of the paper's orders."""
 
-    tasks: tuple[str, ...]
+    tasks: Many[str]
     """As learned (table 4)."""
-    sparsity: tuple[float, ...]
+    sparsity: Many[float]
     """AM-LoRA's lambda for each task (section 7.3), as many as there are tasks."""
 
 
 @cache
 def entries() -> dict[str, Entry]:
     """Return the 15 tasks by name, sorted."""
-    files = sorted((HERE / "tasks").glob("*.toml"))
-    read = (parse_toml(file, file.read_bytes()) for file in files)
-    return {entry.name: entry for entry in msgspec.convert(list(read), list[Entry])}
+    paths = sorted((HERE / "tasks").glob("*.toml"))
+    return {path.stem: Entry.of(parse_toml(path, path.read_bytes()), path.stem) for path in paths}
 
 
 @cache
 def details() -> dict[str, Order]:
     """Return the six orders by name."""
-    file = HERE / "orders.toml"
-    return msgspec.convert(parse_toml(file, file.read_bytes())["order"], dict[str, Order])
+    path = HERE / "orders.toml"
+    table = parse_toml(path, path.read_bytes())["order"]
+    return {name: Order.of(order, "order", name) for name, order in table.items()}
 
 
 def orders() -> dict[str, tuple[str, ...]]:
