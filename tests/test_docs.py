@@ -13,7 +13,8 @@ import yaml
 
 from amlora.evaluate.metrics import summary
 from amlora.experiment.grid_store import Failure
-from amlora.experiment.settings import resolved, settings_from
+from amlora.experiment.naming import run_name
+from amlora.experiment.settings import load_settings, resolved, settings_from
 from amlora.methods import METHODS, method_class
 from amlora.methods.base import Method
 from amlora.records.beside import Candidate, Choice
@@ -178,6 +179,13 @@ def test_the_readme_asks_as_the_quick_start_was_taught():
     )
     text = "Congratulations! You have won a 1000 pound prize. Call 09061234567 now to claim it."
     assert ast.literal_eval(prompt) == build_prompt(task, text).full
+
+
+def test_the_readme_names_the_folders_that_the_demo_leaves():
+    named = set(re.findall(r"runs/(quickstart-[\w.-]+)", text_of(DOCS.parent / "README.md")))
+    methods = ("sin_lora", "am_lora", "anchored_lora")
+    config = DOCS.parent / "configs" / "quickstart.toml"
+    assert named == {run_name(load_settings(config, method=method)) for method in methods}
 
 
 def test_the_example_method_is_one():

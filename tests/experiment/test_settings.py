@@ -1,5 +1,6 @@
 """Settings: read, checked, overridden, written back."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ from amlora.errors import InputError
 from amlora.experiment.settings import (
     load_settings,
     resolved,
+    schema,
     settings_digest,
     settings_from,
     to_toml,
 )
+from amlora.methods import method_class, method_names
 
 TASKS = (
     '[[stream.tasks]]\nname = "a"\nsource = "data/a"\n[[stream.tasks]]\nname = "b"\nsource = "b"\n'
@@ -254,3 +257,23 @@ def test_overrides_apply_to_the_method_on_the_command_line(tmp_path):
         "name": "sin_lora",
         "lora": {"rank": 2, "alpha": 32.0, "dropout": 0.1, "targets": []},
     }
+
+
+def test_the_schema_for_editors_knows_every_setting_of_every_method_and_explains_it():
+    found = schema()
+    assert found["required"] == ["method", "stream"]
+    parts = found["$defs"]
+    of_methods = {
+        each["$ref"].rpartition("/")[2] for each in found["properties"]["method"]["oneOf"]
+    }
+    assert of_methods == set(method_names())
+    for name in of_methods:
+        own = set(parts[name]["properties"])
+        assert own == {"name", *method_class(name).Settings.model_fields}
+    for name, part in parts.items():
+        unexplained = {key for key, at in part["properties"].items() if "description" not in at}
+        # A table of its own is explained there.
+        assert unexplained <= {"name", "arrow", "lora"}, name
+    rate = parts["am_lora"]["properties"]["selector_lr"]
+    assert rate["anyOf"] == [{"exclusiveMinimum": 0, "type": "number"}, {"const": "none"}]
+    assert rate["default"] == "none" and "null" not in json.dumps(found)

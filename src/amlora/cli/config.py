@@ -1,14 +1,13 @@
-"""`amlora config`: the shipped settings files, and checking one's own."""
+"""`amlora config`: the shipped settings files, checking one's own, and a schema for editors."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from amlora.cli.output import Json, columns, print_json
-from amlora.cli.shipped import check_kind, find, purpose, shipped, shipped_file
+from amlora.cli.output import Json, check_place, columns, print_json, put
+from amlora.cli.shipped import check_kind, find, purpose, shipped
 from amlora.cli.terminal import say
-from amlora.errors import InputError
 
 app = typer.Typer(help="List, show, copy and check settings files.", rich_markup_mode=None)
 Name = Annotated[
@@ -41,59 +40,49 @@ def list_shipped(as_json: Json = False) -> None:
 
 
 @app.command("show")
-def show(
-    name: Name,
-    full: Annotated[bool, typer.Option("--full", help="Every setting, defaults included.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Print a settings file as it stands, or with all its defaults."""
-    path = find(name)
-    if not full and not as_json:
-        from amlora import files, formats
-
-        say(formats.unicode(path, files.read_bytes(path, most=files.MOST, follow=True)), end="")
-        return
-    check_and_print(path, (), None, as_json)
+def show(name: Name) -> None:
+    """Print a settings file as it stands."""
+    say(text_of(find(name)), end="")
 
 
 @app.command("check")
 def check(name: Name, set_: Set = None, method: Method = None, as_json: Json = False) -> None:
     """Check a settings file and print every setting, defaults included."""
-    check_and_print(find(name), set_ or (), method, as_json)
+    from amlora.experiment.settings import load_settings, resolved, to_toml
+
+    check_kind(path := find(name), "settings")
+    settings = load_settings(path, set_ or (), method)
+    if as_json:
+        print_json(resolved(settings))
+    else:
+        say(to_toml(settings), end="")
 
 
 @app.command("copy")
 def copy(
-    name: Annotated[str, typer.Argument(help="A shipped settings file's name.")],
+    name: Name,
     to: Annotated[
         Path | None, typer.Argument(help="Where to; the current folder if absent.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file.")] = False,
 ) -> None:
-    """Copy a shipped settings file, to change it."""
-    from amlora import files
-
-    source = shipped_file(name)
-    target = to or Path()
-    if target.is_dir():
-        target = target / source.name
-    if target.exists() and not force:
-        raise InputError(f"{target}: is there already; --force overwrites it.")
-    if not target.parent.is_dir():
-        raise InputError(f"{target.parent}: no such folder.")
-    files.write_text(target, source.read_text(encoding="utf-8"))
-    say(target)
+    """Copy a settings file, to change it."""
+    source, target = find(name), to or Path()
+    target = target / source.name if target.is_dir() else target
+    check_place(target, force)
+    put(text_of(source), target)
 
 
-def check_and_print(
-    path: Path, overrides: list[str] | tuple[str, ...], method: str | None, as_json: bool
-) -> None:
-    """Load settings and print all of them."""
-    from amlora.experiment.settings import load_settings, resolved, to_toml
+@app.command("schema")
+def schema() -> None:
+    """Print the JSON schema of a settings file, by which editors complete one."""
+    from amlora.experiment.settings import schema
 
-    check_kind(path, "settings")
-    settings = load_settings(path, overrides, method)
-    if as_json:
-        print_json(resolved(settings))
-    else:
-        say(to_toml(settings), end="")
+    print_json(schema())
+
+
+def text_of(path: Path) -> str:
+    """Return a settings file's text."""
+    from amlora import files, formats
+
+    return formats.unicode(path, files.read_bytes(path, most=files.MOST, follow=True))

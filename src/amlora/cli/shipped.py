@@ -32,12 +32,9 @@ def find(name: str, kind: Kind = "settings") -> Path:
     Raises:
         InputError: neither is there.
     """
-    path = Path(name)
-    if path.is_file():
-        return path
-    if path.is_dir():
+    if Path(name).is_dir():
         raise InputError(f"{name}: a folder, not a {kind} file.")
-    return shipped_file(name, kind)
+    return path if (path := Path(name)).is_file() else shipped_file(name, kind)
 
 
 def shipped_file(name: str, kind: Kind = "settings") -> Path:

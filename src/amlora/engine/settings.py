@@ -32,7 +32,7 @@ class ModelSettings(Settings):
     """Attention kernel; auto is eager on the CPU, whose fused kernel has a slow backward pass at
     the lengths of prompts, and elsewhere transformers' choice."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = 0.0
-    """The base model's own dropout, 0..1, in every layer that has one; null leaves the model's."""
+    """The base model's own dropout, 0..1, in every layer that has one; none leaves the model's."""
     checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
     trust_remote_code: bool = False

@@ -8,23 +8,25 @@ A file has the keys `name` and `seed` and the tables [model], [method], [stream]
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Union
 
 from pydantic import (
     Field,
     SerializationInfo,
     SerializeAsAny,
+    create_model,
     field_validator,
     model_serializer,
     model_validator,
 )
+from pydantic.json_schema import GenerateJsonSchema
 
 from amlora import files
 from amlora.engine.settings import EvaluateSettings, ModelSettings, TrainSettings
 from amlora.errors import InputError, nearest
-from amlora.experiment.toml import MARK, override, read_anchored, write_toml
+from amlora.experiment.toml import MARK, override, read_anchored, without_none, write_toml
 from amlora.methods import method_class, method_names
-from amlora.settings import Settings, WrongSetting, follow, is_text, shown
+from amlora.settings import NONE, Settings, WrongSetting, follow, is_text, shown
 from amlora.streams.settings import StreamSettings
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -142,6 +144,24 @@ def settings_digest(settings: RunSettings) -> str:
 def to_toml(settings: RunSettings) -> str:
     """Write every setting as TOML that `load_settings` reads back to equal settings."""
     return MARK + write_toml(resolved(settings))
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of a settings file; [method] holds the settings of the one named."""
+    names: Any = {name: (Literal[name], ...) for name in method_names()}
+    methods = [
+        create_model(name, __base__=method_class(name).Settings, name=names[name]) for name in names
+    ]
+    method: Any = Annotated[Union[*methods], Field(discriminator="name", description="The method.")]
+    file = create_model("amlora", __base__=RunSettings, name=(str, ""), method=(method, ...))
+    return without_none(file.model_json_schema(schema_generator=SchemaOfTOML))
+
+
+class SchemaOfTOML(GenerateJsonSchema):
+    """A schema in which "none" stands for what TOML lacks."""
+
+    def nullable_schema(self, schema: Any) -> dict[str, Any]:
+        return {"anyOf": [self.generate_inner(schema["schema"]), {"const": NONE}]}
 
 
 def only_text(raw: Mapping[str, Any], steps: Sequence[str]) -> bool:
