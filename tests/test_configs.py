@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from amlora.cli.shipped import purpose, shipped
-from amlora.experiment.grid_file import load_grid
 from amlora.experiment.settings import load_settings, resolved, settings_from
+from amlora.grid.cells import load_grid
 from amlora.streams import catalogue
 
 FILES = shipped()
@@ -136,8 +136,7 @@ def test_the_protocols_serve_as_the_base_of_a_grid(tmp_path, name):
         f'base = {base}\norders = ["1", "4"]\n[[methods]]\nname = "am_lora"\n'
         '[[methods]]\nname = "o_lora"\n'
     )
-    groups = load_grid(grid).groups
-    assert [(group.label, group.order) for group in groups] == [
+    assert [line.key for line in load_grid(grid).lines] == [
         ("am_lora", "1"),
         ("o_lora", "1"),
         ("am_lora", "4"),

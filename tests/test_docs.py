@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from amlora.evaluate.metrics import summary
-from amlora.experiment.grid_store import Failure
 from amlora.experiment.naming import run_name
 from amlora.experiment.settings import load_settings, resolved, settings_from
 from amlora.methods import METHODS, method_class
@@ -205,7 +204,7 @@ def test_the_page_about_methods_lists_every_hook():
 def test_the_format_page_names_every_key_of_a_record_and_of_a_grids_files():
     page = text_of(DOCS / "format.md")
     assert [key for key in Record.model_fields if f"`{key}`" not in page] == []
-    kept = [*Choice.model_fields, *Candidate.model_fields, *Failure.__struct_fields__]
+    kept = [*Choice.model_fields, *Candidate.model_fields]
     assert [key for key in kept if f"`{key}`" not in page] == []
     assert [key for key in summary([[0.0], [1.0]], [1]) if f"`{key}`" not in page] == []
 

@@ -36,10 +36,11 @@ ALLOWED = {
     "engine": BASIS | LEAVES | {"cache", "wheels", "methods.base"},
     "report": BASIS | {"evaluate", "records"},
     "experiment": BASIS | LEAVES | {"wheels", "methods", "engine"},
+    "grid": BASIS | LEAVES | {"methods", "engine", "experiment"},
     "skills": BASIS | LEAVES | {"cache", "wheels", "methods", "engine", "experiment"},
     "cli": BASIS
     | LEAVES
-    | {"cache", "records", "wheels", "methods", "engine", "report", "experiment", "skills"},
+    | {"cache", "wheels", "methods", "engine", "report", "experiment", "grid", "skills"},
 }
 HEAVY = {
     *("torch", "transformers", "accelerate", "peft", "datasets"),

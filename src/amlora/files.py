@@ -40,11 +40,16 @@ TEMPORARY = ".amlora-tmp-"
 CHUNK = 1 << 20  # bytes read at a time when hashing
 MOST = 256 << 20
 """Bytes of a JSON or TOML file: parsing a larger one may fill the memory."""
+MOMENT = 0.2  # seconds; who only looks whether a folder is held lets go of it sooner
 GUARD = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe would wait for its other end
 KINDS = (
     *((stat.S_ISDIR, "a folder"), (stat.S_ISLNK, "a link"), (stat.S_ISFIFO, "a pipe")),
     *((stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"), (stat.S_ISSOCK, "a socket")),
 )
+
+
+class Locked(InputError):
+    """Another process holds a folder."""
 
 
 @contextmanager
@@ -287,21 +292,19 @@ def lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
         wait: until another process lets go of it.
 
     Raises:
-        InputError: another process holds it, and `wait` is not set.
+        Locked: another process holds it, and `wait` is not set.
     """
     from filelock import FileLock, Timeout
 
     make_folder(folder)
     path = folder / ".lock"
     check_replaceable(path)
-    held = FileLock(path, timeout=-1 if wait else 0)
+    held = FileLock(path, timeout=-1 if wait else MOMENT)
     try:
         with naming(path):
             held.acquire()
     except Timeout:
-        raise InputError(
-            f"{folder}: another process is writing here; wait for it to end."
-        ) from None
+        raise Locked(f"{folder}: another process is writing here; wait for it to end.") from None
     try:
         yield
     finally:

@@ -9,9 +9,8 @@ import pytest
 from amlora import files
 from amlora.cli.pairs_table import pairs_table
 from amlora.errors import InputError
-from amlora.experiment.grid_file import load_grid
-from amlora.experiment.grid_store import cell_folder, keep_run
 from amlora.experiment.settings import resolved
+from amlora.grid.cells import load_grid
 from paired_runs import change, write_run
 
 HITS = {"a": "1100", "b": "11"}
@@ -54,15 +53,13 @@ def test_a_grid_names_the_lines_and_leaves_other_runs_out(tmp_path: Path, store:
     grid = tmp_path / "two.toml"
     grid.write_text(GRID)
     loaded = load_grid(grid)
-    for slot in loaded.slots:
-        cell = slot.group.cell(slot.seed, slot.group.rates[0])
-        if (slot.group.label, slot.seed) == ("z", 1):
+    for cell in loaded.cells:
+        if cell.title == "z, seed 1":
             continue
-        folder = write_run(store, cell.settings.method.name, HITS, seed=slot.seed, label="grid")
+        folder = write_run(store, cell.settings.method.name, HITS, seed=cell.seed, label="grid")
         settings = resolved(cell.settings)
         change(folder, settings=settings, settings_digest=files.digest(settings))
-        cell_folder(store, cell.id).mkdir(parents=True)
-        keep_run(store, cell.id, folder.name)
+        folder.rename(store / cell.name)
     said = pairs_table([str(store)], store, "text", str(grid), None)
     assert said.splitlines()[0].endswith("methods against a")
     assert said.splitlines()[3].split()[:2] == ["z", "0"] and "own" not in said

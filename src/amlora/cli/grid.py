@@ -1,10 +1,9 @@
-"""`amlora grid`: run a comparison of methods, several cells at a time, on one store or a share."""
+"""`amlora grid`: run a comparison of methods, several cells at a time, here or on a cluster."""
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,17 +11,14 @@ from amlora.cli.output import Json, columns, print_json
 from amlora.cli.shipped import check_kind, find
 from amlora.cli.terminal import say, tell
 from amlora.errors import InputError
+from amlora.formats import NotTOML, parse_toml
 from amlora.printable import one_line
-from amlora.report.format import MISSING, percent, seconds
+from amlora.report.format import MISSING
 
 if TYPE_CHECKING:
-    from amlora.experiment.grid import Cell, Grid, Group, Slot
-    from amlora.experiment.grid_choice import Choice
-    from amlora.experiment.grid_item import Item
-    from amlora.experiment.grid_sweep import Overview
+    from amlora.grid.cells import Cell, Grid
 
-HEADER = ("CELL", "LABEL", "ORDER", "SEED", "RATE", "STATE", "RUN")
-EVERY = 30.0  # seconds between two lines on how far everything is
+HEADER = ("LABEL", "ORDER", "SEED", "RATE", "STATE", "RUN")
 
 
 def grid(
@@ -34,7 +30,21 @@ def grid(
     shard: Annotated[
         str, typer.Option("--shard", metavar="I/N", help="Only the I-th of N shares, I from 1.")
     ] = "1/1",
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Cells at a time.")] = 1,
+    on: Annotated[
+        Literal["here", "processes", "slurm", "ray"],
+        typer.Option("--on", help="This process, processes here, a Slurm or a Ray cluster."),
+    ] = "processes",
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", min=1, help="Cells at a time: 1, and on a cluster all."),
+    ] = None,
+    with_: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="KEY=VALUE", help="An option of submitit or Ray."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Do runs anew whose data or method changed.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the end.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -46,27 +56,26 @@ def grid(
         raise InputError(f"{runs}: a file, not a folder of runs.")
     path = find(file, "grid")
     check_kind(path, "grid")
-    numbers = parse_shard(shard)
+    numbers, options = parse_shard(shard), parse_options(with_ or ())
 
-    from amlora.experiment.grid_file import load_grid
+    from amlora.grid.cells import load_grid
 
     loaded = load_grid(path)
-    slots = loaded.share(*numbers)
+    cells = loaded.share(*numbers)
+    failed: dict[str, str] = {}
     if not list_only:
-        failed = sweep(loaded, slots, runs, jobs, quiet)
-    rows = listing(loaded, slots, runs)
+        failed = sweep(loaded, cells, runs, on, jobs, options, force=force, quiet=quiet)
+    rows = listing(loaded, cells, runs, failed)
     if as_json:
         print_json(rows)
     elif list_only:
-        say(columns([HEADER, *(shown(row) for row in rows)]))
-    if list_only:
-        return
-    if not as_json:
+        say(columns([HEADER, *map(shown, rows)]))
+    else:
         say(f"{sum(row['state'] == 'finished' for row in rows)} cells finished in {runs}.")
         say(f"amlora report {runs} --table methods --grid {path}")
+    for title, reason in failed.items():
+        tell(one_line(f"amlora: {title}: {reason}"))
     if failed:
-        for item in failed:
-            tell(one_line(f"amlora: {item.title}: {item.reason}"))
         raise typer.Exit(1)
 
 
@@ -82,128 +91,83 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def parse_options(words: Sequence[str]) -> dict[str, Any]:
+    """Read options of an engine: each value is TOML, else plain text.
+
+    Raises:
+        InputError: one is not of the form KEY=VALUE.
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key.isidentifier():
+            raise InputError(f"--with {word}: expected KEY=VALUE, such as timeout_min=240.")
+        try:
+            found[key] = parse_toml(f"--with {word}", f"value = {value}")["value"]
+        except NotTOML:
+            found[key] = value
+    return found
+
+
 def sweep(
-    loaded: "Grid", slots: "Sequence[Slot]", runs: Path, jobs: int, quiet: bool
-) -> "list[Item]":
-    """Run the cells; return those that failed."""
+    loaded: "Grid",
+    cells: "Sequence[Cell]",
+    runs: Path,
+    on: Literal["here", "processes", "slurm", "ray"],
+    jobs: int | None,
+    options: Mapping[str, Any],
+    *,
+    force: bool,
+    quiet: bool,
+) -> dict[str, str]:
+    """Run the cells; return the reasons of those that failed, by title."""
     import torch
 
-    from amlora.experiment.grid_item import Bench
-    from amlora.experiment.grid_sweep import Sweep
+    from amlora.grid.executors import make
+    from amlora.grid.sweep import Sweep
 
-    told = Lines(quiet=quiet)
-    threads = max(1, torch.get_num_threads() // jobs)
-    told.note(f"{len(slots)} cells in {runs}; {jobs} at a time, threads for each: {threads}.")
-    bench = Bench(store=runs, threads=threads)
-    items = Sweep(grid=loaded, slots=slots, bench=bench, jobs=jobs, told=told).all()
-    return [item for item in items if item.state == "failed"]
+    jobs = jobs or (1 if on in ("here", "processes") else 0)
+    threads = max(1, torch.get_num_threads() // (jobs or 1))
+    executor = make(on, options, threads=threads, logs=runs / "grids" / loaded.name / "jobs")
+
+    def told(line: str) -> None:
+        if not quiet:
+            tell(one_line(line))
+
+    at_a_time = f"; {jobs} at a time, threads for each: {threads}" if on == "processes" else ""
+    told(f"{len(cells)} cells in {runs}{at_a_time}.")
+    work = Sweep(loaded, cells, runs, executor, jobs=jobs, tell=told, force=force)
+    return {item.cell.title: item.reason for item in work.all() if item.state == "failed"}
 
 
-def listing(loaded: "Grid", slots: "Sequence[Slot]", runs: Path) -> list[dict[str, Any]]:
+def listing(
+    loaded: "Grid", cells: "Sequence[Cell]", runs: Path, failed: Mapping[str, str]
+) -> list[dict[str, Any]]:
     """Return a plain row for each cell: the candidates of each choice first, then the rest."""
-    from amlora.experiment.grid_choice import chosen_rate
+    from amlora.grid.listing import standings
 
-    choosers = {slot.group.choosing.key: slot.group.choosing for slot in slots}
-    rates = {key: chosen_rate(runs, loaded.name, group) for key, group in choosers.items()}
-    rows = [
-        row_of(group, cell, group.seed, runs)
-        for group in choosers.values()
-        for cell in group.candidates()
+    return [
+        {
+            "kind": "select" if each.cell.selects else "run",
+            "label": each.cell.line.label,
+            "order": each.cell.line.order,
+            "seed": each.cell.seed,
+            "rate": each.cell.rate,
+            "state": "failed" if each.cell.title in failed else each.state,
+            "run": each.run or None,
+            "reason": failed.get(each.cell.title, each.reason) or None,
+        }
+        for each in standings(loaded, cells, runs)
     ]
-    for slot in slots:
-        rate = rates[slot.group.choosing.key]
-        cell = None if rate is None else slot.group.cell(slot.seed, rate)
-        rows.append(row_of(slot.group, cell, slot.seed, runs))
-    return rows
-
-
-def row_of(group: "Group", cell: "Cell | None", seed: int, runs: Path) -> dict[str, Any]:
-    """Return what there is to say of a cell; None for one whose rate is not chosen yet."""
-    from amlora.experiment.grid_store import failure_of, run_of, state_of
-
-    row: dict[str, Any] = {
-        "kind": "select" if cell and cell.selects else "run",
-        "label": group.label,
-        "order": group.order,
-        "seed": seed,
-        "rate": cell.settings.train.lr if cell else None,
-        "cell": cell.id if cell else None,
-        "state": "waiting",
-        "run": None,
-        "reason": None,
-    }
-    try:
-        if cell:
-            row["state"] = state_of(runs, cell)
-        if cell and (run := run_of(runs, cell)):
-            row["run"] = run.name
-    except (InputError, OSError) as error:
-        row["state"], row["reason"] = "damaged", str(error)
-    if cell and row["state"] == "failed" and (failure := failure_of(runs, cell.id)):
-        row["reason"] = failure.reason
-        if cell.selects and failure.kind == "diverged":
-            row["state"] = "diverged"
-    return row
 
 
 def shown(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Return a row as a person reads it."""
     return (
-        row["cell"] or MISSING,
         f"select {row['label']}" if row["kind"] == "select" else row["label"],
         row["order"] or MISSING,
         str(row["seed"]),
         MISSING if row["rate"] is None else f"{row['rate']:g}",
         row["state"],
-        row["run"] or row["reason"] or MISSING,
+        row["reason"] or row["run"] or MISSING,
     )
-
-
-class Lines:
-    """One line for every event, and one now and then on how far everything is, to stderr."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self.quiet = quiet
-        self.said = time.monotonic()
-
-    def note(self, text: str) -> None:
-        """Print a line."""
-        if not self.quiet:
-            tell(one_line(text))
-        self.said = time.monotonic()
-
-    def started(self, item: "Item") -> None:
-        """Name the cell."""
-        self.note(f"{item.title}: started.")
-
-    def ended(self, item: "Item") -> None:
-        """Say how it ended, with its score."""
-        if item.run is None:
-            self.note(f"{item.title}: {item.state}: {item.reason}")
-            return
-        from amlora.records.store import summary
-
-        what = "dev rows" if item.cell and item.cell.selects else "average"
-        score = percent(summary(item.run).average)
-        took = f" in {seconds(time.monotonic() - item.began)}" if item.began else " already"
-        self.note(f"{item.title}: finished{took}, {what} {score} %.")
-
-    def chosen(self, choice: "Choice") -> None:
-        """Say which rate, among which."""
-        among = ", ".join(f"{each.rate:g}: {percent(each.score)} %" for each in choice.candidates)
-        order = f", order {choice.order}" if choice.order else ""
-        rows = f"dev rows of {choice.task}"
-        self.note(f"{choice.label}{order}: rate {choice.rate:g} chosen ({rows}, {among}).")
-
-    def status(self, overview: "Overview") -> None:
-        """Print how far everything is, when a line is due."""
-        if time.monotonic() - self.said < EVERY:
-            return
-        running = "; ".join(f"{title} {round(100 * done)} %" for title, done in overview.running)
-        failed = f", {overview.failed} failed" if overview.failed else ""
-        left = overview.seconds_left
-        ending = "" if left is None else f"; about {seconds(left)} left"
-        self.note(
-            f"{overview.finished} of {overview.total} finished{failed}; {running or 'waiting'}"
-            f"{ending}"
-        )

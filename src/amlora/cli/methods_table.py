@@ -87,25 +87,14 @@ def grid_runs(wanted: Sequence[str], grid: str) -> tuple[dict[Path, str], list[s
         InputError: not one store, or none of its runs is finished.
     """
     from amlora.cli.shipped import find
-    from amlora.experiment.grid_choice import chosen_rate
-    from amlora.experiment.grid_file import load_grid
-    from amlora.experiment.grid_store import run_of
+    from amlora.grid.cells import load_grid
+    from amlora.grid.listing import labels
 
     if len(wanted) != 1 or not Path(wanted[0]).is_dir():
         raise InputError("--grid: give the one folder of runs that the grid was run in.")
-    store, loaded = Path(wanted[0]), load_grid(find(grid, "grid"))
-    labels: dict[Path, str] = {}
-    missing: list[str] = []
-    for slot in sorted(loaded.slots, key=lambda slot: loaded.groups.index(slot.group)):
-        rate = chosen_rate(store, loaded.name, slot.group)
-        run = None if rate is None else run_of(store, slot.group.cell(slot.seed, rate))
-        if run is None:
-            missing.append(slot.title)
-        else:
-            labels[run] = slot.group.label
-    if not labels:
-        raise InputError(f"{store}: no finished run of the grid {loaded.name}.")
-    return labels, missing
+    store = Path(wanted[0])
+    named, missing = labels(load_grid(find(grid, "grid")), store)
+    return {store / name: label for name, label in named.items()}, missing
 
 
 def facts_of(methods: set[str]) -> "dict[str, Facts]":

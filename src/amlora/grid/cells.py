@@ -1,4 +1,4 @@
-"""Read a grid file: methods x orders x seeds over one base.
+"""A grid file and its cells: lines (methods with their settings) x orders x seeds over one base.
 
 A file names a `base` (a settings file beside it) or holds the tables [model], [stream], [train] and
 [evaluate] itself, or both: its own tables then go over the base's. Every [[methods]] entry is a
@@ -7,33 +7,37 @@ line of the comparison. [select] lists learning rates among which each line's is
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from amlora.engine.settings import TrainSettings
 from amlora.errors import InputError, nearest
-from amlora.experiment.grid import Grid, Group, Slot
-from amlora.experiment.settings import NAME
+from amlora.experiment.naming import run_name
+from amlora.experiment.settings import NAME, RunSettings, settings_from
 from amlora.experiment.toml import anchor, read_anchored, read_toml
+from amlora.methods import method_class
 from amlora.settings import Many, Settings, shown
 from amlora.streams.settings import QUICKSTART, StreamSettings
 
 TABLES = ("model", "stream", "train", "evaluate")
+Table = Annotated[dict[str, Any], Field(default_factory=dict)]
 LONGEST = 60  # letters of a label: "select-" and a run's hash and seed come on top
 
 
-class MethodEntry(Settings):
+class Entry(Settings):
     """One line of the comparison: a method with its own settings."""
 
     name: str
     """The method."""
     label: str = ""
     """Names the line and its runs, and is unique; empty for the method's name."""
-    method: dict[str, Any] = Field(default_factory=dict)
+    method: Table
     """Settings of [method] that differ from the method's defaults."""
-    train: dict[str, Any] = Field(default_factory=dict)
+    train: Table
     """Settings of [train] that differ from the base's."""
 
     def check(self) -> None:
@@ -63,16 +67,16 @@ class GridSettings(Settings):
     """Names the grid's folder; the file's name where it is not given."""
     base: str = ""
     """A settings file, relative to the grid file; its [method] may hold no more than a name."""
-    model: dict[str, Any] = Field(default_factory=dict)
-    stream: dict[str, Any] = Field(default_factory=dict)
-    train: dict[str, Any] = Field(default_factory=dict)
-    evaluate: dict[str, Any] = Field(default_factory=dict)
+    model: Table
+    stream: Table
+    train: Table
+    evaluate: Table
     seeds: Many[int] = ()
     """Each cell is run with each of them; empty for the base's."""
     orders: Many[str | Many[str]] = ()
     """Orders of the paper by number, or lists of names of the base's own tasks; empty for the
     base's stream as it is."""
-    methods: Many[MethodEntry]
+    methods: Many[Entry]
     """The lines."""
     select: Select | None = None
     """None: every line has the rate of its settings."""
@@ -112,6 +116,119 @@ class GridSettings(Settings):
                     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A method with its settings in one order: its cells share a rate and differ in their seed."""
+
+    label: str
+    order: str
+    """"" where the grid names no orders."""
+    rates: tuple[float, ...]
+    """To choose from; one where nothing is to be chosen."""
+    plain: Mapping[str, Any]
+    """Settings without name, seed and rate."""
+    seed: int
+    """Of the runs that choose the rate: the grid's first. Their choice holds for all seeds."""
+    chooser: "Line | None" = None
+    """The line in the order that chooses for all orders; None where each chooses for itself."""
+
+    @property
+    def choosing(self) -> "Line":
+        """The line whose candidates choose this one's rate."""
+        return self.chooser or self
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Label and order, which no two lines of a grid share."""
+        return self.label, self.order
+
+    @property
+    def title(self) -> str:
+        """What a person calls it."""
+        return f"{self.label}, order {self.order}" if self.order else self.label
+
+    @cached_property
+    def candidates(self) -> "tuple[Cell, ...]":
+        """The runs that choose the rate: the first task alone, scored on its dev rows."""
+        if len(self.rates) == 1:
+            return ()
+        return tuple(
+            Cell(line=self, seed=self.seed, rate=rate, selects=True) for rate in self.rates
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One run of a grid."""
+
+    line: Line
+    seed: int
+    rate: float | None
+    """None while it is to be chosen."""
+    selects: bool = False
+    """Whether it only helps to choose a rate."""
+
+    def at(self, rate: float) -> "Cell":
+        """Return the cell with its rate."""
+        return replace(self, rate=rate)
+
+    @property
+    def title(self) -> str:
+        """What a person calls it."""
+        if not self.selects:
+            return f"{self.line.title}, seed {self.seed}"
+        where = f", order {self.line.order}" if self.line.order else ""
+        return f"select {self.line.label} at {self.rate:g}{where}, seed {self.seed}"
+
+    @cached_property
+    def settings(self) -> RunSettings:
+        """The run's settings; the rate is known.
+
+        Raises:
+            InputError: a wrong setting, behind the line that it stands in.
+        """
+        name, plain = self.line.label, dict(self.line.plain)
+        if self.selects:
+            name = f"select-{name}"
+            plain["stream"] = {**plain["stream"], "first_tasks": 1}
+            # Texts of no task are not measured, as nothing is chosen by them.
+            plain["evaluate"] = {**plain["evaluate"], "split": "dev", "general": ""}
+            plain["method"] = first_of_lists(plain["method"])
+        plain["train"] = {**plain["train"], "lr": self.rate}
+        try:
+            return settings_from({**plain, "name": name, "seed": self.seed})
+        except InputError as error:
+            raise InputError(f"{self.line.title}: {error}") from None
+
+    @cached_property
+    def name(self) -> str:
+        """The name of its run's folder; the rate is known."""
+        return run_name(self.settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A resolved grid."""
+
+    name: str
+    lines: tuple[Line, ...]
+    cells: tuple[Cell, ...]
+    """Those of the comparison, seed by seed: the first seed's comparison is whole first."""
+
+    def share(self, number: int, of: int) -> tuple[Cell, ...]:
+        """Return every `of`-th cell from the `number`-th on, 1 for the first."""
+        return self.cells[number - 1 :: of]
+
+
+def first_of_lists(method: Mapping[str, Any]) -> dict[str, Any]:
+    """Cut settings that are given one per task to the first task's."""
+    lists = method_class(method["name"]).per_task
+    return {
+        key: value[:1] if key in lists and isinstance(value, list | tuple) else value
+        for key, value in method.items()
+    }
+
+
 def load_grid(path: Path) -> Grid:
     """Read a grid file and check every cell's settings.
 
@@ -125,22 +242,33 @@ def load_grid(path: Path) -> Grid:
     given = raw.get("base")
     base = read_base(path, given if isinstance(given, str) else "", rooted=is_rooted(raw))
     anchor(raw, path.parent, rooted=is_rooted(base))
-    settings = GridSettings.of(raw, "grid")
+    grid = GridSettings.of(raw, "grid")
     for table in TABLES:
-        base[table] = merged(base.get(table, {}), getattr(settings, table))
-    seeds = settings.seeds or (base.pop("seed", 0),)
-    base.pop("seed", None)
-    groups = tuple(
-        make_group(settings, entry, order, base, seeds[0])
-        for order in settings.orders or ("",)
-        for entry in settings.methods
+        base[table] = merged(base.get(table, {}), getattr(grid, table))
+    first = base.pop("seed", 0)
+    seeds = grid.seeds or (first,)
+    lines = tuple(
+        make_line(grid, entry, order, base, seeds[0])
+        for order in grid.orders or ("",)
+        for entry in grid.methods
     )
-    for group in groups:
+    for line in lines:  # what is wrong with settings is told before anything is run
+        for cell in line.choosing.candidates:
+            assert cell.settings
         for seed in seeds:
-            group.cell(seed, group.rates[0])
-        group.choosing.candidates()
-    slots = tuple(Slot(group=group, seed=seed) for seed in seeds for group in groups)
-    return Grid(name=settings.name, groups=groups, slots=slots)
+            assert Cell(line=line, seed=seed, rate=line.rates[0]).settings
+    cells = tuple(
+        Cell(line=line, seed=seed, rate=line.rates[0] if len(line.rates) == 1 else None)
+        for seed in seeds
+        for line in lines
+    )
+    return Grid(name=grid.name, lines=lines, cells=cells)
+
+
+def is_rooted(raw: Mapping[str, Any]) -> bool:
+    """Tell whether a file gives a `data_root`."""
+    stream = raw.get("stream")
+    return isinstance(stream, Mapping) and bool(stream.get("data_root"))
 
 
 def read_base(path: Path, base: str, *, rooted: bool) -> dict[str, Any]:
@@ -161,12 +289,6 @@ def read_base(path: Path, base: str, *, rooted: bool) -> dict[str, Any]:
     return raw
 
 
-def is_rooted(raw: Mapping[str, Any]) -> bool:
-    """Tell whether a file gives a `data_root`."""
-    stream = raw.get("stream")
-    return isinstance(stream, Mapping) and bool(stream.get("data_root"))
-
-
 def merged(under: Any, over: Any) -> Any:
     """Return a table with another one's values over its own, table by table."""
     if not isinstance(under, Mapping) or not isinstance(over, Mapping):
@@ -174,13 +296,13 @@ def merged(under: Any, over: Any) -> Any:
     return {**under, **{key: merged(under.get(key, {}), value) for key, value in over.items()}}
 
 
-def make_group(
+def make_line(
     grid: GridSettings,
-    entry: MethodEntry,
+    entry: Entry,
     order: str | tuple[str, ...],
     base: Mapping[str, Any],
     seed: int,
-) -> Group:
+) -> Line:
     """Put the base, an order and a line together."""
     plain = {
         **base,
@@ -188,15 +310,15 @@ def make_group(
         "train": merged(base["train"], entry.train),
         "method": {**entry.method, "name": entry.name},
     }
-    title = order if isinstance(order, str) else "-".join(order)
     chosen = grid.select.rates.get(entry.title) if grid.select else None
-    rates = chosen or (plain["train"].get("lr", TrainSettings().lr),)
     of_all = grid.select.order if grid.select else ""
-    chooser = None
-    if of_all and of_all != order:
-        chooser = make_group(grid, entry, of_all, base, seed)
-    return Group(
-        label=entry.title, order=title, rates=rates, plain=plain, seed=seed, chooser=chooser
+    return Line(
+        label=entry.title,
+        order=order if isinstance(order, str) else "-".join(order),
+        rates=chosen or (plain["train"].get("lr", TrainSettings().lr),),
+        plain=plain,
+        seed=seed,
+        chooser=make_line(grid, entry, of_all, base, seed) if of_all not in ("", order) else None,
     )
 
 

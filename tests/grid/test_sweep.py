@@ -1,6 +1,5 @@
 """Sweeps over grids of tiny runs: finished, failed, shared by processes, stopped and killed."""
 
-import json
 import os
 import random
 import shutil
@@ -11,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from amlora import files
-from amlora.errors import InputError
-from amlora.experiment import grid_store as cells
-from amlora.experiment.grid_file import load_grid
-from amlora.experiment.store import read_record
+from amlora.grid.cells import load_grid
+from amlora.grid.listing import labels, standings
+from amlora.records.run import read_folder
 from broken_disk import strays
-from grids import TWO_SEEDS, choices, ended, results, said, start, times, write_grid
+from grids import TWO_SEEDS, children, choices, ended, results, said, start, times, write_grid
 
 
 class Place:
@@ -25,7 +23,9 @@ class Place:
     def __init__(self, folder: Path, model: Path) -> None:
         self.folder = folder
         self.file = write_grid(folder, model, TWO_SEEDS, steps="6\ncheckpoint_every = 2")
+        self.grid = load_grid(self.file)
         self.runs = folder / "runs"
+        self.before = [each.state for each in standings(self.grid, self.grid.cells, self.runs)]
         begun = time.monotonic()
         self.status = ended(start(self.file, self.runs))
         self.seconds = time.monotonic() - begun
@@ -40,42 +40,44 @@ def place(tmp_path_factory, llama_folder) -> Place:
 def test_every_cell_is_run_the_candidates_before_those_that_wait_for_them(place):
     assert place.status == 0
     lines = said(place.runs)
-    assert sum(line.startswith("started") for line in lines) == 6
-    assert sum(line.startswith("finished") for line in lines) == 6
-    at = lines.index("chosen: seq_ft: " + lines_with(lines, "chosen")[0].split()[-1])
-    waiting = [line for line in lines if line.startswith("started: seq_ft")]
-    assert waiting and all(lines.index(line) > at for line in waiting)
+    assert len(said(place.runs, "started")) == len(said(place.runs, "finished")) == 6
+    (chosen,) = said(place.runs, "chosen")
+    waiting = [line for line in lines if line.startswith("seq_ft, seed") and "started" in line]
+    assert waiting and all(lines.index(line) > lines.index(chosen) for line in waiting)
     names = sorted(name.rpartition("-")[0].rpartition("-")[0] for name in times(place.runs))
     assert names == ["select-seq_ft-seq_ft"] * 2 + ["seq_ft-seq_ft"] * 2 + ["sin_lora-sin_lora"] * 2
 
 
-def lines_with(lines: list[str], start: str) -> list[str]:
-    return [line for line in lines if line.startswith(start)]
+def test_a_cell_is_the_run_that_its_settings_name(place):
+    assert place.before == ["waiting"] * 6
+    found = standings(place.grid, place.grid.cells, place.runs)
+    assert [each.state for each in found] == ["finished"] * 6
+    assert {each.run for each in found} == set(times(place.runs))
+    named, missing = labels(place.grid, place.runs)
+    assert [*named.values()] == ["sin_lora"] * 2 + ["seq_ft"] * 2 and missing == []
 
 
 def test_the_cells_have_the_chosen_rate_and_the_choice_names_its_runs(place):
     (choice,) = choices(place.runs)
-    scores = {
-        each["rate"]: (-each["score"], each["loss"], each["rate"]) for each in choice["candidates"]
-    }
-    assert choice["rate"] == min(scores, key=lambda rate: scores[rate])
+    places = [(-each["score"], each["loss"], each["rate"]) for each in choice["candidates"]]
+    assert choice["rate"] == min(places)[2]
     for name in times(place.runs):
-        record = read_record(place.runs / name)
         if name.startswith("seq_ft"):
-            assert record["settings"]["train"]["lr"] == choice["rate"]
+            record = read_folder(place.runs / name).record
+            assert record.settings["train"]["lr"] == choice["rate"]
     for each in choice["candidates"]:
-        record = read_record(place.runs / each["run"])
-        assert record["settings"]["train"]["lr"] == each["rate"]
-        assert record["settings"]["evaluate"]["split"] == "dev"
-        assert record["R"][-1] == [each["score"]]
-        assert [task["name"] for task in record["tasks"]] == ["feel"] == [choice["task"]]
+        record = read_folder(place.runs / each["run"]).record
+        assert record.settings["train"]["lr"] == each["rate"]
+        assert record.settings["evaluate"]["split"] == "dev"
+        assert record.R[-1] == (each["score"],)
+        assert [task.name for task in record.tasks] == ["feel"] == [choice["task"]]
 
 
 def test_finished_cells_are_not_done_again_nor_started(place):
     before = times(place.runs)
     assert ended(start(place.file, place.runs, name="again")) == 0
     assert times(place.runs) == before
-    assert lines_with(said(place.runs, "again"), "started") == []
+    assert said(place.runs, "started", name="again") == []
 
 
 def test_another_grid_shares_the_cells_it_has_in_common(place, tmp_path):
@@ -84,7 +86,7 @@ def test_another_grid_shares_the_cells_it_has_in_common(place, tmp_path):
     shutil.copy(place.folder / "base.toml", tmp_path)
     (tmp_path / "other.toml").write_text(text)
     assert ended(start(tmp_path / "other.toml", tmp_path / "runs")) == 0
-    assert lines_with(said(tmp_path / "runs"), "started") == []
+    assert said(tmp_path / "runs", "started") == []
     assert [choice["grid"] for choice in choices(tmp_path / "runs")] == ["other", "small"]
 
 
@@ -95,11 +97,11 @@ def test_one_order_chooses_for_all(tmp_path, llama_folder):
     assert ended(start(file, tmp_path / "runs")) == 0
     (choice,) = choices(tmp_path / "runs")
     assert (choice["order"], choice["task"]) == ("feel-topic", "feel")
-    records = [read_record(tmp_path / "runs" / name) for name in times(tmp_path / "runs")]
-    chosen = [each for each in records if each["name"] == "seq_ft"]
-    assert sorted(each["tasks"][0]["name"] for each in chosen) == ["feel", "topic"]
-    assert {each["settings"]["train"]["lr"] for each in chosen} == {choice["rate"]}
-    assert sum(each["name"] == "select-seq_ft" for each in records) == 2
+    records = [read_folder(tmp_path / "runs" / name).record for name in times(tmp_path / "runs")]
+    chosen = [each for each in records if each.name == "seq_ft"]
+    assert sorted(each.tasks[0].name for each in chosen) == ["feel", "topic"]
+    assert {each.settings["train"]["lr"] for each in chosen} == {choice["rate"]}
+    assert sum(each.name == "select-seq_ft" for each in records) == 2
 
 
 @pytest.mark.slow
@@ -110,32 +112,30 @@ def test_shares_one_after_the_other_give_the_whole(place, tmp_path, of):
     for number in range(1, of + 1):
         name = f"share-{number}"
         assert ended(start(place.file, runs, share=(number, of), name=name)) == 0
-        started += lines_with(said(runs, name), "started")
+        started += said(runs, "started", name=name)
     assert len(started) == len(set(started)) == 6
     assert results(runs) == place.results
 
 
-def test_two_processes_on_one_store_do_each_cell_once(place, tmp_path):
+def steps(runs: Path) -> dict[str, int]:
+    """Return how many steps each run's log tells."""
+    return {path.parent.name: path.read_text().count("\n") for path in runs.glob("*/log.jsonl")}
+
+
+def test_two_sweeps_of_one_folder_do_each_cell_once(place, tmp_path):
     runs = tmp_path / "runs"
     both = [start(place.file, runs, name=f"side-{at}", jobs=2) for at in range(2)]
     assert [ended(process) for process in both] == [0, 0]
     assert results(runs) == place.results
-    # A cell is done once, whoever did it: one log of as many steps as the run has.
-    logs = {path.parent.name: path.read_text().count("\n") for path in runs.glob("*/log.jsonl")}
-    assert logs == {
-        path.parent.name: path.read_text().count("\n") for path in place.runs.glob("*/log.jsonl")
-    }
+    assert steps(runs) == steps(place.runs)
     assert strays(runs) == []
 
 
-def test_a_lease_is_free_once_its_process_is_dead(place, tmp_path):
+def test_a_run_that_another_process_works_on_is_left_to_it_and_taken_up_once_that_is_gone(
+    place, tmp_path
+):
     runs = tmp_path / "runs"
-    grid = load_grid(place.file)
-    cell = grid.groups[0].cell(0, grid.groups[0].rates[0])
-    folder = cells.cell_folder(runs, cell.id)
-    with files.lock(folder):
-        assert cells.leased(runs, cell.id)
-        assert cells.state_of(runs, cell) == "started"
+    with files.lock(runs / place.grid.cells[0].name):
         process = start(place.file, runs)
         deadline = time.monotonic() + 60
         while len(times(runs)) < 5 and time.monotonic() < deadline:
@@ -158,24 +158,15 @@ name = "sin_lora"
 """
 
 
-def test_a_failing_cell_is_noted_with_its_reason_and_does_not_stop_the_rest(llama_folder, tmp_path):
+def test_a_failing_cell_is_told_with_its_reason_and_does_not_stop_the_rest(llama_folder, tmp_path):
     file, runs = write_grid(tmp_path, llama_folder, BROKEN), tmp_path / "runs"
-    assert ended(start(file, runs)) == 1
-    assert len(times(runs)) == 2
-    grid = load_grid(file)
-    for seed in (0, 1):
-        cell = grid.groups[0].cell(seed, grid.groups[0].rates[0])
-        assert cells.state_of(runs, cell) == "failed"
-        failure = cells.failure_of(runs, cell.id)
-        assert failure is not None and failure.kind == "input"
-        assert "no_such_layer" in failure.reason and "\n" not in failure.reason
-    failed = [line for line in said(runs) if line.startswith("failed: wide")]
-    assert len(failed) == 2 and all("no_such_layer" in line for line in failed)
-    # Tried again, once, and noted anew.
-    assert ended(start(file, runs, name="again")) == 1
-    again = said(runs, "again")
-    assert len(lines_with(again, "started: wide")) == len(lines_with(again, "failed: wide")) == 2
-    assert lines_with(again, "started: sin_lora") == []
+    for name, done in (("said", 0), ("again", 2)):  # tried again by the same command, once
+        assert ended(start(file, runs, name=name)) == 1
+        assert len(times(runs)) == 2
+        failed = said(runs, "failed", name=name)
+        assert [line.split(":")[0] for line in failed] == ["wide, seed 0", "wide, seed 1"]
+        assert all("no_such_layer" in line for line in failed)
+        assert len(said(runs, "started", name=name)) == 4 - done
 
 
 DIVERGING = """
@@ -200,27 +191,36 @@ def test_a_diverged_candidate_cannot_win_and_where_all_diverge_nothing_is_chosen
     assert (choice["label"], choice["rate"]) == ("seq_ft", 1e-3)
     assert "not finite" in choice["candidates"][0]["problem"]
     assert choice["candidates"][0]["score"] is None
-    (failed,) = lines_with(said(runs), "failed")
-    assert failed == "failed: sin_lora, seed 1: no rate can be chosen: all candidates diverged."
+    assert said(runs, "failed") == [
+        "sin_lora, seed 1: failed: no rate can be chosen: all candidates diverged."
+    ]
+    grid = load_grid(file)
+    states = [each.state for each in standings(grid, grid.cells, runs)]
+    assert (states[0], states[-1]) == ("diverged", "waiting")
 
 
-def test_edited_data_are_learned_anew(place, llama_folder, tmp_path):
+def test_changed_data_are_refused_by_each_run_in_one_line_and_learned_anew_with_force(
+    llama_folder, tmp_path
+):
     text = TWO_SEEDS.partition('[[methods]]\nname = "seq_ft"')[0]
     file, runs = write_grid(tmp_path, llama_folder, text), tmp_path / "runs"
     assert ended(start(file, runs)) == 0
     before = times(runs)
     path = tmp_path / "data" / "topic" / "train.jsonl"
     path.write_text(path.read_text().replace("won", "lost"))
-    assert ended(start(file, runs, name="again")) == 0
-    assert len(before) == 2 and len(times(runs)) == 4
-    assert before.items() <= times(runs).items()
+    assert ended(start(file, runs, name="again")) == 1
+    assert times(runs) == before
+    failed = said(runs, "failed", name="again")
+    assert len(failed) == 2 and all("data" in line and "--force" in line for line in failed)
+    assert ended(start(file, runs, force=True, name="anew")) == 0
+    assert times(runs).keys() == before.keys() and not times(runs).items() & before.items()
 
 
 def test_wrong_data_are_told_before_any_cell_is_started(llama_folder, tmp_path):
     file, runs = write_grid(tmp_path, llama_folder, TWO_SEEDS), tmp_path / "runs"
     (tmp_path / "data" / "topic" / "train.jsonl").write_text('{"text": "a"}\n')
     assert ended(start(file, runs)) == 1
-    assert said(runs) == [] and not (runs / "cells").exists()
+    assert said(runs) == [] and not runs.exists()
 
 
 def test_an_altered_run_is_named_and_the_rest_is_done(place, tmp_path):
@@ -231,35 +231,11 @@ def test_an_altered_run_is_named_and_the_rest_is_done(place, tmp_path):
     other = sorted(runs.glob("seq_ft-*"))[0]
     shutil.rmtree(other)
     assert ended(start(place.file, runs)) == 1
-    (failed,) = lines_with(said(runs), "failed")
+    (failed,) = said(runs, "failed")
     assert f"{altered}/rows.jsonl: altered" in failed
     assert (other / "record.json").read_bytes() == place.results[f"{other.name}/record.json"]
-
-
-def children(pid: int) -> list[int]:
-    """Return a process's children."""
-    found = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        found += [int(child) for child in path.read_text().split()]
-    return found
-
-
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
-def test_a_stop_saves_every_cell_and_the_same_command_goes_on(place, tmp_path, number):
-    runs = tmp_path / "runs"
-    process = start(place.file, runs, jobs=2)
-    wait_for_checkpoint(runs)
-    assert process.pid is not None
-    workers = children(process.pid)
-    os.kill(process.pid, number)
-    assert ended(process) == 130
-    assert workers and not any(Path(f"/proc/{pid}").exists() for pid in workers)
-    assert len(times(runs)) < 6
-    assert ended(start(place.file, runs, name="again")) == 0
-    assert results(runs) == place.results
-    assert not any("failed" in line for line in said(runs) + said(runs, "again"))
+    states = {each.run: each.state for each in standings(place.grid, place.grid.cells, runs)}
+    assert (states[altered.name], states[other.name]) == ("damaged", "finished")
 
 
 def wait_for_checkpoint(runs: Path) -> None:
@@ -268,6 +244,27 @@ def wait_for_checkpoint(runs: Path) -> None:
     while not list(runs.glob("*/checkpoint/current.json")):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_stop_saves_every_cell_and_the_same_command_goes_on(place, tmp_path, twice):
+    runs = tmp_path / "runs"
+    process = start(place.file, runs, jobs=2)
+    wait_for_checkpoint(runs)
+    assert process.pid is not None
+    workers = children(process.pid)
+    os.kill(process.pid, signal.SIGINT)
+    if twice:
+        process.join(1.1)
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGINT)
+    assert ended(process) == 130
+    assert workers and not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert len(times(runs)) < 6
+    assert len(said(runs, "stopping")) == 1
+    assert ended(start(place.file, runs, name="again")) == 0
+    assert results(runs) == place.results
+    assert said(runs, "failed") == said(runs, "failed", name="again") == []
 
 
 def killed_and_restarted(place: Place, runs: Path, moments: list[float], *, workers: bool) -> int:
@@ -311,10 +308,9 @@ def test_a_sweep_killed_many_times_goes_on_to_the_same_records(place, tmp_path, 
         moments = sorted(chance.uniform(0, most - 1) for _ in range(1 + index % 3))
         met += killed_and_restarted(place, tmp_path / str(index) / "runs", moments, workers=workers)
     assert met >= 6
-    print(f"{met} kills of a sweep")
 
 
-def test_a_worker_that_is_killed_is_a_failed_cell(place, tmp_path):
+def test_a_process_that_is_killed_is_a_failed_cell(place, tmp_path):
     runs = tmp_path / "runs"
     process = start(place.file, runs)
     wait_for_checkpoint(runs)
@@ -322,56 +318,17 @@ def test_a_worker_that_is_killed_is_a_failed_cell(place, tmp_path):
     (worker,) = children(process.pid)
     os.kill(worker, signal.SIGKILL)
     assert ended(process) == 1
-    (failed,) = lines_with(said(runs), "failed")[:1]
+    (failed,) = said(runs, "failed")[:1]
     assert "ended by signal 9; is there enough memory?" in failed
     assert ended(start(place.file, runs, name="again")) == 0
     assert results(runs) == place.results
 
 
-def test_settings_of_a_cell_are_kept_as_a_settings_file(place):
-    from amlora.experiment.settings import load_settings
-
-    grid = load_grid(place.file)
-    cell = grid.groups[0].cell(1, grid.groups[0].rates[0])
-    folder = cells.cell_folder(place.runs, cell.id)
-    assert load_settings(folder / "settings.toml") == cell.settings
-    run = cells.run_of(place.runs, cell)
-    assert run is not None and json.loads((folder / "cell.json").read_text())["run"] == run.name
-
-
-def test_a_cell_does_not_take_another_cells_run_for_its_own(place, tmp_path):
+def test_what_a_killed_process_left_among_choices_is_swept(place, tmp_path):
     runs = shutil.copytree(place.runs, tmp_path / "runs")
-    grid = load_grid(place.file)
-    group = grid.groups[0]
-    ours, theirs = group.cell(0, group.rates[0]), group.cell(1, group.rates[0])
-    note = cells.cell_folder(runs, ours.id) / "cell.json"
-    run = cells.run_of(runs, theirs)
-    assert run is not None and cells.run_of(runs, ours) != run
-    for value, reason in (
-        ({"cell": ours.id, "run": run.name}, "a run of other settings"),
-        ({"cell": theirs.id, "run": run.name}, "is the note of the cell"),
-        ({"cell": ours.id, "run": "../elsewhere"}, "is no run's folder"),
-        ({"cell": ours.id, "run": 7}, "Expected `str | null`"),
-        ([], "Expected `object`"),
-    ):
-        files.write_json(note, value)
-        with pytest.raises(InputError, match=reason) as caught:
-            cells.run_of(runs, ours)
-        assert str(note) in str(caught.value)
-        assert cells.run_of(runs, theirs) == run
-
-
-def test_what_a_killed_process_left_in_a_cell_and_among_choices_is_swept(place, tmp_path):
-    runs = shutil.copytree(place.runs, tmp_path / "runs")
-    grid = load_grid(place.file)
-    cell = grid.groups[0].cell(0, grid.groups[0].rates[0])
-    folder = cells.cell_folder(runs, cell.id)
-    (folder / "cell.json").unlink()
-    (choices,) = {path.parent for path in runs.glob("grids/*/choices/*.json")}
-    for left in (folder, choices):
-        (left / f"{files.TEMPORARY}0").write_text("half")
-    for path in choices.glob("*.json"):
-        path.unlink()
+    (path,) = runs.glob("grids/*/choices/*.json")
+    path.unlink()
+    (path.parent / f"{files.TEMPORARY}0").write_text("half")
     assert ended(start(place.file, runs)) == 0
     assert strays(runs) == []
     assert results(runs) == place.results
@@ -384,4 +341,4 @@ def test_a_sweep_takes_no_rate_that_a_choices_candidates_do_not_give(place, tmp_
     del choice["digest"]
     files.write_sealed(path, choice | {"rate": 0.9})
     assert ended(start(place.file, runs)) == 1
-    assert times(runs) == times(place.runs)
+    assert times(runs) == times(place.runs) and said(runs, "started") == []

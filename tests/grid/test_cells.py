@@ -1,13 +1,16 @@
 """Grid files: what they resolve to, their shares, and what is wrong with them."""
 
+import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from amlora.cli.shipped import find, purpose, shipped
 from amlora.errors import InputError
-from amlora.experiment.grid import Grid
-from amlora.experiment.grid_file import load_grid
-from amlora.experiment.settings import load_settings, settings_from
+from amlora.experiment.settings import settings_from
+from amlora.grid.cells import Cell, Grid, load_grid
+from amlora.methods import METHODS
 
 BASE = """
 seed = 7
@@ -65,16 +68,16 @@ def grid_of(tmp_path):
     return make
 
 
-def cell(grid: Grid, label: str, seed: int = 0, order: str = ""):
-    (group,) = [group for group in grid.groups if group.key == (label, order)]
-    return group.cell(seed, group.rates[0])
+def cell(grid: Grid, label: str, seed: int = 0, order: str = "") -> Cell:
+    (line,) = [line for line in grid.lines if line.key == (label, order)]
+    return Cell(line=line, seed=seed, rate=line.rates[0])
 
 
 def test_cells_are_lines_times_seeds_the_first_seed_first(grid_of):
     grid = grid_of(GRID)
     assert grid.name == "some"
     labels = ["sin_lora", "seq_ft", "seq_ft-lora", "am_lora"]
-    assert [slot.title for slot in grid.slots] == [
+    assert [each.title for each in grid.cells] == [
         f"{label}, seed {seed}" for seed in (0, 1, 2) for label in labels
     ]
 
@@ -97,31 +100,32 @@ def test_a_cell_is_the_base_with_the_grids_and_the_lines_settings_over_it(grid_o
 
 def test_a_line_has_its_own_rate_one_to_choose_or_the_default(grid_of):
     grid = grid_of(GRID.replace("train.lr = 2e-4", ""))
-    rates = {group.label: group.rates for group in grid.groups}
+    rates = {line.label: line.rates for line in grid.lines}
     assert rates == {
         "sin_lora": (1e-3,),
         "seq_ft": (1e-5, 5e-5),
         "seq_ft-lora": (1e-3,),
         "am_lora": (3e-4, 1e-3, 3e-3),
     }
-    assert grid_of(GRID).groups[0].rates == (2e-4,)
+    assert grid_of(GRID).lines[0].rates == (2e-4,)
 
 
 def test_candidates_learn_the_first_task_alone_and_are_scored_on_dev_rows(grid_of):
     grid = grid_of(GRID)
-    candidates = grid.groups[3].candidates()
+    candidates = grid.lines[3].candidates
     assert [each.settings.train.lr for each in candidates] == [3e-4, 1e-3, 3e-3]
     for each in candidates:
+        method: Any = each.settings.method.settings
+        assert method.sparsity == (1e-5,)
         assert each.settings.stream.first_tasks == 1
         assert each.settings.evaluate.split == "dev"
         assert each.settings.seed == 0
         assert each.settings.name == "select-am_lora"
-        assert dict(each.settings.method.settings)["sparsity"] == (1e-5,)
 
 
 def test_nothing_is_selected_where_there_is_one_rate_or_none(grid_of):
     grid = grid_of(GRID)
-    assert grid.groups[0].candidates() == grid.groups[2].candidates() == ()
+    assert grid.lines[0].candidates == grid.lines[2].candidates == ()
 
 
 def test_a_cell_of_a_comparison_scores_test_rows_of_all_tasks(grid_of):
@@ -129,19 +133,19 @@ def test_a_cell_of_a_comparison_scores_test_rows_of_all_tasks(grid_of):
     assert (settings.stream.first_tasks, settings.evaluate.split) == (None, "test")
 
 
-def test_ids_differ_between_all_cells_and_do_not_depend_on_the_grid(grid_of):
+def test_runs_of_cells_differ_in_name_and_do_not_depend_on_the_grid(grid_of):
     grid = grid_of(GRID)
-    cells = [slot.group.cell(slot.seed, rate) for slot in grid.slots for rate in slot.group.rates]
-    cells += [each for group in grid.groups for each in group.candidates()]
-    assert len({each.id for each in cells}) == len(cells)
+    cells = [each.at(rate) for each in grid.cells for rate in each.line.rates]
+    cells += [each for line in grid.lines for each in line.candidates]
+    assert len({each.name for each in cells}) == len(cells)
     other = grid_of('name = "other"\n' + GRID.replace("seeds = [0, 1, 2]", "seeds = [1]"))
-    assert cell(other, "seq_ft", seed=1).id == cell(grid, "seq_ft", seed=1).id
+    assert cell(other, "seq_ft", seed=1).name == cell(grid, "seq_ft", seed=1).name
 
 
 def test_seeds_are_the_bases_where_the_grid_names_none(grid_of):
     grid = grid_of(GRID.replace("seeds = [0, 1, 2]", ""))
-    assert {slot.seed for slot in grid.slots} == {7}
-    assert grid.groups[1].candidates()[0].settings.seed == 7
+    assert {each.seed for each in grid.cells} == {7}
+    assert grid.lines[1].candidates[0].settings.seed == 7
 
 
 def test_a_grid_needs_no_base(grid_of):
@@ -154,8 +158,8 @@ def test_own_tasks_in_several_orders(grid_of):
     grid = grid_of(orders + GRID)
     settings = cell(grid, "sin_lora", order="b-a").settings
     assert [task.name for task in settings.stream.tasks] == ["b", "a"]
-    assert len(grid.slots) == 2 * 4 * 3
-    assert grid.groups[4].title == "sin_lora, order b-a"
+    assert len(grid.cells) == 2 * 4 * 3
+    assert grid.lines[4].title == "sin_lora, order b-a"
 
 
 def test_the_papers_orders_replace_the_bases(grid_of, tmp_path):
@@ -175,11 +179,11 @@ def test_paths_of_a_base_start_from_the_base_and_those_of_a_grid_from_the_grid(t
     path = tmp_path / "grids" / "some.toml"
     (tmp_path / "base.toml").write_text(BASE)
     path.write_text(GRID.replace("base.toml", "../base.toml"))
-    stream = load_grid(path).slots[0].group.cell(0, 1e-4).settings.stream
+    stream = load_grid(path).cells[0].settings.stream
     assert stream.data_root == str(tmp_path / "grids" / ".." / "data")
     (tmp_path / "base.toml").write_text(BASE.replace('data_root = "data"', ""))
     path.write_text(GRID.replace("base.toml", "../base.toml") + '[stream]\ndata_root = "more"\n')
-    stream = load_grid(path).slots[0].group.cell(0, 1e-4).settings.stream
+    stream = load_grid(path).cells[0].settings.stream
     assert stream.data_root == str(tmp_path / "grids" / "more")
     assert [task.source for task in stream.tasks] == ["a", "b"]
 
@@ -187,38 +191,31 @@ def test_paths_of_a_base_start_from_the_base_and_those_of_a_grid_from_the_grid(t
 def test_one_order_may_choose_for_all(grid_of):
     orders = 'orders = [["a", "b"], ["b", "a"]]\n'
     own = grid_of(orders + GRID)
-    assert all(group.choosing is group for group in own.groups)
+    assert all(line.choosing is line for line in own.lines)
     grid = grid_of(orders + GRID.replace("[select.rates]", f"{CHOOSER}[select.rates]"))
-    choosers = {group.choosing.key for group in grid.groups}
-    assert choosers == {(group.label, "b-a") for group in grid.groups}
-    assert [group.candidates() for group in grid.groups[4:]] == [
-        group.choosing.candidates() for group in grid.groups[:4]
+    assert {line.choosing.key for line in grid.lines} == {
+        (each.label, "b-a") for each in grid.lines
+    }
+    assert [[each.name for each in line.candidates] for line in grid.lines[4:]] == [
+        [each.name for each in line.choosing.candidates] for line in grid.lines[:4]
     ]
 
 
 def test_the_order_that_chooses_need_not_be_one_of_the_comparison(grid_of):
     text = GRID.replace("[select.rates]", '[select]\norder = ["b"]\n[select.rates]')
     grid = grid_of(f'orders = [["a", "b"]]\n{text}')
-    (candidate, *_) = grid.groups[3].choosing.candidates()
+    (candidate, *_) = grid.lines[3].choosing.candidates
     assert [task.name for task in candidate.settings.stream.tasks] == ["b"]
-    assert {group.order for group in grid.groups} == {"a-b"}
+    assert {line.order for line in grid.lines} == {"a-b"}
 
 
 @pytest.mark.parametrize("of", [1, 2, 3, 5, 12, 20])
-def test_shares_cover_every_slot_once(grid_of, of):
+def test_shares_cover_every_cell_once(grid_of, of):
     grid = grid_of(GRID)
     shares = [grid.share(number, of) for number in range(1, of + 1)]
-    titles = sorted(slot.title for share in shares for slot in share)
-    assert titles == sorted(slot.title for slot in grid.slots)
+    titles = sorted(each.title for share in shares for each in share)
+    assert titles == sorted(each.title for each in grid.cells)
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
-
-
-def test_a_cells_settings_are_a_settings_file(grid_of, tmp_path):
-    from amlora.experiment.settings import to_toml
-
-    settings = cell(grid_of(GRID), "seq_ft-lora").settings
-    (tmp_path / "cell.toml").write_text(to_toml(settings))
-    assert load_settings(tmp_path / "cell.toml") == settings
 
 
 WRONG = [
@@ -300,3 +297,29 @@ def test_a_grid_without_methods_is_refused(grid_of):
 def test_an_absent_grid_file_is_one_line(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         load_grid(Path(tmp_path / "absent.toml"))
+
+
+SHIPPED = shipped("grid").values()
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_grid_loads_is_named_after_its_file_and_says_what_it_is_for(path):
+    assert load_grid(path).name == path.stem
+    assert find(path.stem, "grid") == path
+    assert 0 < len(purpose(path)) < 100
+
+
+def test_all_methods_are_compared_each_with_rates_to_choose_from():
+    grid = load_grid(find("methods-quickstart", "grid"))
+    assert {line.plain["method"]["name"] for line in grid.lines} == set(METHODS)
+    assert all(len(line.rates) > 1 for line in grid.lines)
+
+
+def test_the_example_of_the_documentation_loads(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "grid.md").read_text(encoding="utf-8")
+    block = page.partition("## The grid file\n\n")[2].partition("\n\n| key |")[0]
+    (tmp_path / "example.toml").write_text(textwrap.dedent(block))
+    (tmp_path / "quickstart.toml").write_text(find("quickstart").read_text())
+    grid = load_grid(tmp_path / "example.toml")
+    assert [line.title for line in grid.lines] == ["am_lora", "replay-lora"]
+    assert grid.lines[0].rates == (3e-4, 1e-3)

@@ -1,0 +1,1 @@
+"""Comparisons: methods x orders x seeds, each cell a run, handed to an executor."""

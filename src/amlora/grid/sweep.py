@@ -1,0 +1,352 @@
+"""Work through a grid: for each cell candidates, a choice, then the cell, several at a time.
+
+A cell is a run in the folder that its settings name, so any number of processes may sweep one
+folder of runs, on one machine or on several: a run's own lock keeps others out. A run that another
+process works on is looked at again later.
+"""
+
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+from concurrent.futures import Executor, Future
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from amlora import files
+from amlora.engine.batch import steps_of
+from amlora.engine.train import NonFiniteLoss
+from amlora.errors import InputError
+from amlora.experiment.run import run
+from amlora.experiment.settings import RunSettings
+from amlora.experiment.stop import AGAIN
+from amlora.formats import parse_json
+from amlora.grid.cells import Cell, Grid, Line
+from amlora.grid.choice import choose, keep_choice, read_choice
+from amlora.methods import method_class
+from amlora.records.run import finished, read_folder
+from amlora.streams.load import load_stream
+
+PAUSE = 0.2  # seconds between two looks at the executor
+ELSEWHERE = 2.0  # seconds after which a run that another process held is looked at again
+EVERY = 30.0  # seconds between two lines on how far everything is
+
+
+class Outcome(NamedTuple):
+    """How an attempt at a cell ended."""
+
+    state: Literal["finished", "busy", "diverged", "failed"]
+    reason: str = ""
+
+
+def attempt(settings: RunSettings, runs: Path, force: bool) -> Outcome:
+    """Do a cell's run; this is what an executor calls, in whatever process.
+
+    Raises:
+        Interrupted: that process was asked to stop, and the state is on the disk.
+    """
+    try:
+        run(settings, runs=runs, force=force)
+    except files.Locked:
+        return Outcome("busy")
+    except NonFiniteLoss as error:
+        return Outcome("diverged", " ".join(str(error).split()))
+    except InputError as error:
+        return Outcome("failed", str(error))
+    except Exception as error:
+        traceback.print_exc()
+        return Outcome("failed", " ".join(f"{type(error).__name__}: {error}".split()))
+    return Outcome("finished")
+
+
+@dataclass
+class Item:
+    """A cell as one sweep sees it."""
+
+    cell: Cell
+    steps: list[int]
+    """Optimiser steps of its stages; its time is taken to grow with them."""
+    state: Literal["todo", "running", "finished", "diverged", "failed"] = "todo"
+    reason: str = ""
+    """Why it failed or diverged."""
+    future: Future[Outcome] | None = None
+    """While it is running."""
+    began: float = 0.0
+    """When this sweep first started it; 0 for never."""
+    again: float = 0.0
+    """When to look again at a run that another process works on."""
+    stale: bool = False
+    """Whether its run is finished, with other data or another version of the method."""
+
+    @property
+    def open(self) -> bool:
+        """Whether there is anything left to do."""
+        return self.state in ("todo", "running")
+
+    def done(self, runs: Path) -> int:
+        """Return how many steps are done, by the run's log."""
+        if self.state == "running":
+            with suppress(OSError, ValueError, LookupError):  # not begun, or a line half written
+                log = files.read_bytes(runs / self.cell.name / "log.jsonl")
+                last = parse_json("log.jsonl", log.splitlines()[-1])
+                return sum(self.steps[: last["stage"]]) + last["step"]
+        return 0 if self.open else sum(self.steps)
+
+
+class Sweep:
+    """One process's work on a grid.
+
+    Attributes:
+        candidates: the items that choose a rate, by the key of their line.
+        finals: the items of the comparison.
+        streams: digest and rows of each task of each stream, as they are now.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        cells: Sequence[Cell],
+        runs: Path,
+        executor: Executor,
+        *,
+        jobs: int,
+        tell: Callable[[str], None],
+        force: bool = False,
+    ) -> None:
+        """Load every stream once, and take over choices that were made before.
+
+        Args:
+            grid: all of it.
+            cells: this process's share.
+            runs: the folder of runs.
+            executor: does the cells.
+            jobs: cells at a time; 0 for all that can be done now.
+            tell: hears what happens, in lines.
+            force: do runs anew whose data or method changed; else they refuse.
+
+        Raises:
+            InputError: wrong data, or a choice that is altered or does not hold.
+        """
+        self.grid, self.runs, self.executor = grid, runs, executor
+        self.jobs, self.tell, self.force = jobs, tell, force
+        self.streams: dict[str, tuple[str, list[int]]] = {}
+        self.candidates: dict[tuple[str, str], list[Item]] = {}
+        self.told = 0.0
+        self.finals = [self.item(cell) for cell in cells]
+        for cell in cells:
+            line = cell.line.choosing
+            if line.key in self.candidates:
+                continue
+            self.candidates[line.key] = items = [self.item(each) for each in line.candidates]
+            choice = read_choice(runs, grid.name, line) if items else None
+            now = self.now(line.candidates[0]) if items else None
+            if choice and (choice.stream_digest, choice.method_version) == now:
+                self.candidates[line.key] = []
+                for item in self.waiting(line):
+                    item.cell = item.cell.at(choice.rate)
+        self.began, self.before = time.monotonic(), self.done()
+
+    def item(self, cell: Cell) -> Item:
+        """Make an item; load its stream, if it was not yet."""
+        settings = (cell.at(cell.line.rates[0]) if cell.rate is None else cell).settings
+        if (key := repr(settings.stream)) not in self.streams:
+            stream, warnings = load_stream(settings.stream)
+            self.streams[key] = stream.digest(), [len(task.train) for task in stream.tasks]
+            for warning in warnings:
+                self.say(f"warning: {warning}")
+        train, (_, rows) = settings.train, self.streams[key]
+        return Item(cell, [steps_of(n, train.batch, train.epochs, train.steps) for n in rows])
+
+    def now(self, cell: Cell) -> tuple[str, int]:
+        """Return the digest of a cell's stream and its method's version, as they are now."""
+        settings = cell.settings
+        return self.streams[repr(settings.stream)][0], method_class(settings.method.name).version
+
+    def all(self) -> list[Item]:
+        """Go through everything; return the items, candidates first.
+
+        Raises:
+            KeyboardInterrupt: stopped, once every run has saved its state and ended.
+        """
+        try:
+            while self.advance():
+                time.sleep(PAUSE)
+        except BaseException:
+            self.stop()
+            raise
+        return self.items
+
+    def stop(self) -> None:
+        """Let what runs save and end; asked again, at once."""
+        asked, at_work = time.monotonic(), [item.future for item in self.running if item.future]
+        if at_work:
+            self.say(f"stopping {len(at_work)} at the end of their step.")
+        self.executor.shutdown(wait=False, cancel_futures=True)
+        while not all(future.done() for future in at_work):
+            try:
+                futures.wait(at_work)
+            except KeyboardInterrupt:
+                # A launcher may pass on what was sent to all: that is one and the same.
+                if time.monotonic() - asked > AGAIN:
+                    self.executor.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def items(self) -> list[Item]:
+        """All items, candidates first."""
+        return [*(item for items in self.candidates.values() for item in items), *self.finals]
+
+    @property
+    def running(self) -> list[Item]:
+        """The items at work in this sweep."""
+        return [item for item in self.items if item.state == "running"]
+
+    def queue(self) -> Iterator[Item]:
+        """Yield the items in the order of work: each cell behind the candidates of its rate.
+
+        So the first lines of a comparison are whole while later ones are still choosing.
+        """
+        for final in self.finals:
+            yield from self.candidates[final.cell.line.choosing.key]
+            yield final
+
+    def advance(self) -> bool:
+        """Do what can be done now; tell whether there is anything to wait for."""
+        for item in self.running:
+            self.close(item)
+        for items in self.candidates.values():
+            if items and not any(item.open for item in items):
+                self.choose(items)
+        for item in self.queue():
+            if self.jobs and len(self.running) >= self.jobs:
+                break
+            known = item.cell.rate is not None
+            if item.state == "todo" and known and time.monotonic() >= item.again:
+                self.begin(item)
+        self.tell_how_far()
+        return any(item.open for item in self.items)
+
+    def begin(self, item: Item) -> None:
+        """Start an item, unless the disk says that there is nothing to do."""
+        self.look(item)
+        if item.open and time.monotonic() >= item.again:
+            self.say(f"{item.cell.title}: started.")
+            item.state, item.began = "running", item.began or time.monotonic()
+            force = self.force and item.stale
+            item.future = self.executor.submit(attempt, item.cell.settings, self.runs, force)
+            self.close(item)
+
+    def look(self, item: Item) -> None:
+        """Take from the disk whether an item's run is finished, damaged, or another process's."""
+        folder = self.runs / item.cell.name
+        try:
+            if finished(folder):
+                record = read_folder(folder).record
+                found = record.stream_digest, record.method_version
+                item.stale = found != self.now(item.cell)
+                if not item.stale:
+                    rows = "dev rows" if item.cell.selects else "average"
+                    took = f"in {time.monotonic() - item.began:.1f} s" if item.began else "already"
+                    score = percent(record.metrics.average)
+                    self.end(item, "finished", f"finished {took}, {rows} {score}.")
+            elif held_elsewhere(folder):
+                item.again = time.monotonic() + ELSEWHERE
+        except (InputError, OSError) as error:
+            self.end(item, "failed", str(error))
+
+    def close(self, item: Item) -> None:
+        """Book how an attempt ended, if it has."""
+        future = item.future
+        if not future or not future.done():
+            return
+        item.state, item.future, error = "todo", None, future.exception()
+        outcome = Outcome("failed", str(error)) if error else future.result()
+        if outcome.state == "busy":
+            item.again = time.monotonic() + ELSEWHERE
+        elif outcome.state == "finished":
+            self.look(item)
+            if item.open:
+                self.end(item, "failed", "its data or its method changed while the grid ran.")
+        elif outcome.state == "diverged" and item.cell.selects:
+            self.end(item, "diverged", outcome.reason)
+        else:
+            self.end(item, "failed", outcome.reason)
+
+    def end(
+        self, item: Item, state: Literal["finished", "diverged", "failed"], reason: str
+    ) -> None:
+        """Book an item's end and tell it."""
+        item.state, item.reason = state, reason
+        self.say(f"{item.cell.title}: {reason if state == 'finished' else f'{state}: {reason}'}")
+
+    def choose(self, items: Sequence[Item]) -> None:
+        """Choose a rate among candidates that have all ended, keep it, and give it to its cells."""
+        line = items[0].cell.line
+        if not (waiting := self.waiting(line)):
+            return
+        try:
+            for item in items:
+                if item.state == "failed":
+                    raise InputError(f"no rate can be chosen: {item.cell.title}: {item.reason}")
+            problems = [item.reason if item.state == "diverged" else "" for item in items]
+            choice = choose(self.grid.name, line, problems, self.runs)
+            keep_choice(self.runs, line, choice)
+        except InputError as error:
+            for item in waiting:
+                self.end(item, "failed", str(error))
+            return
+        among = ", ".join(f"{each.rate:g}: {percent(each.score)}" for each in choice.candidates)
+        self.say(f"{line.title}: rate {choice.rate:g} chosen (dev rows of {choice.task}, {among}).")
+        for item in waiting:
+            item.cell = item.cell.at(choice.rate)
+
+    def waiting(self, line: Line) -> list[Item]:
+        """Return the items that wait for a line's rate."""
+        return [
+            item
+            for item in self.finals
+            if item.open and item.cell.rate is None and item.cell.line.choosing.key == line.key
+        ]
+
+    def say(self, line: str) -> None:
+        """Tell a line."""
+        self.tell(line)
+        self.told = time.monotonic()
+
+    def done(self) -> int:
+        """Return how many steps are done in all."""
+        return sum(item.done(self.runs) for item in self.items)
+
+    def tell_how_far(self) -> None:
+        """Tell now and then how far everything is, and about how long the rest will take."""
+        if time.monotonic() - self.told < EVERY:
+            return
+        count = Counter(item.state for item in self.items)
+        said = [f"{count['finished'] + count['diverged']} of {count.total()} finished"]
+        said += [f"{count['failed']} failed"] if count["failed"] else []
+        for item in self.running:
+            said.append(f"{item.cell.title} {item.done(self.runs) / sum(item.steps):.0%}")
+        total, done = sum(sum(item.steps) for item in self.items), self.done()
+        if done > self.before:
+            spent = time.monotonic() - self.began
+            left = spent * (total - done) / (done - self.before)
+            said.append(f"about {left / 60:.0f} min left")
+        self.say(f"{'; '.join(said)}.")
+
+
+def held_elsewhere(folder: Path) -> bool:
+    """Tell whether a process works on a run now."""
+    if not files.exists(folder / ".lock"):
+        return False
+    try:
+        with files.lock(folder):
+            return False
+    except files.Locked:
+        return True
+
+
+def percent(share: float | None) -> str:
+    """Return a share as a person reads it."""
+    return "-" if share is None else f"{100 * share:.1f} %"
