@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgspec
 from accelerate import Accelerator
 from row import Row
 from size import Size
@@ -75,7 +74,7 @@ def learner(subject: Subject, name: str, words: int, batch: int) -> tuple[Callab
         makes the optimiser's state, which a stage does once); and how many numbers are trained.
     """
     chosen = method_class(name)
-    settings = msgspec.convert(FEWER.get(name, {}), chosen.Settings)
+    settings = chosen.Settings(**FEWER.get(name, {}))
     backbone = subject.load(frozen=not chosen.trains_base(settings))
     method = chosen(backbone, settings, seed=0)
     accelerator = Accelerator(cpu=True)

@@ -4,7 +4,6 @@ import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import msgspec
 from accelerate import Accelerator
 from row import Row
 from size import Size
@@ -25,6 +24,7 @@ from amlora.engine.settings import TrainSettings
 from amlora.engine.train import StageProgress, train_stage
 from amlora.experiment.evaluation import read_seconds, tokens
 from amlora.methods.base import Stage
+from amlora.methods.lora import OneLoRASettings
 from amlora.methods.sin_lora import SinLoRA
 from amlora.streams.load import load_stream
 from amlora.streams.settings import StreamSettings
@@ -41,7 +41,7 @@ def rows(size: Size) -> Iterator[Row]:
     """Compare on untrained rows, then train, then compare again."""
     count, pairs = {"full": (60, 5), "quick": (16, 2), "smoke": (8, 1)}[size]
     with main_subject(size) as subject:
-        backbone = load_backbone(msgspec.structs.replace(subject.settings, max_tokens=192))
+        backbone = load_backbone(subject.settings.replace(max_tokens=192))
     task = chosen_task(size, count)
     scored = encode_rows(backbone, task, task.test, prefix="off", form="full")
     yield against_generation(backbone, scored[: count // 4], "untrained", bar=5.0, pairs=pairs)
@@ -66,7 +66,7 @@ def chosen_task(size: Size, count: int) -> Task:
 
 def learn(backbone: Backbone, trained: list[Encoded], *, steps: int) -> None:
     """Teach the task, so that answers are short."""
-    method = SinLoRA(backbone, SinLoRA.Settings(), seed=0)
+    method = SinLoRA(backbone, OneLoRASettings(), seed=0)
     stage = Stage(0, TASK, trained, steps)
     method.begin(stage)
     settings = TrainSettings(lr=1e-3, bucketed=False)

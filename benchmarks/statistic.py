@@ -19,12 +19,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-import msgspec
 import torch
 from statistic_tables import TABLES, table
 from torch import Tensor
 
-from amlora import files
+from amlora import files, formats
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import encode_rows
 from amlora.engine.load import load_backbone
@@ -132,7 +131,7 @@ def main() -> None:
 
 def made(model: ModelSettings, stream: StreamSettings) -> dict[str, Any]:
     """Return a record without results: how they are made. Where the data lies does not matter."""
-    plain = msgspec.to_builtins({"model": model, "stream": stream})
+    plain = formats.plain({"model": model, "stream": stream})
     plain["stream"]["data_root"] = ""
     own = {
         "depths": DEPTHS,
@@ -158,7 +157,7 @@ def measured(backbone: Backbone, stream: TaskStream) -> Iterator[dict[str, Any]]
     yield {"scored": {task.name: len(task.test) for task in stream.tasks}}
     prompts: tuple[Form, ...] = get_args(Form)
     strangers = vectors_of_no_task(backbone)
-    long = replace(backbone, settings=msgspec.structs.replace(backbone.settings, max_tokens=LONG))
+    long = replace(backbone, settings=backbone.settings.replace(max_tokens=LONG))
     for prompt in prompts:
         (tasks,), _ = gather(long, stream, prompt, (0,), MOST)
         choice = Choice(prompt, LONG, 0, max(ROWS))
@@ -334,7 +333,7 @@ def places(stages: Stages, vectors: Tensor) -> list[int]:
 
 def plain(choice: Choice) -> dict[str, Any]:
     """Return a choice as plain values."""
-    return msgspec.to_builtins(choice)
+    return formats.plain(choice)
 
 
 if __name__ == "__main__":

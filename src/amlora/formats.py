@@ -118,6 +118,13 @@ def typed(place: Path | str, value: object, kind: type[Kind]) -> Kind:
         raise InputError(f"{place}: {reason(error)}.") from None
 
 
+def plain(value: object) -> Any:
+    """Return models, dataclasses and tuples, alone or within others, as plain values of JSON."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Any).dump_python(value, mode="json")
+
+
 def struct(place: Path | str, value: object, kind: type[Kind]) -> Kind:
     """Do what `typed` does for msgspec's structs."""
     import msgspec

@@ -17,7 +17,15 @@ from accelerate import Accelerator
 
 from amlora.engine.checkpoint import RunProgress
 
-PACKAGES = ("amlora", "torch", "transformers", "accelerate", "safetensors", "msgspec", "tokenizers")
+PACKAGES = (
+    "amlora",
+    "torch",
+    "transformers",
+    "accelerate",
+    "safetensors",
+    "pydantic",
+    "tokenizers",
+)
 OPTIONAL = ("peft", "datasets", "gguf", "scipy", "matplotlib", "jinja2")
 GIT_SECONDS = 10  # a `git status` that takes longer is treated as "not known"
 

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
-import msgspec
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
@@ -22,6 +21,7 @@ from amlora.engine.backbone import Backbone
 from amlora.engine.batch import Batch, collate, seed_of, target_logits, token_loss
 from amlora.engine.encode import Row, encode_rows
 from amlora.errors import InputError
+from amlora.formats import plain
 from amlora.methods.base import Group, Method, Stage, State, Terms
 from amlora.methods.parts.distil import drift
 from amlora.methods.parts.memory import Memory
@@ -236,8 +236,11 @@ class LFPT5(Method):
         """Return both prompts, the pseudo examples, and the words of the tasks learned."""
         held = {"prompt": self.prompt, "former": self.former}
         tensors = {name: each.detach() for name, each in held.items() if each is not None}
-        learned = [msgspec.json.decode(msgspec.json.encode(task)) for task in self.learned]
-        values = {"learned": learned, "memory": self.memory.plain(), "told": list(self.told)}
+        values = {
+            "learned": plain(self.learned),
+            "memory": self.memory.plain(),
+            "told": list(self.told),
+        }
         return State(tensors, values)
 
     def restore(self, state: State) -> None:

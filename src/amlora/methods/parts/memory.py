@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
 import torch
 
 from amlora.engine.batch import seed_of
 from amlora.engine.encode import Row
 from amlora.errors import InputError
+from amlora.formats import plain
 from amlora.methods.base import State
 
 
@@ -46,7 +46,7 @@ class Memory:
 
     def plain(self) -> list[dict[str, Any]]:
         """Return the rows as plain values for JSON."""
-        return [msgspec.json.decode(msgspec.json.encode(row)) for row in self.rows]
+        return plain(self.rows)
 
     @classmethod
     def of_state(cls, state: State, vocabulary: int) -> "Memory":
