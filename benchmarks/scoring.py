@@ -14,7 +14,7 @@ from words import made_up, made_up_task
 from amlora.engine import prefix
 from amlora.engine.answer import Answer, Counts
 from amlora.engine.backbone import Backbone
-from amlora.engine.batch import collate, length_batches, target_logits
+from amlora.engine.batch import collate, length, length_batches, target_logits
 from amlora.engine.encode import Row as Encoded
 from amlora.engine.encode import encode_rows
 from amlora.engine.exact import exact_match, generated_match
@@ -22,7 +22,7 @@ from amlora.engine.generate import inference
 from amlora.engine.load import load_backbone
 from amlora.engine.settings import TrainSettings
 from amlora.engine.train import StageProgress, train_stage
-from amlora.experiment.evaluation import read_seconds, tokens
+from amlora.experiment.evaluation import read_seconds
 from amlora.methods.base import Stage
 from amlora.methods.lora import OneLoRASettings
 from amlora.methods.sin_lora import SinLoRA
@@ -134,7 +134,7 @@ def estimated_prefill(backbone: Backbone, scored: list[Encoded], pairs: int) -> 
     told: list[float] = []
 
     def estimating() -> None:
-        told.append(tokens(scored) * read_seconds(backbone, scored))
+        told.append(sum(map(length, scored)) * read_seconds(backbone, scored))
 
     timed = pair(estimating, lambda: prefill(backbone, scored), pairs=pairs, warm=1)
     estimate = statistics.median(told[1:])

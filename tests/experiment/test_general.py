@@ -24,7 +24,8 @@ from amlora.experiment.general import (
     moment,
     read_texts,
 )
-from amlora.experiment.plan import plan
+from amlora.experiment.naming import facts_of, run_name
+from amlora.experiment.prepare import Prepared, prepare
 from amlora.experiment.run import run
 from amlora.experiment.settings import RunSettings
 from amlora.experiment.stop import Interrupted
@@ -160,15 +161,18 @@ def test_prompts_that_anchored_lora_sends_to_the_base_model_are_counted(
     assert losses == {1.0: True, 0.0: False}
 
 
-def test_a_run_is_named_by_the_files_content_and_not_by_its_place(llama_folder, place, tmp_path):
-    def name(path: Path) -> str:
-        return plan(settings_with(llama_folder, place, "am_lora", str(path)))["run"]
+def test_a_run_is_named_by_the_files_name_and_known_by_its_content(llama_folder, place, tmp_path):
+    def prepared(path: Path) -> Prepared:
+        return prepare(settings_with(llama_folder, place, "am_lora", str(path)))
 
-    again = write_general(tmp_path / "again.toml")
-    assert name(again) == name(place / "general.toml")
-    assert name(again) != plan(tiny_settings(llama_folder, place, "am_lora"))["run"]
-    again.write_text(again.read_text().replace("won", "lost"))
-    assert name(again) != name(place / "general.toml")
+    first = prepared(place / "general.toml")
+    moved = prepared(write_general(tmp_path / "general.toml"))
+    assert run_name(moved.written) == run_name(first.written)
+    assert run_name(first.written) != run_name(tiny_settings(llama_folder, place, "am_lora"))
+    assert facts_of(moved.identity) == facts_of(first.identity)
+    path = tmp_path / "general.toml"
+    path.write_text(path.read_text().replace("won", "lost"))
+    assert facts_of(prepared(path).identity) != facts_of(first.identity)
 
 
 WHOLE = '[[passages]]\nprompt = "a"\nrest = "b"\n[[questions]]\nprompt = "c"\nanswer = "d"\n'
@@ -179,10 +183,10 @@ WHOLE = '[[passages]]\nprompt = "a"\nrest = "b"\n[[questions]]\nprompt = "c"\nan
     [
         (None, "no such file"),
         ("[[passages", "line 1: not TOML"),
-        (WHOLE.replace("rest", "answer"), "`answer` - at `$.passages[0]`"),
+        (WHOLE.replace("rest", "answer"), "unknown setting 'passages[0].answer'"),
         (WHOLE.replace('"d"', '" "'), "a question needs a prompt and an answer"),
-        (WHOLE.replace('"b"', "3"), "Expected `str`, got `int` - at `$.passages[0].rest`"),
-        (WHOLE.partition("[[q")[0], "missing required field `questions`"),
+        (WHOLE.replace('"b"', "3"), "passages[0].rest: expected a string, got 3"),
+        (WHOLE.partition("[[q")[0], "questions is missing"),
         ("passages = []\nquestions = []", "at least one passage and one question"),
     ],
 )

@@ -11,18 +11,23 @@ from accelerate.utils import gather_object
 
 from amlora.engine.answer import Answer, Counts
 from amlora.engine.backbone import Backbone
-from amlora.engine.batch import collate, length_batches, target_logits
+from amlora.engine.batch import collate, length, length_batches, target_logits
 from amlora.engine.encode import Row
 from amlora.engine.exact import measure_margin, score_rows
 from amlora.engine.generate import inference
+from amlora.engine.likelihood import answer_likelihoods
 from amlora.engine.settings import EvaluateSettings, Scope
 from amlora.evaluate.course import Course
-from amlora.experiment.general import General, moment, shared_likelihoods
+from amlora.experiment.general import General, moment
 from amlora.experiment.prepare import Prepared
+from amlora.experiment.processes import share_out
 from amlora.formats import parse_json
 from amlora.mixture.route import NONE, by_name, noted
 from amlora.records.schema import Unrelated
 
+Moment = Literal["before", "entered", "learned"]
+MOST = 2048
+"""Tokens that are read to time it, about."""
 TIE = 1e-6
 """Two best logits that are closer than this are one and the same in bfloat16."""
 
@@ -39,7 +44,7 @@ class Evaluation:
         """Return the seconds that reading rows once would take, each process its share."""
         if self.read_seconds is None:
             self.read_seconds = read_seconds(self.backbone, rows)
-        return tokens(rows) * self.read_seconds / self.accelerator.num_processes
+        return sum(map(length, rows)) * self.read_seconds / self.accelerator.num_processes
 
     def with_margin(self, groups: Iterable[Sequence[Row]]) -> EvaluateSettings:
         """Measure, on a few rows of each task's, how close two logits may come to be trusted.
@@ -65,22 +70,28 @@ class Evaluation:
         self, rows: Sequence[Row], evaluate: EvaluateSettings
     ) -> tuple[list[Answer], Counts]:
         """Score one task's rows, each process its share."""
-        accelerator = self.accelerator
-        mine = rows[accelerator.process_index :: accelerator.num_processes]
-        found, counts = score_rows(self.backbone, mine, evaluate)
-        if accelerator.num_processes == 1:
-            return found, counts
-        gathered: list[Answer] = gather_object(found)
-        order = {(answer.task, answer.row): answer for answer in gathered}
-        return [order[row.task, row.row] for row in rows], sum(gather_object([counts]), Counts())
+        counted: list[Counts] = []
+
+        def score(mine: Sequence[Row]) -> list[Answer]:
+            answers, counts = score_rows(self.backbone, mine, evaluate)
+            counted.append(counts)
+            return answers
+
+        answers = share_out(self.accelerator, rows, score)
+        alone = self.accelerator.num_processes == 1
+        return answers, sum(counted if alone else gather_object(counted), Counts())
 
     def unrelated(self, general: General, after: int) -> Unrelated:
         """Measure texts and questions of no task; return what a record says of it."""
         self.method.route(None)
         passages = self.method.readable(general.passages)
         questions = self.method.readable(general.questions)
-        rows, most = [*passages, *questions], self.prepared.settings.evaluate.tokens_per_batch
-        found = shared_likelihoods(self.backbone, rows, most, self.accelerator)
+        most = self.prepared.settings.evaluate.tokens_per_batch
+        found = share_out(
+            self.accelerator,
+            [*passages, *questions],
+            lambda mine: answer_likelihoods(self.backbone, mine, most),
+        )
         # Whatever the tasks' answers need, and without a change to how those are scored.
         evaluate = self.with_margin([questions])
         room = max(evaluate.max_new_tokens, *(len(row.answer_ids) for row in questions))
@@ -116,9 +127,6 @@ def answer_line(
     return line if named is None else {**line, "stages": named, **noted(gold.belief, stages)}
 
 
-Moment = Literal["before", "entered", "learned"]
-
-
 def to_score(scope: Scope, moment: Moment, stage: int, course: Course) -> Sequence[int]:
     """Return the places of the tasks to score.
 
@@ -141,10 +149,6 @@ def to_score(scope: Scope, moment: Moment, stage: int, course: Course) -> Sequen
     return tasks[: course.begun(stage + 1) + (scope == "needed")]
 
 
-MOST = 2048
-"""Tokens that are read for it, about."""
-
-
 def read_seconds(backbone: Backbone, rows: Sequence[Row]) -> float:
     """Time one bare forward pass over the rows of middle length, without a shared prefix.
 
@@ -160,12 +164,7 @@ def read_seconds(backbone: Backbone, rows: Sequence[Row]) -> float:
     with inference(backbone):
         begun = time.perf_counter()
         target_logits(backbone, collate(batch, backbone, share=1.0)).sum().item()  # waits for a GPU
-        return (time.perf_counter() - begun) / tokens(batch)
-
-
-def tokens(rows: Sequence[Row]) -> int:
-    """Return the number of prompt and answer tokens."""
-    return sum(len(row.prompt_ids) + len(row.answer_ids) for row in rows)
+        return (time.perf_counter() - begun) / sum(map(length, batch))
 
 
 def routing(rows: bytes, stages: Sequence[str]) -> dict[str, Any] | None:

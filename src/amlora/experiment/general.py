@@ -9,14 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from accelerate import Accelerator
-from accelerate.utils import gather_object
-
 from amlora import files
 from amlora.engine.answer import Answer
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row, encode_fitted, lost_of
-from amlora.engine.likelihood import Likelihood, answer_likelihoods
+from amlora.engine.likelihood import Likelihood
 from amlora.engine.settings import BUILTIN
 from amlora.evaluate.lost import Lost
 from amlora.experiment.toml import read_toml
@@ -117,21 +114,6 @@ def general_rows(backbone: Backbone, texts: Texts, digest: str) -> General:
     passages, cut = rows("passage", [(each.prompt, each.rest) for each in texts.passages])
     questions, also = rows("question", [(each.prompt, each.answer) for each in texts.questions])
     return General(passages, questions, {"passage": cut, "question": also}, digest)
-
-
-def shared_likelihoods(
-    backbone: Backbone, rows: Sequence[Row], tokens_per_batch: int, accelerator: Accelerator
-) -> list[Likelihood]:
-    """Return the likelihood of each row's answer, to which each process does its share."""
-    count = accelerator.num_processes
-    found = answer_likelihoods(backbone, rows[accelerator.process_index :: count], tokens_per_batch)
-    if count == 1:
-        return found
-    # The processes' rows one after another: the first's, every count-th of all, and so on.
-    places = [i for process in range(count) for i in range(process, len(rows), count)]
-    gathered: list[Likelihood] = gather_object(found)
-    by_place = dict(zip(places, gathered, strict=True))
-    return [by_place[i] for i in range(len(rows))]
 
 
 def moment(

@@ -31,8 +31,8 @@ def plan(settings: RunSettings) -> dict[str, Any]:
         InputError: whatever is wrong with settings, data or model, in one line.
     """
     prepared = prepare(settings)
-    found = prepared.settings
-    stages = planned_stages(prepared)
+    found, stages = prepared.settings, prepared.stages
+    planned = planned_stages(prepared)
     return {
         "run": run_name(settings),
         "settings": resolved(found),
@@ -44,9 +44,9 @@ def plan(settings: RunSettings) -> dict[str, Any]:
             task_entry(task, found.evaluate.split, lost)
             for task, lost in zip(prepared.stream.tasks, prepared.lost, strict=True)
         ],
-        "prompts": [shown_row(prepared, row) for row in sample_rows(prepared)],
-        "stages": stages,
-        "estimate": {"memory": memory(prepared, stages), "disk": disk(prepared, stages)},
+        "prompts": [shown_row(prepared, row) for row in (stages[0].rows[0], stages[-1].rows[-1])],
+        "stages": planned,
+        "estimate": {"memory": memory(prepared, planned), "disk": disk(prepared, planned)},
     }
 
 
@@ -68,12 +68,6 @@ def planned_stages(prepared: Prepared) -> list[dict[str, Any]]:
             }
         )
     return planned
-
-
-def sample_rows(prepared: Prepared) -> list[Row]:
-    """Return the first training row of the first task and of the last."""
-    first, last = prepared.stages[0].rows[0], prepared.stages[-1].rows[-1]
-    return [first, last]
 
 
 def shown_row(prepared: Prepared, row: Row) -> dict[str, Any]:

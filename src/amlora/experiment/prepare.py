@@ -102,8 +102,8 @@ def prepare(settings: RunSettings) -> Prepared:
         "stream_digest": stream.digest(),
         "tasks": [{"name": task.name, "digest": task.digest()} for task in stream.tasks],
         "model": model,
+        "tokens_digest": tokens_digest([*train, *scored], backbone),
     }
-    identity["tokens_digest"] = tokens_digest([*train, *scored], backbone)
     if general:
         identity["general_digest"] = general.digest
     method = chosen(backbone, settings.method.settings, seed=settings.seed)
@@ -160,9 +160,6 @@ def check_room(
         rows: of each task.
         settings: say how long an answer may be.
         soft: tokens that the method puts to each row.
-
-    Raises:
-        InputError: naming the limit.
     """
     limit = positions(backbone.model.config)
     if limit is None:
@@ -223,11 +220,7 @@ def plan_stages(
 
 
 def check_per_task(settings: RunSettings, stream: TaskStream) -> None:
-    """Check settings that are given one per task.
-
-    Raises:
-        InputError: a list of another length than the stream.
-    """
+    """Refuse settings that are given one per task for another number of tasks."""
     for key in method_class(settings.method.name).per_task:
         value = getattr(settings.method.settings, key)
         if not isinstance(value, tuple):

@@ -5,7 +5,7 @@ the others from going on, or from waiting for ever, when it could not.
 """
 
 import atexit
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -15,7 +15,8 @@ from accelerate.utils import broadcast_object_list, gather_object, parse_flag_fr
 
 from amlora.errors import InputError
 
-Made = TypeVar("Made")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 PATIENCE = timedelta(hours=1)
 """How long processes wait for one that writes a large checkpoint, or loads a model slowly."""
 SHARDING = {
@@ -28,11 +29,7 @@ SHARDING = {
 
 
 def refuse_sharding() -> None:
-    """Refuse launches under which a process holds only parts of the weights.
-
-    Raises:
-        InputError: naming what was asked for.
-    """
+    """Refuse launches under which a process holds only parts of the weights."""
     for name, variable in SHARDING.items():
         if parse_flag_from_env(variable):
             raise InputError(
@@ -57,7 +54,7 @@ def join(device: torch.device) -> PartialState:
     return state
 
 
-def by_main(accelerator: Accelerator, work: Callable[[], Made]) -> Made:
+def by_main(accelerator: Accelerator, work: Callable[[], Result]) -> Result:
     """Let the main process do something, and give its result to all.
 
     Args:
@@ -72,17 +69,33 @@ def by_main(accelerator: Accelerator, work: Callable[[], Made]) -> Made:
         return work()
     if accelerator.is_main_process:
         try:
-            made = work()
+            result = work()
         except Exception as error:
             broadcast_object_list([None, str(error)])
             raise
-        broadcast_object_list([made, None])
-        return made
-    told: list[Any] = broadcast_object_list([None, None])
-    made, problem = told
+        broadcast_object_list([result, None])
+        return result
+    sent: list[Any] = broadcast_object_list([None, None])
+    result, problem = sent
     if problem is not None:
         raise InputError(problem)
-    return made
+    return result
+
+
+def share_out(
+    accelerator: Accelerator,
+    items: Sequence[Item],
+    work: Callable[[Sequence[Item]], list[Result]],
+) -> list[Result]:
+    """Let each process work on its share of the items; return a result for each, in their order."""
+    count = accelerator.num_processes
+    results = work(items[accelerator.process_index :: count])
+    if count == 1:
+        return results
+    # The processes' items one after another: the first's, every count-th of all, and so on.
+    places = [i for process in range(count) for i in range(process, len(items), count)]
+    by_place = dict(zip(places, gather_object(results), strict=True))
+    return [by_place[i] for i in range(len(items))]
 
 
 def agree(accelerator: Accelerator, value: object, problem: str) -> None:

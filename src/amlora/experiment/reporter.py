@@ -31,25 +31,5 @@ class Reporter(Protocol):
         """Something the user should look at."""
 
 
-class Silent:
+class Silent(Reporter):
     """A reporter that says nothing."""
-
-    def stage_started(self, index: int, count: int, task: str, steps: int) -> None:
-        """Say nothing."""
-
-    def step(
-        self, step: int, steps: int, terms: Mapping[str, float], tokens_per_second: float
-    ) -> None:
-        """Say nothing."""
-
-    def evaluated(self, done: int, total: int, what: str) -> None:
-        """Say nothing."""
-
-    def stage_finished(self, record: Mapping[str, Any]) -> None:
-        """Say nothing."""
-
-    def note(self, text: str) -> None:
-        """Say nothing."""
-
-    def warn(self, text: str) -> None:
-        """Say nothing."""

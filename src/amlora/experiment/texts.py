@@ -77,7 +77,7 @@ def with_room(
         prompt = build_prompt(task, "", prefix=words.prefix, form=words.form)
         # Of the options too: a wrong one that is cut could pass for a right one.
         option = longest_option(backbone, prompt, task.options)
-        longest[task.name] = max(longest_of(rows), option)
+        longest[task.name] = max([option, *(len(row.answer_ids) for row in rows)])
     name = max(longest, key=lambda each: longest[each])
     if longest[name] - 1 <= limit:  # an answer that was cut before its end token is still right
         return settings, []
@@ -86,8 +86,3 @@ def with_room(
         f"{name}: its longest answer has {longest[name]} tokens, its end included;"
         f" evaluate.max_new_tokens is raised to it from {limit}."
     ]
-
-
-def longest_of(rows: Sequence[Row]) -> int:
-    """Return the number of tokens of the longest gold answer, its end token included."""
-    return max((len(row.answer_ids) for row in rows), default=0)
