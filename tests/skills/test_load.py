@@ -84,14 +84,10 @@ def test_pipelines_take_a_loaded_model(llama_skills):
     assert answer == [{"generated_text": tokenizer.decode(expected, skip_special_tokens=True)}]
 
 
-def test_a_loaded_model_knows_its_tasks_and_scores(learned):
+def test_a_loaded_model_knows_its_tasks_and_scores_and_is_frozen(learned):
     model, _ = load(learned[1])
     assert model.amlora.tasks == tuple(cards())
     assert model.amlora.scores == {"metrics": {"average": 0.25}}
-
-
-def test_a_loaded_model_is_frozen_and_in_eval_mode(learned):
-    model, _ = load(learned[1])
     assert not model.training
     assert not [name for name, weight in model.named_parameters() if weight.requires_grad]
 
@@ -198,20 +194,14 @@ def test_save_pretrained_is_refused_and_names_the_way_out(llama_skills, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_without_skills_cannot_be_saved(tmp_path):
+def test_where_there_are_no_skills_none_are_saved_or_loaded(tmp_path):
     with pytest.raises(InputError, match="holds no skills"):
         amlora.save(torch.nn.Linear(2, 2), tmp_path)
-
-
-def test_a_folder_without_skills_is_refused(tmp_path):
     with pytest.raises(InputError, match="no skills here"):
         amlora.load(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["/no/such/folder", "./skills", "a/b/c"])
-def test_a_folder_that_is_not_there_is_refused(name):
-    with pytest.raises(InputError, match="no such folder"):
-        amlora.load(name)
+    for name in ("/no/such/folder", "./skills", "a/b/c"):
+        with pytest.raises(InputError, match="no such folder"):
+            amlora.load(name)
 
 
 def test_a_hub_id_that_cannot_be_fetched_is_one_line(monkeypatch, tmp_path):
@@ -236,11 +226,8 @@ def test_importing_amlora_imports_no_torch_and_names_its_own():
     assert done.stdout.split() == ["False", "True"]
 
 
-def test_the_version_is_the_installed_one():
+def test_amlora_knows_its_version_and_names_no_other():
     assert amlora.__version__ == metadata.version("amlora")
-
-
-def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'laod'"):
         amlora.laod  # noqa: B018
 
@@ -253,25 +240,13 @@ def test_trust_in_remote_code_is_off_unless_asked_for(llama_skills):
 @pytest.mark.parametrize("prefix", ["off", "task", "task+dataset"])
 @pytest.mark.parametrize("form", ["full", "blind"])
 def test_a_stored_tasks_prompt_is_the_one_of_training(prefix, form):
-    task = Task(
-        name="copa",
-        instruction="Which?",
-        options=("yes", "no"),
-        train=(),
-        dev=(),
-        test=(),
-        category="QA",
-        dataset="COPA",
-        cue="A:",
-    )
-    card = TaskCard(
-        name="copa",
-        instruction="Which?",
-        options=("yes", "no"),
-        category="QA",
-        dataset="COPA",
-        cue="A:",
-        prefix=prefix,
-        form=form,
-    )
+    words: dict[str, Any] = {
+        "name": "copa",
+        "instruction": "Which?",
+        "options": ("yes", "no"),
+        "cue": "A:",
+    }
+    words |= {"category": "QA", "dataset": "COPA"}
+    task = Task(**words, train=(), dev=(), test=())
+    card = TaskCard(**words, prefix=prefix, form=form)
     assert prompt_of(card, "Why?") == build_prompt(task, "Why?", prefix=prefix, form=form)

@@ -1,4 +1,4 @@
-"""Skills whose stages are kept: saved, loaded, and routed by the loaded model itself."""
+"""Skills whose stages are kept, or whose LoRAs have gates: the loaded model routes itself."""
 
 import copy
 import gc
@@ -16,13 +16,17 @@ import amlora
 from amlora.engine.backbone import base_of
 from amlora.engine.generate import generate_ids, inference
 from amlora.engine.likelihood import option_scores
+from amlora.engine.route import Router
 from amlora.errors import InputError
 from amlora.methods.anchored_lora import AnchoredLoRA
+from amlora.methods.gain_lora import GainLoRA, GainLoRASettings
 from amlora.mixture.manifest import TaskCard
+from amlora.mixture.route import Gating
 from amlora.skills.load import Skills, attach, open_skills, skills_of
 from amlora.streams.prompt import Prompt
 from command import amlora as amlora_command
 from methods.learning import STAGES, learn, make
+from trained import load_base
 
 CARDS = tuple(TaskCard(name=s.task, instruction="What?", options=("x", "y")) for s in STAGES)
 PROMPTS = [
@@ -33,17 +37,20 @@ PROMPTS = [
 ]
 
 
-@pytest.fixture(scope="module", params=["sum", "attention"])
-def staged(request, any_folder, tmp_path_factory) -> tuple[AnchoredLoRA, Path]:
+@pytest.fixture(scope="module", params=["sum", "attention", "gated"])
+def learned(request, any_folder, tmp_path_factory) -> tuple[Any, Path]:
     """A method that has learned three stages, and the folder of its skills."""
-    folder = tmp_path_factory.mktemp("staged") / "skills"
-    method = make(any_folder, "anchored_lora", combine=request.param, reject=0.2)
-    assert isinstance(method, AnchoredLoRA)
+    folder = tmp_path_factory.mktemp("learned") / "skills"
+    if request.param == "gated":
+        method: Any = GainLoRA(load_base(any_folder), GainLoRASettings(), seed=0)
+    else:
+        method = make(any_folder, "anchored_lora", combine=request.param, reject=0.2)
     for stage in STAGES:
         learn(method, stage, lr=5e-2)
     method.backbone.model.eval()
-    base = base_of(method.backbone)
-    attach(method.backbone.model, Skills(method.mixture, base, CARDS, {}))
+    if request.param == "gated":
+        method.router = Router(method.backbone, method.gates)
+    attach(method.backbone.model, Skills(method.mixture, base_of(method.backbone), CARDS, {}))
     assert amlora.save(method.backbone.model, folder) == "0001"
     return method, folder
 
@@ -64,19 +71,21 @@ def padded(backbone):
     return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
 
 
-def test_a_loaded_model_routes_as_the_method_did(staged):
-    method, folder = staged
+def test_a_loaded_model_routes_as_the_method_did(learned):
+    method, folder = learned
     readme = (folder / "versions" / "0001" / "README.md").read_text()
-    assert "by the base model alone where it looks like none" in readme
+    gated = method.mixture.gates is not None
+    told = "its gate, a small" if gated else "by the base model alone where it looks like none"
+    assert told in readme
     _, skills = opened(folder)
     assert skills.router is not None
     routes = [skills.router.route(ids) for ids in PROMPTS]
     assert routes == [method.router.route(ids) for ids in PROMPTS]
-    assert len(set(routes)) == 4
+    assert len(set(routes)) == (len(set(PROMPTS)) if gated else 4)
 
 
-def test_generate_on_a_loaded_model_answers_each_prompt_by_its_stage(staged):
-    method, folder = staged
+def test_generate_on_a_loaded_model_answers_each_prompt_by_its_stage(learned):
+    method, folder = learned
     backbone, _ = opened(folder)
     options = {"max_new_tokens": 5, "min_new_tokens": 5, "do_sample": False}
     inputs = padded(backbone)
@@ -90,18 +99,23 @@ def test_generate_on_a_loaded_model_answers_each_prompt_by_its_stage(staged):
     assert len(beams) == 2 * len(found)
 
 
-def test_padding_is_left_out_of_a_prompts_route_without_a_mask_too(staged):
-    backbone, skills = opened(staged[1])
+def test_padding_is_left_out_of_a_prompts_route_without_a_mask_too(learned):
+    backbone, skills = opened(learned[1])
     assert skills.router is not None
     inputs, options = padded(backbone), {"max_new_tokens": 5, "do_sample": False}
     found = backbone.model.generate(inputs["input_ids"], **options)
     assert set(skills.router.found) == set(PROMPTS)
     if backbone.family == "decoder-only":  # an encoder reads padding where no mask is given
         assert torch.equal(backbone.model.generate(**inputs, **options), found)
+    skills.router.found.clear()
+    more = {"decoder_input_ids": torch.zeros(len(PROMPTS), 1, dtype=torch.int64)}
+    more = more if backbone.family == "encoder-decoder" else {}
+    backbone.model(*inputs.values(), **more)  # a mask that is not named
+    assert set(skills.router.found) == set(PROMPTS)
 
 
-def test_a_pad_token_that_ends_answers_too_is_part_of_a_prompt(staged):
-    backbone, skills = opened(staged[1])
+def test_a_pad_token_that_ends_answers_too_is_part_of_a_prompt(learned):
+    backbone, skills = opened(learned[1])
     assert skills.router is not None
     pad = skills.router.backbone.pad_id = min(backbone.end_ids)
     prompt = (*PROMPTS[0], pad)
@@ -109,8 +123,8 @@ def test_a_pad_token_that_ends_answers_too_is_part_of_a_prompt(staged):
     assert set(skills.router.found) == {prompt}
 
 
-def test_answers_through_the_engine_are_routed_too(staged):
-    method, folder = staged
+def test_answers_through_the_engine_are_routed_too(learned):
+    method, folder = learned
     backbone, skills = opened(folder)
     with inference(backbone):
         found = generate_ids(backbone, PROMPTS, 5)
@@ -124,22 +138,23 @@ def test_answers_through_the_engine_are_routed_too(staged):
     assert torch.equal(ours, theirs)
 
 
-def test_a_forward_pass_of_a_loaded_model_is_the_methods_bit_for_bit(staged):
-    method, folder = staged
+def test_a_forward_pass_of_a_loaded_model_is_the_methods_bit_for_bit(learned):
+    method, folder = learned
     backbone, _ = opened(folder)
     ids = torch.tensor([STAGES[0].rows[0].prompt_ids])
     more = {"decoder_input_ids": ids[:, :2]} if backbone.family == "encoder-decoder" else {}
     with torch.no_grad():
         found = backbone.model(input_ids=ids, **more).logits
         assert torch.equal(backbone.model(ids, **more).logits, found)
-        with method.backbone.routing.of([(0.0, 1.0, 0.0, 0.0)], torch.device("cpu")):
+        route = method.router.route(STAGES[0].rows[0].prompt_ids)
+        with method.backbone.routing.of([route], torch.device("cpu")):
             assert torch.equal(method.backbone.model(input_ids=ids, **more).logits, found)
         other = method.backbone.model(input_ids=ids, **more).logits
     assert not torch.equal(other, found)  # all LoRAs as they are
 
 
-def test_a_failed_forward_pass_leaves_no_route_behind(staged):
-    backbone, skills = opened(staged[1])
+def test_a_failed_forward_pass_leaves_no_route_behind(learned):
+    backbone, skills = opened(learned[1])
 
     def fail(*_: object) -> None:
         raise ZeroDivisionError
@@ -151,8 +166,8 @@ def test_a_failed_forward_pass_leaves_no_route_behind(staged):
     assert backbone.routing.now is None
 
 
-def test_what_cannot_be_routed_is_refused(staged):
-    backbone, _ = opened(staged[1])
+def test_what_cannot_be_routed_is_refused(learned):
+    backbone, _ = opened(learned[1])
     model = backbone.model
     ids = torch.tensor([PROMPTS[0]])
     vectors = model.get_input_embeddings()(ids)
@@ -171,8 +186,8 @@ def test_what_cannot_be_routed_is_refused(staged):
     assert model.generate(ids, max_new_tokens=2) is not None  # nothing is left closed
 
 
-def test_a_part_of_the_model_called_by_itself_is_refused(staged):
-    backbone, _ = opened(staged[1])
+def test_a_part_of_the_model_called_by_itself_is_refused(learned):
+    backbone, _ = opened(learned[1])
     model: Any = backbone.model
     ids, more = torch.tensor([PROMPTS[0]]), {}
     parts = [model.base_model, model.get_decoder()]
@@ -187,11 +202,11 @@ def test_a_part_of_the_model_called_by_itself_is_refused(staged):
     assert model.generate(ids, max_new_tokens=2) is not None
 
 
-def test_a_model_is_freed_as_soon_as_nobody_holds_it(staged):
+def test_a_model_is_freed_as_soon_as_nobody_holds_it(learned):
     gc.collect()
     gc.disable()
     try:
-        model: Any = amlora.load(staged[1], device="cpu", precision="float32")[0]
+        model: Any = amlora.load(learned[1], device="cpu", precision="float32")[0]
         model.generate(torch.tensor([PROMPTS[0]]), max_new_tokens=2)
         twin = copy.deepcopy(model)
         held = weakref.ref(model), weakref.ref(twin)
@@ -204,24 +219,16 @@ def test_a_model_is_freed_as_soon_as_nobody_holds_it(staged):
         gc.enable()
 
 
-def test_a_mask_that_is_not_named_is_read_too(staged):
-    backbone, skills = opened(staged[1])
-    assert skills.router is not None
-    inputs = padded(backbone)
-    more = {"decoder_input_ids": torch.zeros(len(PROMPTS), 1, dtype=torch.int64)}
-    more = more if backbone.family == "encoder-decoder" else {}
-    backbone.model(inputs["input_ids"], inputs["attention_mask"], **more)
-    assert set(skills.router.found) == set(PROMPTS)
-
-
-def test_routes_that_a_caller_has_given_hold_for_generate_too(staged):
-    method, folder = staged
+def test_routes_that_a_caller_has_given_hold_for_generate_too(learned):
+    method, folder = learned
     backbone, skills = opened(folder)
     model, options = backbone.model, {"max_new_tokens": 5, "min_new_tokens": 5}
     ids = torch.tensor([PROMPTS[0]])
     own = skills.router.route(PROMPTS[0]) if skills.router else None
     for k in range(4):
-        given = tuple(float(j == k) for j in range(4))
+        given: Any = tuple(float(j == k) for j in range(4))
+        if method.mixture.gates is not None:
+            given = Gating(given[1:])
         with backbone.routing.of([given], torch.device("cpu")):
             found = model.generate(ids, **options)
         with method.backbone.routing.of([given], torch.device("cpu")):
@@ -231,8 +238,8 @@ def test_routes_that_a_caller_has_given_hold_for_generate_too(staged):
 
 
 @pytest.mark.parametrize("call", ["generate", "forward"])
-def test_calls_from_several_threads_wait_for_one_another(staged, call):
-    backbone, skills = opened(staged[1])
+def test_calls_from_several_threads_wait_for_one_another(learned, call):
+    backbone, skills = opened(learned[1])
     model: Any = backbone.model
     assert skills.router is not None
     routed = {skills.router.route(ids): ids for ids in PROMPTS}
@@ -269,14 +276,17 @@ def test_calls_from_several_threads_wait_for_one_another(staged, call):
     assert backbone.routing.now is None
 
 
-def test_a_copied_model_routes_by_itself_and_saving_it_again_writes_nothing(staged):
-    _, folder = staged
+def test_a_copied_model_routes_by_itself_and_saving_it_again_writes_nothing(learned):
+    _, folder = learned
     backbone, _ = opened(folder)
     ids = torch.tensor([PROMPTS[0]])
     expected = backbone.model.generate(ids, max_new_tokens=4)
     twin = copy.deepcopy(backbone.model)
-    for layer in backbone.model.amlora.mixture.layers.values():
+    mixture = backbone.model.amlora.mixture
+    for layer in mixture.layers.values():
         layer.bank.b.zero_()
+    for gate in mixture.gates.all if mixture.gates else ():
+        gate.g3.zero_()
     assert torch.equal(twin.generate(ids, max_new_tokens=4), expected)
     assert skills_of(twin).router is not skills_of(backbone.model).router
     assert amlora.save(twin, folder) == "0001"
@@ -316,20 +326,24 @@ def test_a_stage_that_has_not_ended_cannot_be_saved(llama_folder, tmp_path):
         amlora.save(method.backbone.model, tmp_path)
 
 
-def test_a_damaged_statistic_is_named(staged, tmp_path):
-    folder = shutil.copytree(staged[1], tmp_path / "skills")
-    path = folder / "versions" / "0001" / "stages.safetensors"
+def test_a_damaged_statistic_or_gate_is_named(learned, tmp_path):
+    folder = shutil.copytree(learned[1], tmp_path / "skills")
+    gated = learned[0].mixture.gates is not None
+    path = folder / "versions" / "0001" / f"{'gates' if gated else 'stages'}.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(InputError, match=r"stages\.safetensors: truncated"):
+    with pytest.raises(InputError, match=f"{path.name}: truncated"):
         amlora.load(folder)
 
 
 @pytest.mark.parametrize("choose", [(), ("--choose",)], ids=["generate", "choose"])
-def test_predict_tells_which_stages_answered(staged, choose):
-    words = "predict", staged[1], "a good film", "--task", STAGES[0].task, "--device", "cpu"
+def test_predict_tells_which_stages_answered(learned, choose):
+    words = "predict", learned[1], "a good film", "--task", STAGES[0].task, "--device", "cpu"
     status, out, err = amlora_command(*words, "--precision", "float32", "--json", *choose)
     assert status == 0, err
     (answer,) = json.loads(out)
+    if learned[0].mixture.gates is not None:
+        assert "stages" not in answer or answer["stages"] is None
+        return
     assert set(answer["stages"]) <= {"none", *(stage.task for stage in STAGES)}
     assert sum(answer["stages"].values()) == 1
     likeliest = max(answer["posterior"], key=lambda name: answer["posterior"][name])
