@@ -11,6 +11,7 @@ from amlora.engine.settings import TrainSettings
 from amlora.engine.train import NonFiniteLoss, StageProgress, train_stage
 from amlora.methods.base import Stage
 from amlora.methods.inc_lora import IncLoRA
+from amlora.methods.lora import OneLoRASettings
 from trained import load_base
 
 ROWS = [Row("t", str(i), (1, 40 + i, 60), (90 + i % 2, 2), "x") for i in range(8)]
@@ -18,7 +19,7 @@ STAGE = Stage(0, "t", ROWS, 6)
 
 
 def inc_lora(folder):
-    method = IncLoRA(load_base(folder), IncLoRA.Settings(), seed=0)
+    method = IncLoRA(load_base(folder), OneLoRASettings(), seed=0)
     method.begin(STAGE)
     return method
 
