@@ -156,8 +156,8 @@ def test_the_readme_shows_the_last_rows_of_the_kept_runs_of_the_demo():
 def test_a_method_page_has_the_methods_line_of_a_table_or_says_that_there_is_none(capsys):
     lines: dict[str, str] = {}
     for store in ("methods", "anchored/orders"):
-        words = (*stores(store), "--table", "methods", "--format", "markdown")
-        for row in printed(capsys, "report", *words).splitlines():
+        words = ("methods", *stores(store), "--format", "markdown")
+        for row in printed(capsys, "table", *words).splitlines():
             if row.startswith("| "):
                 lines.setdefault(row.split()[1], row)
     for name in METHODS:

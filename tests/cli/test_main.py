@@ -12,7 +12,7 @@ from command import amlora
 
 COMMANDS = (
     *("config", "doctor", "grid", "ls", "methods", "orders", "predict", "report", "run", "show"),
-    *("tasks", "version"),
+    *("table", "tasks", "version"),
 )
 
 
@@ -124,7 +124,11 @@ WRONG = [
     ("report half --out no/page.html", "no: no such folder."),
     (f"report half --out {'x' * 300}.html", f"{'x' * 300}.html: file name too long."),
     ("report", "Missing argument 'RUNS...'."),
-    ("report half --table 3", "Invalid value for '--table': '3' is not one of 'methods',"),
+    ("table paper-3 half", "Invalid value for 'kind': 'paper-3' is not one of 'methods', 'pairs',"),
+    ("table methods half", "runs/half-am_lora-12345678-0: not finished;"),
+    ("table methods half --format xml", "Invalid value for '--format': 'xml' is not one of"),
+    ("table methods half --against x", "--against: only the table pairs compares with a line."),
+    ("table methods half --out page.html", "page.html: is there already; --force overwrites it."),
     ("run grid.toml", "grid.toml: a grid file, which amlora grid takes."),
     ("run attention-order1", "attention-order1: a grid file, which amlora grid takes."),
     ("config check grid.toml", "grid.toml: a grid file, which amlora grid takes."),

@@ -107,9 +107,9 @@ COMMANDS = {
     "predict": ("predict", "{run}", "a\ttext", "--task", "{task}", "--choose"),
     "predict --json": ("predict", "{run}", "text", "--task", "{task}", "--choose", "--json"),
     **{
-        f"table {table} {form}": ("report", "{run}", "--table", table, "--format", form)
-        for table in ("methods", "1")
-        for form in ("text", "markdown", "csv", "json", "latex")
+        f"table {table} {form}": ("table", table, "{run}", "--format", form)
+        for table in ("methods", "paper-1")
+        for form in ("text", "markdown", "csv", "json", "latex", "html")
     },
     "figure 4": ("report", "{run}", "--figure", "4"),
     "tasks": ("tasks",),

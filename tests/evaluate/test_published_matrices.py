@@ -3,11 +3,12 @@
 import json
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import pytest
 
 from amlora.evaluate import metrics
-from amlora.report.published import Source, published, span
+from amlora.report.paper import published, span
 
 # The logs' matrices, with their source inside: tests/evaluate/test_metrics.py has what they give.
 LOGS = json.loads((Path(__file__).parent / "data" / "published_matrices.json").read_text())["runs"]
@@ -38,24 +39,26 @@ def matrix(name: str) -> list[list[float | None]]:
     return [[None] * tasks, *([*row, *[None] * (tasks - len(row))] for row in LOGS[name]["R"])]
 
 
-def source(label: str) -> Source:
-    (found,) = [each for each in published()["1"].sources if each.label == label]
+def source(label: str) -> dict[str, Any]:
+    (found,) = [each for each in published()["1"]["sources"] if each["label"] == label]
     return found
 
 
 def test_every_log_stands_in_the_table():
-    stated = {(row.method, order) for row in source("O-LoRA's logs").rows for order in row.values}
+    stated = {
+        (row["method"], order) for row in source("O-LoRA's logs")["rows"] for order in row["values"]
+    }
     assert stated == set(RUN_OF) and set(RUN_OF.values()) == set(LOGS)
 
 
 @pytest.mark.parametrize(("method", "order"), list(RUN_OF), ids=list(RUN_OF.values()))
 def test_figures_of_logs_are_what_our_metrics_make_of_their_matrices(method: str, order: str):
-    (row,) = [each for each in source("O-LoRA's logs").rows if each.method == method]
+    (row,) = [each for each in source("O-LoRA's logs")["rows"] if each["method"] == method]
     R = matrix(RUN_OF[method, order])
-    assert row.values[order] == pytest.approx(metrics.average(R), abs=0.006)
+    assert row["values"][order] == pytest.approx(metrics.average(R), abs=0.006)
     for stated, found in (
-        (row.forgetting, metrics.forgetting(R)),
-        (row.learning_accuracy, metrics.learning_accuracy(R)),
+        (row.get("forgetting", {}), metrics.forgetting(R)),
+        (row.get("learning_accuracy", {}), metrics.learning_accuracy(R)),
     ):
         # A log that lacks a stage has neither.
         assert (order in stated) == (found is not None)
@@ -66,44 +69,50 @@ def test_figures_of_logs_are_what_our_metrics_make_of_their_matrices(method: str
 def test_averages_are_those_of_their_orders_but_for_one_misprint(number: str):
     table = published()[number]
     off: list[tuple[str, str]] = []
-    for each in table.sources:
-        for row in each.rows:
-            for group in table.groups:
-                orders = [row.values[order] for order in group if order in row.values]
-                if len(orders) == len(group) and span(group) in row.values:
-                    gap = abs(fmean(orders) - row.values[span(group)])
+    for each in table["sources"]:
+        for row in each["rows"]:
+            for group in table["groups"]:
+                orders = [row["values"][order] for order in group if order in row["values"]]
+                if len(orders) == len(group) and span(group) in row["values"]:
+                    gap = abs(fmean(orders) - row["values"][span(group)])
                     if gap > 0.1:
-                        off.append((row.method, span(group)))
+                        off.append((row["method"], span(group)))
     assert off == ([("l2p", "1-3")] if number == "1" else [])
 
 
 def test_the_paper_has_every_cell_of_its_table():
     table = published()["1"]
-    columns = {column for group in table.groups for column in (*group, span(group))}
-    assert [row.method for row in source("paper").rows] == [each.name for each in table.methods]
-    assert all(set(row.values) == columns for row in source("paper").rows)
+    columns = {column for group in table["groups"] for column in (*group, span(group))}
+    assert [row["method"] for row in source("paper")["rows"]] == [
+        each["name"] for each in table["methods"]
+    ]
+    assert all(set(row["values"]) == columns for row in source("paper")["rows"])
 
 
 @pytest.mark.parametrize("number", ["1", "2"])
 def test_a_source_names_methods_and_columns_of_its_table_and_where_it_was_read(number: str):
     table = published()[number]
-    columns = {column for group in table.groups for column in (*group, span(group))}
-    methods = {method.name for method in table.methods}
-    for each in table.sources:
-        assert each.cite and each.setting and each.rows
-        for row in each.rows:
-            assert row.method in methods and row.values and set(row.values) <= columns
-            assert all(0 <= value <= 100 for value in row.values.values())
+    columns = {column for group in table["groups"] for column in (*group, span(group))}
+    methods = {method["name"] for method in table["methods"]}
+    words = {"label", "cite", "read", "setting", "rows"}
+    cells = {"method", "variant", "values", "forgetting", "learning_accuracy"}
+    for each in table["sources"]:
+        assert {*each} == words and each["read"] in ("primary", "secondary")
+        assert each["cite"] and each["setting"] and each["rows"]
+        for row in each["rows"]:
+            assert {*row} <= cells and {"method", "values"} <= {*row}
+            assert row["method"] in methods and row["values"] and set(row["values"]) <= columns
+            assert all(0 <= value <= 100 for value in row["values"].values())
 
 
 def test_the_reruns_differ_from_the_copied_rows_as_the_remarks_say():
     rows = {
-        (each.label, row.method): row.values
-        for each in published()["1"].sources
-        for row in each.rows
-        if not row.variant
+        (each["label"], row["method"]): row["values"]
+        for each in published()["1"]["sources"]
+        for row in each["rows"]
+        if "variant" not in row
     }
-    said = " ".join(published()["1"].remarks)
+    said = " ".join(published()["1"]["remarks"])
     for method in ("seq_ft", "sin_lora"):
         for label in ("paper", "MIGU's rerun"):
             assert f"{rows[label, method]['1-3']} and {rows[label, method]['4-6']}" in said

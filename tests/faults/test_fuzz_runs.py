@@ -64,11 +64,11 @@ def commands(folder: Path, out: Path, chance: random.Random) -> list[tuple[objec
     slow = chance.choice(
         (
             ("report", folder, "--out", out, "--force"),
-            ("report", runs, "--table", "pairs", "--against", "am_lora"),
-            ("report", runs, "--table", "1"),
+            ("table", "pairs", runs, "--against", "am_lora"),
+            ("table", "paper-1", runs),
             ("report", folder, "--figure", "picks", "--out", out.with_suffix(".md"), "--force"),
             ("report", runs, "--figure", "3", "--out", out.with_suffix(".csv"), "--force"),
-            *[("report", folder, "--table", "methods")] * 3,
+            *[("table", "methods", folder)] * 3,
         )
     )
     return [("ls", runs), chance.choice((("show", folder), ("show", folder, "--json"))), slow]

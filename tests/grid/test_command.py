@@ -101,7 +101,7 @@ def test_a_share_that_is_finished_ends_at_once(place):
 
 
 def test_the_table_of_a_store_leaves_candidates_out_and_names_them(place):
-    status, out, err = amlora("report", place.runs, "--table", "methods")
+    status, out, err = amlora("table", "methods", place.runs)
     assert (status, err) == (0, "")
     assert "seq_ft" in out and f"{place.rate:g} of 0.001, 0.01" in out
     assert "Left out: 2 runs scored on dev rows." in out
@@ -109,12 +109,12 @@ def test_the_table_of_a_store_leaves_candidates_out_and_names_them(place):
 
 
 def test_the_table_of_a_grid_names_the_cells_that_are_missing(place):
-    words = ("report", place.runs, "--table", "methods", "--grid", place.grid)
+    words = ("table", "methods", place.runs, "--grid", place.grid)
     status, out, _ = amlora(*words, "--format", "json")
     assert status == 0
     found = json.loads(out)
-    assert found["notes"] == ["Cells of the grid without a finished run: broken, seed 1."]
-    ((zero, line),) = [table["lines"] for table in found["tables"]]
+    assert found["notes"][-1] == "Cells of the grid without a finished run: broken, seed 1."
+    ((zero, line),) = [table["rows"] for table in found["tables"]]
     assert (zero["label"], line["label"], line["rate"]) == ("zero-shot", "seq_ft", place.rate)
     assert (line["needs_task_id"], line["stores_examples"], line["stored_examples"]) == (
         *(False, False),
@@ -123,7 +123,7 @@ def test_the_table_of_a_grid_names_the_cells_that_are_missing(place):
 
 
 def test_a_table_is_written_to_a_file_and_never_over_another(place, tmp_path):
-    words = ("report", place.runs, "--table", "methods", "--format", "markdown", "--out")
+    words = ("table", "methods", place.runs, "--format", "markdown", "--out")
     assert amlora(*words, tmp_path / "t.md")[:2] == (0, f"{tmp_path}/t.md\n")
     assert (tmp_path / "t.md").read_text().count("\n| ") == 4
     line = f"amlora: {tmp_path}/t.md: is there already; --force overwrites it.\n"
@@ -143,12 +143,10 @@ WRONG = [
     ("grid good.toml --with gpus", "--with gpus: expected KEY=VALUE, such as timeout_min=240."),
     ("grid good.toml --with gpus=1", "--with: --on processes has no options."),
     ("grid typo.toml", "unknown setting 'grid.method_s'"),
-    ("report plain --format csv", "--format: give --table"),
-    ("report plain --grid good.toml", "--grid: give --table"),
-    ("report plain --table all", "Invalid value for '--table'"),
-    ("report plain --table methods", "plain: not a run folder;"),
-    ("report plain --table methods --grid good.toml", "plain: no finished run of the grid good."),
-    ("report no --table methods --grid good.toml", "--grid: give the one folder of runs"),
+    ("table all plain", "Invalid value for 'kind'"),
+    ("table methods plain", "plain: not a run folder;"),
+    ("table methods plain --grid good.toml", "plain: no finished run of the grid good."),
+    ("table methods no --grid good.toml", "--grid: give the one folder of runs"),
     ("methods --model ./absent", "model.name: there is no folder or GGUF file './absent'."),
 ]
 

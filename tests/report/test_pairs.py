@@ -1,28 +1,45 @@
 """Methods in pairs: differences, intervals and verdicts by hand, and what cannot be compared."""
 
-from collections.abc import Mapping, Sequence
+import csv
+import io
+import json
+import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pandas import DataFrame
 
+from amlora import files
 from amlora.errors import InputError
 from amlora.evaluate.statistics import Interval, paired_bootstrap
-from amlora.records.store import read_run
-from amlora.report.old_pairs import Pair, pairs_tables, verdict_of
+from amlora.records.run import read_folder
+from amlora.report.compare import last_decisions, told
+from amlora.report.format import MINUS
+from amlora.report.format import MISSING as DASH
+from amlora.report.pairs import COLUMNS, LEGEND, pairs_sheet, pairs_tables, verdict_of
+from amlora.report.write import Format, write
 from paired_runs import change, write_run
 
 OURS = {"a": "1100", "b": "11"}
 THEIRS = {"a": "1000", "b": "01"}
+HIGHER, LOWER = "higher on these rows and seeds", "lower on these rows and seeds"
 
 
-def compared(
-    folders: Sequence[Path], against: str | None = None, labels: Mapping[Path, str] | None = None
-) -> tuple[list[Pair], list[str]]:
-    """Return the pairs of the only table, if there is one, and the notes."""
-    runs = [read_run(folder) for folder in folders]
-    tables, notes = pairs_tables(runs, against=against, labels=labels)
+def tables_of(folders, against=None, labels=None):
+    stored = [read_folder(folder) for folder in folders]
+    return pairs_tables(told(stored), last_decisions(stored), against, labels)
+
+
+def compared(folders, against=None, labels=None):
+    """Return the rows of the only table, if there is one, and the notes."""
+    tables, notes = tables_of(folders, against, labels)
     assert len(tables) < 2
-    return [pair for table in tables for pair in table.pairs], notes
+    return [row for table in tables for row in table.itertuples()], notes
+
+
+def ends(pair) -> tuple[float, float]:
+    return pair.low, pair.high
 
 
 @pytest.fixture
@@ -30,107 +47,108 @@ def two(tmp_path: Path) -> list[Path]:
     return [write_run(tmp_path, "own", OURS), write_run(tmp_path, "am_lora", THEIRS)]
 
 
-def test_a_difference_and_its_interval_are_what_they_are_by_hand(two: list[Path]):
+def test_a_difference_and_its_interval_are_what_they_are_by_hand(two):
     ((pair,), notes) = compared(two)
-    assert (pair.label, pair.method, pair.seeds, notes) == ("own", "own", (0,), [])
+    assert (pair.label, pair.method, pair.seeds, notes) == ("own", "own", [0], [])
     # One more hit of 4 rows and one more of 2.
     assert pair.difference == pytest.approx((1 / 4 + 1 / 2) / 2)
     # Both tasks draw no difference with probability .316 x .25 = .079 > .025. A draw lies above .75
     # with probability .013 and at or above it with .067.
-    assert pair.interval == pytest.approx((0, 0.75))
+    assert ends(pair) == pytest.approx((0, 0.75))
     assert (pair.p, pair.smallest_p, pair.verdict) == (None, None, "not told apart")
     rows = paired_bootstrap([[1, 1, 0, 0], [1, 1]], [[1, 0, 0, 0], [0, 1]], seed=0)
-    assert pair.interval == rows.interval
+    assert ends(pair) == rows.interval
+    # Learned: (.5 + 1) / 2 against (.25 + .5) / 2, and no forgetting.
+    assert (pair.learning_accuracy, pair.bwt) == (pytest.approx(0.375), 0)
 
 
-def test_a_difference_in_every_row_is_told(tmp_path: Path):
+def test_a_difference_in_every_row_is_told(tmp_path):
     folders = [
         write_run(tmp_path, "own", {"a": "111", "b": "11"}),
         write_run(tmp_path, "am_lora", {"a": "000", "b": "00"}),
     ]
     ((pair,), _) = compared(folders)
-    assert (pair.difference, pair.interval) == (1, (1, 1))
-    assert pair.verdict == "higher on these rows and seeds"
+    assert (pair.difference, ends(pair), pair.verdict) == (1, (1, 1), HIGHER)
     ((turned,), _) = compared(folders, against="own")
-    assert (turned.label, turned.difference, turned.interval) == ("am_lora", -1, (-1, -1))
-    assert turned.verdict == "lower on these rows and seeds"
+    assert (turned.label, turned.difference, ends(turned)) == ("am_lora", -1, (-1, -1))
+    assert turned.verdict == LOWER
 
 
-def test_rows_are_paired_by_their_ids_whatever_their_order(two: list[Path], tmp_path: Path):
+def test_rows_are_paired_by_their_ids_whatever_their_order(two, tmp_path):
     turned = write_run(tmp_path / "turned", "own", OURS, reverse=True)
     assert compared([turned, two[1]]) == compared(two)
 
 
-def test_pairing_counts_which_rows_differ_and_not_how_many_were_hit(tmp_path: Path):
+def test_pairing_counts_which_rows_differ_and_not_how_many_were_hit(tmp_path):
     same = {"a": "1010", "b": "10"}
     folders = [
-        write_run(tmp_path, "am_lora", same),
-        write_run(tmp_path, "copy", same),
+        *(write_run(tmp_path, method, same) for method in ("am_lora", "copy")),
         write_run(tmp_path, "other", {"a": "0101", "b": "01"}),
     ]
     ((copy, other), _) = compared(folders)
-    assert copy.interval == (0, 0)
-    assert other.difference == 0
-    assert other.interval is not None and other.interval.low < -0.3 and other.interval.high > 0.3
+    assert ends(copy) == (0, 0) and other.difference == 0
+    assert other.low < -0.3 and other.high > 0.3
 
 
-def test_more_seeds_of_the_same_answers_do_not_pass_for_more_rows(two: list[Path], tmp_path: Path):
+def test_more_seeds_of_the_same_answers_do_not_pass_for_more_rows(two, tmp_path):
     more = [
         write_run(tmp_path, method, hits, seed=seed)
         for method, hits in (("own", OURS), ("am_lora", THEIRS))
         for seed in (1, 2, 3)
     ]
     ((one,), _), ((four,), _) = compared(two), compared([*two, *more])
-    assert (four.seeds, four.interval) == ((0, 1, 2, 3), one.interval)
+    assert (four.seeds, ends(four)) == ([0, 1, 2, 3], ends(one))
 
 
-def test_seeds_are_averaged_row_by_row(tmp_path: Path):
+def test_seeds_are_averaged_row_by_row(tmp_path):
     folders = [
         *(write_run(tmp_path, "am_lora", {"a": "00", "b": "00"}, seed=seed) for seed in (0, 1)),
         write_run(tmp_path, "own", {"a": "11", "b": "11"}, seed=0),
         write_run(tmp_path, "own", {"a": "00", "b": "00"}, seed=1),
     ]
     ((pair,), _) = compared(folders)
-    assert (pair.difference, pair.interval) == (0.5, (0.5, 0.5))
+    assert (pair.difference, ends(pair)) == (0.5, (0.5, 0.5))
 
 
-def test_only_seeds_that_both_have_are_compared(tmp_path: Path):
+def test_only_seeds_that_both_have_are_compared(tmp_path):
     folders = [
         *(write_run(tmp_path, "own", OURS, seed=seed) for seed in (0, 1, 2)),
         *(write_run(tmp_path, "am_lora", OURS, seed=seed) for seed in (1, 2, 3)),
         write_run(tmp_path, "alone", OURS, seed=7),
     ]
     ((pair,), notes) = compared(folders)
-    assert (pair.label, pair.seeds, pair.difference) == ("own", (1, 2), 0)
+    assert (pair.label, pair.seeds, pair.difference) == ("own", [1, 2], 0)
     assert notes == ["small, a, b: alone and am_lora have no seed in common."]
 
 
 @pytest.mark.parametrize(
-    ("seeds", "p", "verdict"),
+    ("seeds", "p", "verdict", "said"),
     [
-        (2, 0.5, "higher on these rows and seeds"),
-        (3, 0.25, "higher on these rows and seeds"),
-        (5, 0.0625, "higher on these rows and seeds"),
-        (6, 0.03125, "higher"),
+        (2, 0.5, HIGHER, ["With 2 seeds no p can lie below 0.5, so the test cannot reach 0.05"]),
+        (5, 0.0625, HIGHER, ["With 5 seeds no p can lie below 0.062, so the test cannot reach"]),
+        (6, 0.03125, "higher", []),
     ],
 )
-def test_six_seeds_are_the_fewest_that_speak_of_others(tmp_path: Path, seeds, p, verdict):
+def test_six_seeds_are_the_fewest_that_speak_of_others(tmp_path, seeds, p, verdict, said):
     folders = [
         write_run(tmp_path, method, {"a": hits * 3, "b": hits * 2}, seed=seed)
         for method, hits in (("own", "1"), ("am_lora", "0"))
         for seed in range(seeds)
     ]
-    ((pair,), _) = compared(folders)
-    assert (pair.p, pair.smallest_p) == (pytest.approx(p), p)
-    assert pair.verdict == verdict
+    ((table,), _) = tables_of(folders)
+    (pair,) = table.itertuples()
+    assert (pair.p, pair.smallest_p, pair.verdict) == (pytest.approx(p), p, verdict)
+    notes = pairs_sheet(table).notes
+    assert len(notes) == len(said)
+    assert all(note.startswith(line) for note, line in zip(notes, said, strict=True))
 
 
 @pytest.mark.parametrize(
     ("interval", "p", "verdict"),
     [
-        ((0.01, 0.2), None, "higher on these rows and seeds"),
-        ((-0.2, -0.01), None, "lower on these rows and seeds"),
-        ((0.01, 0.2), 0.06, "higher on these rows and seeds"),
+        ((0.01, 0.2), None, HIGHER),
+        ((-0.2, -0.01), None, LOWER),
+        ((0.01, 0.2), 0.06, HIGHER),
         ((0.01, 0.2), 0.05, "higher"),
         ((-0.2, -0.01), 0.05, "lower"),
         ((-0.01, 0.2), 0.01, "not told apart"),
@@ -142,86 +160,66 @@ def test_six_seeds_are_the_fewest_that_speak_of_others(tmp_path: Path, seeds, p,
         (None, 0.01, "not told apart"),
     ],
 )
-def test_a_verdict_claims_no_more_than_is_shown(interval, p, verdict):
-    assert verdict_of(None if interval is None else Interval(*interval), p) == verdict
+def test_a_verdict_needs_an_interval_that_leaves_0_out(interval, p, verdict):
+    assert verdict_of(Interval(*interval) if interval else None, p) == verdict
 
 
-def test_equal_averages_of_other_rows_are_no_difference_over_seeds(tmp_path: Path):
-    ours, theirs = (
-        {"a": "1" * 7 + "000", "b": "11" + "0" * 8},
-        {"a": "1" * 8 + "00", "b": "1" + "0" * 9},
-    )
+def test_equal_averages_of_other_rows_are_no_difference_over_seeds(tmp_path):
+    ours = {"a": "1" * 7 + "000", "b": "11" + "0" * 8}
+    theirs = {"a": "1" * 8 + "00", "b": "1" + "0" * 9}  # differs by rounding alone
     folders = [
         write_run(tmp_path, method, hits, seed=seed)
         for method, hits in (("own", ours), ("am_lora", theirs))
         for seed in range(3)
     ]
-    first, *_, last = (read_run(folder).record.metrics.average for folder in folders)
-    assert first != last  # they differ by rounding alone
     ((pair,), _) = compared(folders)
-    assert (pair.p, pair.difference) == (1, 0)
+    assert (pair.difference, pair.p) == (0, 1)
 
 
-def test_learning_accuracy_and_transfer_are_differences_of_means(tmp_path: Path):
-    folders = [
-        write_run(tmp_path, "own", OURS, first="1111"),
-        write_run(tmp_path, "own", OURS, first="1100", seed=1),
-        *(write_run(tmp_path, "am_lora", THEIRS, first="1100", seed=seed) for seed in (0, 1)),
-    ]
-    ((pair,), _) = compared(folders)
-    # Learned: (1 + 1) / 2 and (.5 + 1) / 2, against (.5 + .5) / 2. BWT: -.5 and 0, against -.25.
-    assert pair.learning_accuracy == pytest.approx((1 + 0.75) / 2 - 0.5)
-    assert pair.bwt == pytest.approx((-0.5 + 0) / 2 + 0.25)
-
-
-def test_without_rows_there_is_a_difference_and_a_note(two: list[Path]):
-    change(two[0], rows_digest=None)
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"rows_digest": None}, "own-a7-0 has no rows, so it has no interval."),
+        (
+            {"R": [[0.0, 0.0], [0.5, None], [0.75, 1.0]]},
+            "own-a7-0 has rows that do not give its last scores, so it has no interval.",
+        ),
+    ],
+)
+def test_without_rows_that_give_its_scores_a_run_has_no_interval(two, changed, said):
+    change(two[0], **changed)
     ((pair,), notes) = compared(two)
     assert pair.difference == pytest.approx(0.375)
-    assert (pair.interval, pair.verdict) == (None, "not told apart")
-    assert notes == ["small, a, b: own-a7-0 has no rows.jsonl, so it has no interval."]
+    assert (pair.low, pair.verdict, notes) == (None, "not told apart", [f"small, a, b: {said}"])
 
 
-def test_other_rows_do_not_pair_and_that_is_said(two: list[Path], tmp_path: Path):
+def test_other_rows_do_not_pair_and_that_is_said(two, tmp_path):
     longer = write_run(tmp_path, "longer", {"a": "11001100", "b": "11"})
-    ((longer_pair, own), notes) = compared([*two, longer])
-    assert longer_pair.interval is None and longer_pair.difference == pytest.approx(0.375)
-    assert own.interval is not None
+    ((pair, own), notes) = compared([*two, longer])
+    assert own.low != pair.low and pair.difference == pytest.approx(0.375)
     assert notes == [
         "small, a, b: longer and am_lora were scored on other rows, so they have no interval."
     ]
 
 
-def test_rows_that_are_not_the_scores_of_their_record_give_no_interval(two: list[Path]):
-    change(two[0], R=[[0.0, 0.0], [0.5, None], [0.75, 1.0]])
-    ((pair,), notes) = compared(two)
-    assert pair.interval is None
-    assert notes == [
-        "small, a, b: own-a7-0 has rows that do not give its last scores, so it has no interval."
-    ]
-
-
-def test_an_undefined_average_is_not_compared(two: list[Path]):
-    change(two[0], metrics={"average": None})
-    assert compared(two) == (
-        [],
-        ["small, a, b: own and am_lora have no averages for all their common seeds."],
-    )
-
-
-def test_metrics_that_a_method_does_not_have_are_left_empty(two: list[Path]):
+def test_an_undefined_average_is_not_compared_and_other_metrics_are_left_empty(two):
     change(two[0], metrics={"average": 0.75})
-    ((pair,), _) = compared(two)
-    assert (pair.learning_accuracy, pair.bwt) == (None, None)
+    ((table,), _) = tables_of(two)
+    row = pairs_sheet(table).shown.iloc[0]
+    assert (row["learning accuracy, points"], row["BWT, points"]) == (DASH, DASH)
+    change(two[0], metrics={"average": None})
+    said = "small, a, b: own and am_lora have no averages for all their common seeds."
+    assert compared(two) == ([], [said])
 
 
-def test_labels_name_the_lines_and_order_them(tmp_path: Path):
+def test_labels_name_the_lines_and_order_them(tmp_path):
     folders = {
         write_run(tmp_path, "am_lora", THEIRS, label="x"): "paper",
         write_run(tmp_path, "own", OURS): "second",
         write_run(tmp_path, "am_lora", OURS, label="y"): "first",
     }
-    (pairs, _) = compared(list(folders)[::-1], "second", folders)
+    labels = {str(folder): label for folder, label in folders.items()}
+    (pairs, _) = compared([*folders][::-1], "second", labels)
     assert [pair.label for pair in pairs] == ["paper", "first"]
 
 
@@ -241,7 +239,7 @@ def test_labels_name_the_lines_and_order_them(tmp_path: Path):
         ),
     ],
 )
-def test_an_unclear_reference_is_one_line_with_the_labels(tmp_path: Path, methods, against, line):
+def test_an_unclear_reference_is_one_line_with_the_labels(tmp_path, methods, against, line):
     twice = len(set(methods)) < len(methods)
     folders = [
         write_run(tmp_path, method, OURS, name=f"run{at}" if twice else "")
@@ -252,36 +250,29 @@ def test_an_unclear_reference_is_one_line_with_the_labels(tmp_path: Path, method
     assert str(refused.value) == f"small, a, b: {line}"
 
 
-def test_a_stream_without_the_reference_is_left_out_and_named(two: list[Path], tmp_path: Path):
-    others = [
-        write_run(tmp_path, method, {"c": "11", "d": "10"}, stream="b8")
-        for method in ("own", "other")
-    ]
-    ((pair,), notes) = compared([*two, *others])
-    assert pair.label == "own"
-    assert notes == ["small, c, d: no line is am_lora; name one to compare with, among other, own."]
-
-
-def test_a_line_alone_is_not_compared(two: list[Path], tmp_path: Path):
+def test_what_has_no_partner_is_left_out_and_named(two, tmp_path):
     alone = write_run(tmp_path, "am_lora", OURS, stream="b8")
-    assert compared([alone]) == ([], ["small, a, b: there is nothing to compare am_lora with."])
-    ((pair,), _) = compared([*two, alone])
+    others = [write_run(tmp_path, name, {"c": "1", "d": "0"}, stream="c9") for name in "xy"]
+    ((pair,), notes) = compared([*two, alone, *others])
     assert pair.label == "own"
+    assert notes == [
+        "small, a, b: there is nothing to compare am_lora with.",
+        "small, c, d: no line is am_lora; name one to compare with, among x, y.",
+    ]
 
 
-def test_streams_are_never_mixed(two: list[Path], tmp_path: Path):
+def test_streams_are_never_mixed(two, tmp_path):
     others = [
         write_run(tmp_path, method, hits, stream="b8")
         for method, hits in (("own", THEIRS), ("am_lora", OURS))
     ]
-    runs = [read_run(folder) for folder in (*two, *others)]
-    first, second = pairs_tables(runs, against=None)[0]
-    assert (first.stream_digest, second.stream_digest) == ("a7" * 32, "b8" * 32)
-    assert first.pairs[0].difference == -second.pairs[0].difference == pytest.approx(0.375)
-    assert pairs_tables(runs[::-1], against=None)[0] == [first, second]
+    first, second = tables_of([*two, *others])[0]
+    assert first["difference"].tolist() == [0.375] and second["difference"].tolist() == [-0.375]
+    again = tables_of([*two, *others][::-1])[0]
+    assert first.equals(again[0]) and second.equals(again[1])
 
 
-def test_orders_of_the_same_tasks_are_compared_once_more_together(tmp_path: Path):
+def test_orders_of_the_same_tasks_are_compared_once_more_together(tmp_path):
     turned = {task: OURS[task] for task in reversed(OURS)}
     behind = {task: THEIRS[task] for task in reversed(THEIRS)}
     folders = [
@@ -290,32 +281,71 @@ def test_orders_of_the_same_tasks_are_compared_once_more_together(tmp_path: Path
         write_run(tmp_path, "own", behind, stream="b8"),
         write_run(tmp_path, "am_lora", turned, stream="b8"),
         write_run(tmp_path, "am_lora", turned, stream="b8", seed=2),
+        write_run(tmp_path, "third", turned, stream="b8", seed=2),
     ]
-    runs = [read_run(folder) for folder in folders]
-    *single, both = pairs_tables(runs, against=None)[0]
-    assert [(table.orders, table.pairs[0].seeds) for table in single] == [(1, (0, 1)), (1, (0,))]
-    (pair,) = both.pairs
-    assert (both.orders, pair.seeds) == (2, (0, 1, 0))
-    # Better by the same in two runs and worse by it in one.
-    assert pair.difference == pytest.approx(0.375 / 3)
-    # No choice of signs gives a mean nearer to 0.
-    assert (pair.p, pair.smallest_p) == (1.0, 0.25)
-
-
-def test_lines_that_only_one_order_has_are_compared_there_alone(tmp_path: Path):
-    turned = {task: OURS[task] for task in reversed(OURS)}
-    folders = [
-        write_run(tmp_path, "own", OURS),
-        *(write_run(tmp_path, method, THEIRS) for method in ("am_lora", "third")),
-        *(write_run(tmp_path, method, turned, stream="b8") for method in ("am_lora", "third")),
+    *single, both = tables_of(folders)[0]
+    assert [(each["orders"][0], each["seeds"].tolist()) for each in single] == [
+        *((1, [[0, 1]]), (1, [[0], [2]])),
     ]
-    *_, both = pairs_tables([read_run(folder) for folder in folders], against=None)[0]
-    assert [(pair.label, len(pair.seeds)) for pair in both.pairs] == [("own", 1), ("third", 2)]
+    pair, third = both.itertuples()
+    assert (both["orders"][0], pair.seeds, third.seeds) == (2, [0, 1, 0], [2])
+    # Better by the same in two runs and worse by it in one; no signs give a mean nearer to 0.
+    assert (pair.difference, pair.p) == (pytest.approx(0.375 / 3), 1.0)
+    sheet = pairs_sheet(both)
+    assert sheet.title == "small: 2 orders of a, b; methods against am_lora"
+    assert sheet.shown["seeds"].tolist() == ["0, 1 (3 runs)", "2"]
+    assert sheet.notes[0].startswith("With 3 runs no p can lie below 0.25")
 
 
-def test_altered_rows_are_refused_and_named(two: list[Path]):
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('{"phase": "learned"}\n', "missing"),
+        ("not json\n", "not JSON"),
+        ('{"phase":"learned","after":0,"task":"a","row":"x","hit":true}\n' * 2, "there twice"),
+    ],
+)
+def test_rows_that_no_run_writes_are_refused(two, text, line):
     rows = two[0] / "rows.jsonl"
-    rows.write_text(rows.read_text().replace("true", "false", 1))
-    with pytest.raises(InputError) as refused:
+    rows.write_text(text)
+    change(two[0], rows_digest=files.sha256_file(rows))
+    with pytest.raises(InputError, match=f"{two[0].name}.*{line}"):
         compared(two)
-    assert str(refused.value) == f"{rows}: altered; its sha256 is not the one in record.json."
+
+
+def table_with(**changed) -> DataFrame:
+    made = {
+        **{"model": "small", "tasks": ("sms", "topic"), "stream": "a7", "orders": 1},
+        **{"against": "am_lora", "label": "a_b & 5%", "method": "a", "seeds": [0, 1, 2]},
+        **{"difference": -0.2, "low": -0.31, "high": -0.05, "p": 0.25, "smallest_p": 0.25},
+        **{"verdict": LOWER, "learning_accuracy": -0.02, "bwt": 0.1},
+    }
+    return DataFrame([made | changed])
+
+
+def test_a_reader_sees_points_and_what_they_speak_of():
+    sheet = pairs_sheet(table_with())
+    assert sheet.title == "small: sms, topic; methods against am_lora"
+    assert [*sheet.shown] == [*COLUMNS]
+    assert sheet.shown.iloc[0].tolist() == [
+        *("a_b & 5%", "0, 1, 2", f"{MINUS}20.0", f"({MINUS}31.0, {MINUS}5.0)", "0.25", "0.25"),
+        *(LOWER, f"{MINUS}2.0", "+10.0"),
+    ]
+    said = " ".join(LEGEND)
+    for fact in ("says nothing about other seeds", "sign-flip test", "judged by itself", "at most"):
+        assert fact in said
+
+
+@pytest.mark.parametrize("form", get_args(Format))
+def test_no_format_calls_anything_better(form):
+    said = write([pairs_sheet(table_with(verdict="higher"))], form)
+    assert not re.search(r"\b(better|best|outperform|superior|beats?|wins?)\b", said)
+
+
+def test_csv_and_json_have_full_precision():
+    sheet = pairs_sheet(table_with(low=None, high=None, p=None))
+    (row,) = csv.DictReader(io.StringIO(write([sheet], "csv")))
+    assert (row["against"], row["tasks"], row["seeds"]) == ("am_lora", "sms topic", "0 1 2")
+    assert (row["difference"], row["low"], row["smallest_p"]) == ("-0.2", "", "0.25")
+    ((plain,),) = [table["rows"] for table in json.loads(write([sheet], "json"))["tables"]]
+    assert (plain["seeds"], plain["bwt"], plain["p"]) == ([0, 1, 2], 0.1, None)

@@ -72,7 +72,7 @@ def grid(
         say(columns([HEADER, *map(shown, rows)]))
     else:
         say(f"{sum(row['state'] == 'finished' for row in rows)} cells finished in {runs}.")
-        say(f"amlora report {runs} --table methods --grid {path}")
+        say(f"amlora table methods {runs} --grid {path}")
     for title, reason in failed.items():
         tell(one_line(f"amlora: {title}: {reason}"))
     if failed:

@@ -10,6 +10,7 @@ import typer
 from amlora.cli.output import check_place, put
 from amlora.errors import InputError
 from amlora.formats import parse_toml
+from amlora.printable import printable
 
 if TYPE_CHECKING:
     from amlora.records.run import StoredRun
@@ -146,7 +147,7 @@ def wanted_runs(
     if grid is None:
         return readable_runs(wanted, RUNS), None, []
     folders, missing = grid_runs(wanted, grid)
-    labels = {str(folder): label for folder, label in folders.items()}
+    labels = {printable(str(folder)): label for folder, label in folders.items()}
     cells = f"Cells of the grid without a finished run: {', '.join(missing)}."
     return [read_run(folder) for folder in folders], labels, [cells] if missing else []
 

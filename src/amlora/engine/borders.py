@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from amlora.evaluate.student import upper_quantile
+from amlora.evaluate.statistics import upper_quantile
 from amlora.streams.settings import DetectionSettings
 
 LEAST_VARIANCE = 1e-12

@@ -1,11 +1,9 @@
 """Intervals and tests: for one score, over seeds, and between methods on equal rows or seeds.
 
-The t interval and the sign-flip test use scipy (the extra `stats`), the bootstrap uses numpy, and
-the rest needs neither. Everything random is seeded by the caller.
+Everything random is seeded by the caller.
 """
 
 from collections.abc import Sequence
-from importlib import import_module
 from math import sqrt
 from statistics import NormalDist, fmean, stdev
 from typing import Any, NamedTuple
@@ -47,14 +45,11 @@ class SignFlip(NamedTuple):
     smallest_p: float
 
 
-def scipy_stats(user: str) -> Any:
-    """Import scipy.stats, or say which extra brings it."""
-    try:
-        return import_module("scipy.stats")
-    except ImportError:
-        raise InputError(
-            f"{user} needs scipy; install it with: pip install 'amlora[stats]'."
-        ) from None
+def upper_quantile(chance: float, df: int) -> float:
+    """Return what Student's t with `df` degrees of freedom exceeds with a chance in (0, 1)."""
+    from scipy.special import stdtrit  # the rest of scipy.stats takes a second to import
+
+    return -float(stdtrit(df, chance))
 
 
 def check_level(level: float) -> None:
@@ -107,14 +102,13 @@ def seed_interval(values: Sequence[float], level: float = 0.95) -> Seeds:
     With three seeds its half-width is 2.5 standard deviations: that is the honest size.
 
     Raises:
-        InputError: fewer than two values, a level outside (0, 1), or no scipy.
+        InputError: fewer than two values, or a level outside (0, 1).
     """
     check_level(level)
     if len(values) < 2:
         raise InputError(f"an interval over seeds needs at least 2 values, got {len(values)}.")
     mean, sd = fmean(values), stdev(values)
-    quantile = float(scipy_stats("seed_interval").t.ppf((1 + level) / 2, len(values) - 1))
-    half = quantile * sd / sqrt(len(values))
+    half = upper_quantile((1 - level) / 2, len(values) - 1) * sd / sqrt(len(values))
     return Seeds(len(values), mean, sd, Interval(mean - half, mean + half))
 
 
@@ -182,13 +176,14 @@ def sign_flip_test(first: Sequence[float], second: Sequence[float], *, seed: int
         seed: of the random flips; unused when exact.
 
     Raises:
-        InputError: fewer than two pairs, unequal lengths, or no scipy.
+        InputError: fewer than two pairs, or unequal lengths.
     """
+    from scipy import stats
+
     if len(first) != len(second) or len(first) < 2:
         raise InputError(
             f"a sign-flip test needs at least 2 pairs of seeds, got {len(first)} and {len(second)}."
         )
-    stats = scipy_stats("sign_flip_test")
     exact = len(first) <= EXACT_PAIRS
     gaps = [a - b for a, b in zip(first, second, strict=True)]
     # For one sample, "samples" flips the signs of its entries.

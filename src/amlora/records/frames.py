@@ -41,8 +41,19 @@ def frame(runs: Sequence[StoredRun], table: str = "runs") -> "DataFrame":
     from pandas import DataFrame
 
     columns, rows = TABLES[table]
-    found = [row for run in runs for row in rows(run)]
+    found = [
+        {whole(name): whole(value) for name, value in row.items()}
+        for run in runs
+        for row in rows(run)
+    ]
     return DataFrame(found, columns=columns if not found or columns else None)
+
+
+def whole(value: Any) -> Any:
+    """Spell out half a letter, as a folder's name may hold and a frame may not."""
+    if isinstance(value, str) and not value.isascii():
+        return value.encode(errors="backslashreplace").decode()
+    return value
 
 
 def run_rows(run: StoredRun) -> Iterator[dict[str, Any]]:
