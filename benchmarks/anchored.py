@@ -128,7 +128,7 @@ def batches(stages: Sequence[Stage]) -> dict[str, Batch]:
 
 def check_routes(method: AnchoredLoRA, batch: Batch) -> None:
     """Check that every row is sent to its own stage; else another batch would be timed."""
-    routed = method.readable([row for _, row in batch])
+    routed = method.readable([row for _, row in batch], scoring=True)
     found = [row.route and only_stage(row.route) for row in routed]
     wanted = [stage for stage, _ in batch]
     assert found == wanted, f"rows of stages {wanted} were sent to {found}"
@@ -141,7 +141,7 @@ def prediction(method: AMLoRA, read: Sequence[Encoded]) -> Callable[[], None]:
         if isinstance(method, AnchoredLoRA):
             method.router.found.clear()
         with inference(method.backbone):
-            batch = collate(method.readable(read), method.backbone, share=1.0)
+            batch = collate(method.readable(read, scoring=True), method.backbone, share=1.0)
             target_logits(method.backbone, batch)
 
     return run

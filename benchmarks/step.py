@@ -14,7 +14,7 @@ from timing import pair
 from amlora.engine.batch import micro_batches, task_loss
 from amlora.engine.optimiser import make_optimiser
 from amlora.engine.settings import TrainSettings
-from amlora.methods.base import Group
+from amlora.methods.base import ParameterGroup
 
 BARS = {15: 1.15, 100: 1.6}
 
@@ -44,7 +44,7 @@ def plain_lora(subject: Subject) -> Callable[[], None]:
     backbone = subject.load()
     weights = peft_loras(backbone, 1)
     data = encoded(backbone)
-    optimiser = make_optimiser([Group("lora", weights)], TrainSettings(lr=1e-5))
+    optimiser = make_optimiser([ParameterGroup("lora", weights)], TrainSettings(lr=1e-5))
     backbone.model.train()
 
     def run() -> None:

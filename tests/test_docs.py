@@ -22,6 +22,8 @@ from amlora.streams import catalogue
 from amlora.streams.prompt import build_prompt
 from amlora.streams.quickstart import PARTS
 from amlora.streams.task import Task
+from methods.learning import STAGES, learn, whole_and_resumed
+from trained import load_base
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -187,11 +189,17 @@ def test_the_readme_names_the_folders_that_the_demo_leaves():
     assert named == {run_name(load_settings(config, method=method)) for method in methods}
 
 
-def test_the_example_method_is_one():
+def test_the_example_method_learns_and_goes_on_from_its_state(llama_folder):
     [code] = [code for page, code in blocks("python") if page.name == "own-method.md"]
     names: dict[str, Any] = {"__name__": "example"}
     exec(compile(code, "own-method.md", "exec"), names)
-    assert issubclass(names["NewestLoRA"], Method)
+
+    def make() -> Method:
+        return names["L2"](load_base(llama_folder), names["L2Settings"](), seed=0)
+
+    whole, resumed = whole_and_resumed(make)
+    assert learn(whole, STAGES[2]) == learn(resumed, STAGES[2])
+    assert list(learn(make(), STAGES[0])) == ["task"]
 
 
 def test_the_page_about_methods_lists_every_hook():

@@ -49,7 +49,7 @@ def test_a_prediction_tells_the_stage_of_every_prompt_anew(bench, learned):
     _, methods, batches = learned
     for method in methods:
         read = [row for _, row in batches["all stages"]]
-        own = {row.prompt_ids: row.route for row in method.readable(read)}
+        own = {row.prompt_ids: row.route for row in method.readable(read, scoring=True)}
         foreign = (1.0,) + (0.0,) * TASKS
         method.router.found = dict.fromkeys(own, (foreign, None))
         bench("anchored").prediction(method, read)()

@@ -21,11 +21,16 @@ NAMES = (
 )
 
 
-def test_the_page_has_every_table_of_the_kept_results(bench):
+def test_the_pages_shares_are_those_of_the_kept_results(bench):
     tables, record = bench("statistic_tables"), files.read_json(RESULTS)
-    assert set(NAMES) == set(tables.TABLES)
     page = PAGE.read_text(encoding="utf-8")
-    assert [name for name in NAMES if tables.table(record, name) not in page] == []
+    assert set(NAMES) == set(tables.TABLES)
+    assert [name for name in NAMES if f"`{name}`" not in page and f" {name}`" not in page] == []
+    lines = [line.split(" | ") for line in tables.table(record, "features").splitlines()]
+    full, blind = lines[0].index("15 tasks, full"), lines[0].index("15 tasks, blind")
+    for vector in ("embeddings", "4 layers"):
+        [found] = [line for line in lines if line[:2] == [f"| {vector}", "full"]]
+        assert f"{found[full]} %" in page and f"{found[blind]} %" in page
 
 
 def test_the_command_prints_a_table(bench, monkeypatch, capsys):

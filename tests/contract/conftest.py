@@ -13,7 +13,7 @@ import pytest
 from amlora.experiment.run import run
 from amlora.experiment.settings import RunSettings, settings_from
 from amlora.methods import METHODS, method_class
-from amlora.methods.parts.trainable import TrainableSettings
+from amlora.methods.seq_ft import TrainableSettings
 from small_run import TELLING, write_telling_tasks
 
 SIZES = {"train": 16, "dev": 4, "test": 8}

@@ -193,7 +193,7 @@ def test_rows_become_longer_by_as_many_tokens_as_the_method_says(learned):
     made, _ = learned
     made.method.route(made.stages[-1].task if made.method.needs_task_id else None)
     rows = made.scored[-1]
-    read = made.method.readable(rows)
+    read = made.method.readable(rows, scoring=True)
     longer = {len(a.prompt_ids) - len(b.prompt_ids) for a, b in zip(read, rows, strict=True)}
     assert longer == {made.method.soft_tokens(len(made.stages))}
 
@@ -213,5 +213,5 @@ def logits(made, index, rows=None):
     method.route(name if method.needs_task_id else None)
     made.backbone.model.eval()
     with torch.inference_mode():
-        read = method.readable((rows or made.scored[index])[:3])
+        read = method.readable((rows or made.scored[index])[:3], scoring=True)
         return target_logits(made.backbone, collate(read, made.backbone, share=1.0))

@@ -73,7 +73,7 @@ def answers(method: Method, stage: Stage, *, told: bool = True) -> Tensor:
     """Return the logits of a stage's rows as they are scored, with the task's name or without."""
     method.route(stage.task if told else None)
     method.backbone.model.eval()
-    batch = collate(method.readable(stage.rows), method.backbone, share=1.0)
+    batch = collate(method.readable(stage.rows, scoring=True), method.backbone, share=1.0)
     return target_logits(method.backbone, batch)
 
 

@@ -41,44 +41,12 @@ def selectors(method: AMLoRA) -> torch.Tensor:
     return torch.cat([layer.bank.w.flatten() for layer in method.mixture.layers.values()])
 
 
-def test_all_selectors_learn_by_default(llama_folder):
-    method = make(llama_folder)
-    learn(method, STAGES[0])
-    before = {n: layer.bank.w[0].clone() for n, layer in method.mixture.layers.items()}
-    learn(method, STAGES[1])
-    after = method.mixture.layers
-    assert all(not torch.equal(old, after[n].bank.w[0]) for n, old in before.items())
-
-
-def test_new_only_leaves_earlier_selectors_bit_identical(llama_folder):
-    method = make(llama_folder, selectors="new")
-    learn(method, STAGES[0])
-    before = {n: layer.bank.w[0].clone() for n, layer in method.mixture.layers.items()}
-    learn(method, STAGES[1])
-    after = method.mixture.layers
-    assert all(torch.equal(old, after[n].bank.w[0]) for n, old in before.items())
-
-
 def test_the_l1_term_is_lambda_times_the_absolute_sum(llama_folder):
     method = make(llama_folder, sparsity=0.25)
     method.begin(STAGES[0])
     method.before_step(STAGES[0], 0)
     expected = 0.25 * selectors(method).abs().sum()
     torch.testing.assert_close(method.penalty()["sparsity"], expected)
-
-
-def test_a_list_gives_each_task_its_own_lambda(llama_folder):
-    method = make(llama_folder, sparsity=(0.0, 0.5))
-    assert "sparsity" not in learn(method, STAGES[0])
-    assert learn(method, STAGES[1])["sparsity"] > 0
-
-
-def test_the_l1_term_is_counted_once_per_step_whatever_the_micro_batches(llama_folder):
-    terms = []
-    for micro_batch in (4, 1):
-        method = make(llama_folder, sparsity=0.1, start="uniform")
-        terms.append(learn(method, STAGES[0], micro_batch=micro_batch)["sparsity"])
-    assert terms[0] == pytest.approx(terms[1], rel=1e-4)
 
 
 def test_the_proximal_form_makes_weights_exactly_zero(llama_folder):
@@ -115,15 +83,6 @@ def test_a_closed_newcomer_leaves_old_answers_unchanged_until_it_is_trained(llam
             method.begin(STAGES[1])
             after = model(ids).logits
         assert torch.allclose(before, after, atol=1e-6) == same
-
-
-def test_the_selectors_have_their_own_learning_rate(llama_folder):
-    moved = {}
-    for rate in (None, 1e-5):
-        method = make(llama_folder, selector_lr=rate, start="zeros", sparsity=0.0)
-        learn(method, STAGES[0])
-        moved[rate] = selectors(method).abs().max()
-    assert moved[1e-5] < 1e-4 < moved[None]
 
 
 def test_gain_makes_untrained_zero_selectors_a_plain_sum(llama_folder):
@@ -203,30 +162,3 @@ def test_the_soft_threshold_moves_each_selector_by_rate_times_lambda(llama_folde
     expected = before.sign() * (before.abs() - 0.05).clamp(min=0)
     torch.testing.assert_close(selectors(method), expected)
     assert method.penalty() == {}
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"selectors": "none"}, "sparsity has no effect while selectors is"),
-        ({"selectors": "none", "sparsity": (0.0, 0.1)}, "sparsity has no effect while selectors"),
-        (
-            {"selectors": "none", "sparsity": 0.0, "selector_lr": 0.1},
-            "selector_lr has no effect while selectors is",
-        ),
-        (
-            {"selectors": "none", "sparsity": 0.0, "sparsity_form": "proximal"},
-            'sparsity_form "proximal" has no effect while sparsity is 0',
-        ),
-        (
-            {"sparsity_form": "proximal", "sparsity": (0.0, 0.0)},
-            'sparsity_form "proximal" has no effect while sparsity is 0',
-        ),
-        ({"selector_lr": 0.0}, "selector_lr must be above 0"),
-        ({"selector_lr": math.nan}, "selector_lr: expected a number"),
-        ({"sparsity": (0.1, -0.1)}, "sparsity\\[1\\] must be at least 0, got -0.1"),
-    ],
-)
-def test_wrong_settings_and_those_without_effect_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        AMLoRASettings(**options)

@@ -51,7 +51,7 @@ def mixed(method: AnchoredLoRA) -> list[Row]:
     """Rows of all stages and of none, of different lengths, with their routes."""
     rows = [stage.rows[i] for i in range(2) for stage in STAGES]
     method.backbone.model.eval()
-    return [*method.readable(rows), *method.readable(FOREIGN)]
+    return [*method.readable(rows, scoring=True), *method.readable(FOREIGN, scoring=True)]
 
 
 def answered(method: AnchoredLoRA, rows: list[Row]) -> list[Row]:
@@ -108,7 +108,7 @@ def test_a_stages_answers_stay_bit_for_bit_what_they_were(any_folder, combine, m
         then.append(answers(method, stage))
     plain = load_base(any_folder)
     for index, stage in enumerate(STAGES):
-        assert {row.route for row in method.readable(stage.rows)} == {
+        assert {row.route for row in method.readable(stage.rows, scoring=True)} == {
             tuple(float(k == index + 1) for k in range(4))
         }
         assert torch.equal(answers(method, stage), then[index])
@@ -117,7 +117,7 @@ def test_a_stages_answers_stay_bit_for_bit_what_they_were(any_folder, combine, m
 
 
 def test_a_foreign_prompt_is_answered_by_the_base_model_bit_for_bit(learned, any_folder):
-    rows = learned.readable(FOREIGN)
+    rows = learned.readable(FOREIGN, scoring=True)
     assert {row.route for row in rows} == {(1.0, 0.0, 0.0, 0.0)}
     learned.backbone.model.eval()
     base = load_base(any_folder)
@@ -205,9 +205,9 @@ def test_a_shared_start_is_shared_within_a_stage_only_and_changes_no_decision(
 def test_a_route_depends_on_the_prompt_alone(learned):
     rows = STAGES[1].rows
     others = [dataclasses.replace(row, answer_ids=(7, 2), task="?", gold="?") for row in rows]
-    alone = [learned.readable([row])[0].route for row in others[::-1]][::-1]
+    alone = [learned.readable([row], scoring=True)[0].route for row in others[::-1]][::-1]
     learned.router.found.clear()
-    assert [row.route for row in learned.readable(rows)] == alone
+    assert [row.route for row in learned.readable(rows, scoring=True)] == alone
 
 
 def test_routes_are_remembered_until_so_many_tokens(learned, monkeypatch):
@@ -268,42 +268,13 @@ def test_with_layers_the_statistic_is_of_the_frozen_models_states(any_folder):
         )
     for index, stage in enumerate(STAGES[:2]):
         wanted = tuple(float(k == index + 1) for k in range(3))
-        assert {row.route for row in method.readable(stage.rows)} == {wanted}
+        assert {row.route for row in method.readable(stage.rows, scoring=True)} == {wanted}
         assert torch.equal(answers(method, stage), then[index])
 
 
 def test_more_layers_than_there_are_is_refused_at_once(any_folder):
     with pytest.raises(InputError, match=r"method\.feature_layers: .* with 2 layers, got 3"):
         anchored(any_folder, feature_layers=3)
-
-
-WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"feature_layers": -1}, "feature_layers must be at least 0"),
-    ({"selector_lr": 0.1}, "selector_lr has no effect"),
-    ({"start": "zeros"}, "start has no effect"),
-    ({"sparsity": 1e-5}, "sparsity has no effect"),
-    ({"gain": "loras"}, "gain has no effect"),
-    ({"newcomer": "ramp"}, "newcomer has no effect"),
-    ({"selectors": "new"}, "selectors has no effect"),
-    ({"temperature": 2.0}, "temperature has no effect"),
-    ({"reject": 0.7}, "reject must be"),
-    ({"reject": 1e-17}, "reject must be"),
-    ({"shrinkage": 0.0}, "shrinkage must be"),
-    ({"combine": "attention", "sparsity_form": "proximal"}, "no effect while sparsity is 0"),
-]
-
-
-@pytest.mark.parametrize(("options", "text"), WRONG, ids=str)
-def test_settings_without_effect_or_out_of_range_are_refused(options, text):
-    with pytest.raises(ValueError, match=text):
-        AnchoredLoRASettings(**options)
-
-
-def test_attention_takes_am_loras_settings():
-    given = AnchoredLoRASettings(
-        combine="attention", sparsity=(1e-5, 0.0), gain="loras", newcomer="ramp", selector_lr=0.01
-    )
-    assert given.of_stages().mixing == "hard"
 
 
 def test_the_pages_sizes_are_those_of_the_formula():

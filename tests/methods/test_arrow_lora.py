@@ -1,12 +1,11 @@
 """ArrowLoRA: LoRAs learned one by one, chosen without a task id."""
 
-import pytest
 import torch
 
 from amlora.methods.arrow_lora import ArrowLoRA, ArrowLoRASettings
 from amlora.methods.base import Stage
 from amlora.mixture.arrow import Arrow
-from methods.learning import STAGES, Stopped, answers, learn, make, stop_after, train
+from methods.learning import STAGES, answers, learn, make, train
 from trained import load_base
 
 
@@ -51,23 +50,3 @@ def test_one_lora_per_token_differs_from_all_of_them(any_folder):
             learn(method, stage)
         found.append(answers(method, STAGES[0]))
     assert not torch.allclose(found[0], found[1])
-
-
-def test_it_goes_on_from_a_state_between_stages_and_within_one(any_folder):
-    whole, other, cut, resumed = (arrow_lora(any_folder) for _ in range(4))
-    for method in (whole, cut):
-        learn(method, STAGES[0])
-    other.restore(whole.state())
-    assert torch.equal(answers(other, STAGES[0]), answers(whole, STAGES[0]))
-    for method in (whole, other):
-        learn(method, STAGES[1])
-    cut.begin(STAGES[1])
-    with pytest.raises(Stopped):
-        train(cut, STAGES[1], done=stop_after(2))
-    resumed.resume(cut.state(), STAGES[1])
-    assert torch.equal(answers(resumed, STAGES[1]), answers(cut, STAGES[1]))
-    assert resumed.mixture.control.alone
-    resumed.restore(whole.state())
-    for stage in STAGES[:2]:
-        for method in (other, resumed):
-            assert torch.equal(answers(whole, stage), answers(method, stage))

@@ -11,7 +11,7 @@ from amlora.methods.base import Stage
 from amlora.methods.inf_lora import InfLoRA, InfLoRASettings, design
 from amlora.methods.lora import LoRASettings
 from amlora.mixture.layer import MixtureLinear
-from methods.learning import STAGES, Stopped, answers, learn, make, stop_after, train
+from methods.learning import STAGES, answers, learn, make, train
 from trained import load_base
 
 NARROW = LoRASettings(rank=2)
@@ -128,14 +128,6 @@ def test_answers_of_an_old_task_stay_if_all_of_its_inputs_are_kept(any_folder):
     assert drift["inf_lora"] < 1e-3 < 0.1 < drift["inc_lora"]
 
 
-def test_a_newcomer_changes_nothing_before_it_learns(any_folder):
-    method = inf_lora(any_folder)
-    learn(method, STAGES[0])
-    before = answers(method, STAGES[0])
-    method.begin(STAGES[1])
-    torch.testing.assert_close(answers(method, STAGES[0]), before, rtol=1e-5, atol=1e-5)
-
-
 class Apart(InfLoRA):
     """Shares nothing between layers."""
 
@@ -195,38 +187,3 @@ def test_the_subspaces_are_kept_but_no_answer_needs_them(any_folder):
     assert kept > 0 and method.stored_parameters() == lora
     held = sum(tensor.numel() for tensor in method.state().tensors.values())
     assert held >= lora + kept
-
-
-def test_it_goes_on_from_a_state_between_stages_and_within_one(any_folder):
-    whole, other, cut, resumed = (inf_lora(any_folder) for _ in range(4))
-    for method in (whole, cut):
-        learn(method, STAGES[0])
-    other.restore(whole.state())
-    for method in (whole, other):
-        learn(method, STAGES[1])
-    cut.begin(STAGES[1])
-    with pytest.raises(Stopped):
-        train(cut, STAGES[1], done=stop_after(2))
-    resumed.resume(cut.state(), STAGES[1])
-    assert sum(weight.requires_grad for weight in resumed.mixture.lora_parameters()) == len(
-        resumed.mixture.layers
-    )
-    for name, basis in whole.basis.items():
-        assert torch.equal(basis, other.basis[name])
-        assert torch.equal(cut.basis[name], resumed.basis[name])
-    for stage in STAGES[:2]:
-        assert torch.equal(answers(whole, stage), answers(other, stage))
-
-
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ({"threshold": 0.0}, "threshold must be above 0 and at most 1"),
-        ({"threshold": 1.01}, "threshold must be above 0 and at most 1"),
-        ({"threshold": (0.9, float("nan"))}, "threshold.*: expected a number"),
-        ({"measured_rows": 0}, "measured_rows must be at least 1"),
-    ],
-)
-def test_wrong_values_are_refused(setting, message):
-    with pytest.raises(ValueError, match=message):
-        InfLoRASettings(**setting)

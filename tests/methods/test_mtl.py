@@ -6,9 +6,7 @@ import pytest
 
 from amlora.engine.batch import plan
 from amlora.engine.encode import Row
-from amlora.errors import InputError
 from amlora.experiment.prepare import prepare
-from amlora.experiment.settings import MethodChoice
 from amlora.methods.base import Stage
 from amlora.methods.mtl import equal
 from methods.learning import STAGES, answers, make, rows, train
@@ -65,8 +63,3 @@ def test_it_learns_all_tasks_at_once(any_folder, trainable):
     for each in STAGES:
         best = answers(method, each, told=False).argmax(-1)
         assert (best[:, 0] == each.rows[0].answer_ids[0]).all()
-
-
-def test_an_unknown_mixing_is_refused():
-    with pytest.raises(InputError, match=r"method\.mixing"):
-        MethodChoice.of({"name": "mtl", "mixing": "evenly"}, "method")

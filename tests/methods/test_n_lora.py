@@ -9,7 +9,7 @@ from torch import Tensor
 from amlora.errors import InputError
 from amlora.methods.lora import LoRASettings
 from amlora.methods.n_lora import NLoRA, NLoRASettings, inner_size, size
-from methods.learning import STAGES, answers, learn, make, train
+from methods.learning import STAGES, learn
 from trained import load_base
 
 
@@ -92,36 +92,6 @@ def test_the_terms_gradient_reaches_the_newest_lora_alone(any_folder):
     assert all(name.endswith(("a_tail", "b_tail")) for name in reached)
 
 
-def test_every_stage_has_the_term_also_the_first(any_folder):
-    method = n_lora(any_folder)
-    for stage in STAGES[:2]:
-        assert list(learn(method, stage)) == ["task", "sparsity"]
-
-
-def test_each_task_has_its_own_weight_if_they_are_listed(llama_folder):
-    method = n_lora(llama_folder, strength=(0.0, 0.1, 0.0))
-    assert list(learn(method, STAGES[0])) == ["task"]
-    assert list(learn(method, STAGES[1])) == ["task", "sparsity"]
-    assert list(learn(method, STAGES[2])) == ["task"]
-
-
-def test_without_the_term_it_is_inc_lora(any_folder):
-    ours, theirs = n_lora(any_folder, strength=0), make(any_folder, "inc_lora")
-    for stage in STAGES[:2]:
-        learn(ours, stage)
-        learn(theirs, stage)
-    assert torch.equal(answers(ours, STAGES[0]), answers(theirs, STAGES[0]))
-
-
-def test_the_term_is_counted_once_per_step_whatever_the_micro_batches(llama_folder):
-    found = []
-    for micro_batch in (4, 1):
-        method = n_lora(llama_folder, lora=LoRASettings(dropout=0))
-        method.begin(STAGES[0])
-        found.append(train(method, STAGES[0], micro_batch=micro_batch)["sparsity"])
-    assert found[0] == pytest.approx(found[1], rel=1e-3)
-
-
 def test_a_stronger_term_leaves_a_smaller_update(any_folder):
     left = {}
     for strength in (0.0, 1e-2):
@@ -129,9 +99,3 @@ def test_a_stronger_term_leaves_a_smaller_update(any_folder):
         learn(method, dataclasses.replace(STAGES[0], steps=20))
         left[strength] = sum(float((b.T @ a).abs().sum()) for a, b in newest(method))
     assert left[1e-2] < 0.5 * left[0.0]
-
-
-@pytest.mark.parametrize("strength", [-1.0, (0.1, -1.0)])
-def test_a_wrong_strength_is_refused(strength):
-    with pytest.raises(ValueError, match=r"strength.* must be at least 0"):
-        NLoRASettings(strength=strength)

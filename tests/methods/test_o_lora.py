@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from amlora.methods.lora import LoRASettings
 from amlora.methods.o_lora import OLoRA, OLoRASettings, overlap
-from methods.learning import STAGES, learn, make, train
+from methods.learning import STAGES, learn
 from trained import load_base
 
 
@@ -87,30 +86,6 @@ def test_the_norm_of_a_b_that_is_still_zero_has_a_gradient(any_folder):
     assert all(tail.grad is not None and torch.isfinite(tail.grad).all() for tail in tails)
 
 
-def test_the_first_stage_has_no_term_by_default_and_later_ones_have(any_folder):
-    method = o_lora(any_folder)
-    assert list(learn(method, STAGES[0])) == ["task"]
-    assert list(learn(method, STAGES[1])) == ["task", "orthogonality"]
-
-
-def test_each_task_has_its_own_weights_if_they_are_listed(llama_folder):
-    method = o_lora(llama_folder, strength=(0.0, 0.0, 0.5), l2=(0.1, 0.0, 0.0))
-    assert list(learn(method, STAGES[0])) == ["task", "l2"]
-    assert list(learn(method, STAGES[1])) == ["task"]
-    assert list(learn(method, STAGES[2])) == ["task", "orthogonality"]
-
-
-def test_the_terms_are_counted_once_per_step_whatever_the_micro_batches(llama_folder):
-    found = []
-    for micro_batch in (4, 1):
-        method = o_lora(llama_folder, l2=0.1, lora=LoRASettings(dropout=0))
-        learn(method, STAGES[0])
-        method.begin(STAGES[1])
-        found.append(train(method, STAGES[1], micro_batch=micro_batch))
-    for name in ("orthogonality", "l2"):
-        assert found[0][name] == pytest.approx(found[1][name], rel=1e-3)
-
-
 def test_a_stronger_term_makes_a_new_lora_more_orthogonal(any_folder):
     left = {}
     for strength in (0.0, 0.5):
@@ -139,24 +114,7 @@ def test_two_products_do_what_a_literal_sum_of_all_loras_does(any_folder):
         torch.testing.assert_close(layer(x), concatenated, rtol=1e-12, atol=1e-12)
 
 
-def test_without_its_terms_it_is_inc_lora_bit_for_bit(any_folder):
-    ours, plain = make(any_folder, "o_lora", strength=0.0), make(any_folder, "inc_lora")
-    for stage in STAGES[:2]:
-        learn(ours, stage)
-        learn(plain, stage)
-    assert ours.mixture is not None and plain.mixture is not None
-    ours_now, plain_now = ours.mixture.tensors(), plain.mixture.tensors()
-    assert all(torch.equal(tensor, plain_now[name]) for name, tensor in ours_now.items())
-
-
 def test_overlap_is_a_sum_of_absolute_values_not_of_squares():
     old = torch.tensor([[1.0, 2.0], [0.0, -1.0]])
     new = nn.Parameter(torch.tensor([[3.0, 1.0]]))
     assert overlap(old, new).item() == 5 + 1
-
-
-def test_a_negative_weight_is_refused():
-    with pytest.raises(ValueError, match=r"strength must be at least 0, got -1"):
-        OLoRASettings(strength=-1.0)
-    with pytest.raises(ValueError, match=r"l2\[1\] must be at least 0, got -1"):
-        OLoRASettings(l2=(0.0, -1.0))

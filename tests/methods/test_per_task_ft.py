@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from methods.learning import STAGES, Stopped, answers, learn, make, stop_after, train
+from methods.learning import STAGES, answers, learn, make
 
 FORMS = pytest.mark.parametrize("trainable", ["all", "lora"])
 
@@ -65,48 +65,6 @@ def test_asking_the_same_task_again_copies_nothing(llama_folder, trainable):
     method.route("one")
     weights = [*method.backbone.model.parameters(), *method.backbone.model.buffers()]
     assert [(weight.data_ptr(), weight._version) for weight in weights] == written
-
-
-@FORMS
-def test_it_resumes_within_a_stage_to_the_same_weights_of_every_task(any_folder, trainable):
-    whole, first, second = (make(any_folder, "per_task_ft", trainable=trainable) for _ in range(3))
-    for method in (whole, first):
-        learn(method, STAGES[0])
-    learn(whole, STAGES[1])
-    first.begin(STAGES[1])
-    with pytest.raises(Stopped):
-        train(first, STAGES[1], done=stop_after(2))
-    second.resume(first.state(), STAGES[1])
-    at = {n: w.detach().clone() for n, w in second.backbone.model.named_parameters()}
-    now = dict(first.backbone.model.named_parameters())
-    assert all(torch.equal(weight, now[name]) for name, weight in at.items())
-    second.end(STAGES[1])
-    assert torch.equal(answers(second, STAGES[0]), answers(whole, STAGES[0]))
-    assert second.stored_parameters() == whole.stored_parameters()
-
-
-@FORMS
-def test_a_restored_method_goes_on_as_the_one_it_was_taken_from(any_folder, trainable):
-    whole, other = (make(any_folder, "per_task_ft", trainable=trainable) for _ in range(2))
-    learn(whole, STAGES[0])
-    whole.route(None)
-    other.restore(whole.state())
-    for method in (whole, other):
-        learn(method, STAGES[1])
-    for stage in STAGES:
-        assert torch.equal(answers(whole, stage), answers(other, stage))
-
-
-@FORMS
-def test_a_state_shares_no_memory_with_what_was_restored_from_it(llama_folder, trainable):
-    method, other = (make(llama_folder, "per_task_ft", trainable=trainable) for _ in range(2))
-    learn(method, STAGES[0])
-    before = answers(method, STAGES[0])
-    state = method.state()
-    other.restore(state)
-    for tensor in state.tensors.values():
-        tensor.zero_()
-    assert torch.equal(answers(other, STAGES[0]), before)
 
 
 @FORMS

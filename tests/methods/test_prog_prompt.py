@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from torch import nn
 
 from amlora.methods.prog_prompt import ProgPrompt, ProgPromptSettings
-from methods.learning import STAGES, answers, learn, train, whole_and_resumed
+from methods.learning import STAGES, answers, learn, train
 from trained import load_base
 
 LENGTH = 3
@@ -26,17 +25,17 @@ def soft(method: ProgPrompt, stage) -> list[int]:
 
 
 def pairs(method, stage):
-    return zip(method.readable(stage.rows), stage.rows, strict=True)
+    return zip(method.readable(stage.rows, scoring=True), stage.rows, strict=True)
 
 
 def test_a_new_prompt_stands_before_the_earlier_ones_and_then_comes_the_text(any_folder):
     method = make(any_folder)
-    assert method.readable(STAGES[0].rows) == STAGES[0].rows
+    assert method.readable(STAGES[0].rows, scoring=True) == STAGES[0].rows
     for stage, expected in zip(STAGES, ([0], [1, 0], [2, 1, 0]), strict=True):
         method.begin(stage)
         method.before_step(stage, 0)
         assert soft(method, stage) == expected
-        read, plain = method.readable(stage.rows)[0], stage.rows[0]
+        read, plain = method.readable(stage.rows, scoring=True)[0], stage.rows[0]
         assert read.prompt_ids[-len(plain.prompt_ids) :] == plain.prompt_ids
         assert read.answer_ids == plain.answer_ids
         method.end(stage)
@@ -50,7 +49,7 @@ def test_an_answer_is_read_with_the_prompts_of_its_time(any_folder):
         method.route(stage.task)
         assert soft(method, stage) == expected
     method.route(None)
-    assert method.readable(STAGES[0].rows) == list(STAGES[0].rows)
+    assert method.readable(STAGES[0].rows, scoring=True) == list(STAGES[0].rows)
 
 
 @pytest.mark.parametrize("options", [{}, {"reparameterise": True, "bottleneck": 16}])
@@ -76,8 +75,8 @@ def test_a_stage_is_trained_with_all_prompts_whatever_was_scored_before_it(any_f
     learn(method, STAGES[0])
     method.begin(STAGES[1])
     answers(method, STAGES[0])
-    method.before_step(STAGES[1], 0)
-    assert soft(method, STAGES[1]) == [1, 0]
+    read = method.readable(STAGES[1].rows, scoring=False)[0]
+    assert len(read.prompt_ids) == len(STAGES[1].rows[0].prompt_ids) + 2 * LENGTH
 
 
 def test_the_newest_prompt_alone_learns(any_folder):
@@ -109,75 +108,27 @@ def test_a_prompt_starts_as_tokens_of_the_vocabulary_and_each_task_has_others(an
 def test_the_network_is_added_to_the_prompt_and_folded_into_it(any_folder):
     method = make(any_folder, reparameterise=True, bottleneck=16)
     method.begin(STAGES[0])
-    network, prompt = method.network, method.prompts["one"]
-    assert isinstance(network, nn.Sequential)
-    first, _, second, norm = network
-    assert isinstance(first, nn.Linear) and isinstance(second, nn.Linear)
-    assert isinstance(norm, nn.LayerNorm)
+    prompt, network = method.prompts["one"], method.network
     [group] = method.parameters()
     moved = [weight.detach().clone() for weight in group.parameters]
     assert len(moved) == 1 + 6  # two weights with biases, and those of the norm
     train(method, STAGES[0])
     assert all(not torch.equal(a, b) for a, b in zip(moved, group.parameters, strict=True))
-    hidden = (prompt @ first.weight.T + first.bias).clamp(min=0)
-    out = hidden @ second.weight.T + second.bias
+    hidden = (prompt @ network["0.weight"].T + network["0.bias"]).clamp(min=0)
+    out = hidden @ network["2.weight"].T + network["2.bias"]
     centred = out - out.mean(1, keepdim=True)
-    scaled = centred / (centred.square().mean(1, keepdim=True) + norm.eps).sqrt()
-    expected = prompt + scaled * norm.weight + norm.bias
+    scaled = centred / (centred.square().mean(1, keepdim=True) + 1e-5).sqrt()
+    expected = prompt + scaled * network["3.weight"] + network["3.bias"]
     before = answers(method, STAGES[0])
     method.end(STAGES[0])
-    assert method.network is None
+    assert method.network == {}
     torch.testing.assert_close(method.prompts["one"], expected.detach(), rtol=1e-4, atol=1e-5)
     assert torch.equal(answers(method, STAGES[0]), before)
     assert method.stored_parameters() == LENGTH * 48
-    assert set(method.state().tensors) == {"prompt.0"}
+    assert set(method.state().tensors) == {"prompts/one"}
 
 
 def test_the_network_has_800_units_unless_told(llama_folder):
     method = make(llama_folder, reparameterise=True)
     method.begin(STAGES[0])
     assert [w.shape[0] for w in method.parameters()[0].parameters][1] == 800
-
-
-@pytest.mark.parametrize("options", [{}, {"reparameterise": True, "bottleneck": 16}])
-def test_a_stage_that_goes_on_from_its_state_ends_the_same_bit_for_bit(any_folder, options):
-    whole, other = whole_and_resumed(lambda: make(any_folder, **options))
-    for method in (whole, other):
-        learn(method, STAGES[2])
-    for stage in STAGES:
-        assert torch.equal(answers(whole, stage), answers(other, stage))
-
-
-def test_restored_prompts_are_frozen_and_answer_the_same(any_folder):
-    method, other = make(any_folder), make(any_folder)
-    for stage in STAGES[:2]:
-        learn(method, stage)
-    other.restore(method.state())
-    assert not any(prompt.requires_grad for prompt in other.prompts.values())
-    for stage in STAGES:
-        assert torch.equal(answers(method, stage), answers(other, stage))
-
-
-def test_the_prompts_learning_rate_is_its_own(llama_folder):
-    moved = {}
-    for rate in (None, 1e-5):
-        method = make(llama_folder, lr=rate)
-        method.begin(STAGES[0])
-        start = method.prompts["one"].detach().clone()
-        train(method, STAGES[0])
-        moved[rate] = float((method.prompts["one"].detach() - start).abs().max())
-    assert moved[1e-5] < 1e-4 < 1e-2 < moved[None]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"length": 0}, "length must be at least 1, got 0"),
-        ({"lr": 0.0}, "lr must be above 0"),
-        ({"bottleneck": 16}, "bottleneck has no effect unless reparameterise is true"),
-        ({"bottleneck": 0, "reparameterise": True}, "bottleneck must be at least 1, got 0"),
-    ],
-)
-def test_wrong_settings_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        ProgPromptSettings(**options)

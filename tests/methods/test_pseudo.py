@@ -9,12 +9,14 @@ from amlora.methods.parts.pseudo import (
     Made,
     PseudoSettings,
     answers_gold,
+    ask,
     keep,
     make_texts,
     refusal,
     report,
+    text_rows,
+    words_of,
 )
-from amlora.methods.parts.texts import ask, text_rows, words_of
 from amlora.streams.task import Example, Task
 from tiny import learn
 from trained import load_base
@@ -219,21 +221,3 @@ def test_the_words_of_a_task_hold_none_of_its_examples():
     words = words_of(FEEL)
     assert (words.train, words.dev, words.test, words.source) == ((), (), (), "")
     assert (words.name, words.instruction, words.options) == ("feel", "What is it?", FEEL.options)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"per_label": 0}, "per_label must be at least 1, got 0"),
-        ({"oversample": 0}, "oversample must be at least 1"),
-        ({"attempts": 0}, "attempts must be at least 1"),
-        ({"top_k": 0}, "top_k must be at least 1"),
-        ({"batch": 0}, "batch must be at least 1"),
-        ({"min_text_tokens": 25}, "min_text_tokens is 25, more than max_text_tokens, 24"),
-        ({"repetition_penalty": 0.5}, "repetition_penalty must be at least 1, got 0.5"),
-        ({"repetition_penalty": 0.5}, "repetition_penalty must be at least 1"),
-    ],
-)
-def test_bad_values_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        settings(**options)

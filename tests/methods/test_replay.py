@@ -1,7 +1,6 @@
 """Replay keeps what its settings say, and reads it again in later stages only."""
 
 import dataclasses
-import json
 from collections import Counter
 
 import pytest
@@ -9,9 +8,9 @@ import torch
 
 from amlora.engine.encode import Row
 from amlora.methods.base import Stage
-from amlora.methods.replay import ReplaySettings, completed, evenly, reservoir
+from amlora.methods.replay import completed, evenly, reservoir
 from amlora.streams.task import Task
-from methods.learning import STAGES, answers, learn, make, train
+from methods.learning import STAGES, answers, learn, make
 
 
 def classes(**counts: int) -> list[str]:
@@ -101,15 +100,6 @@ def test_what_is_kept_depends_on_seed_and_stage(llama_folder):
     assert first != kept(llama_folder, dataclasses.replace(stage, index=1), fraction=0.1)
 
 
-def test_the_first_task_is_learned_as_without_a_memory(any_folder):
-    method, plain = make(any_folder, "replay"), make(any_folder, "seq_ft")
-    for each in (method, plain):
-        learn(each, STAGES[0])
-    rows = STAGES[0].rows[:4]
-    assert make(any_folder, "replay").step_rows(STAGES[0], 0, rows) == rows
-    assert torch.equal(answers(method, STAGES[0]), answers(plain, STAGES[0]))
-
-
 @pytest.mark.parametrize(("ratio", "added"), [(0.01, 1), (0.25, 2), (0.5, 4), (1.0, 8), (2.0, 16)])
 def test_a_step_reads_its_new_rows_and_the_ratios_share_of_old_ones(llama_folder, ratio, added):
     method = make(llama_folder, "replay", ratio=ratio, fraction=1.0)
@@ -139,37 +129,3 @@ def test_old_rows_are_remembered(llama_folder):
         best = answers(method, STAGES[0]).argmax(-1)[:, 0]
         right.append(int((best == STAGES[0].rows[0].answer_ids[0]).sum()))
     assert right == [0, 8]
-
-
-@pytest.mark.parametrize("trainable", ["all", "lora"])
-def test_a_restored_buffer_is_the_same(any_folder, trainable):
-    method, other, resumed = (make(any_folder, "replay", trainable=trainable) for _ in range(3))
-    learn(method, STAGES[0])
-    state = method.state()
-    json.dumps(state.values)
-    other.restore(state)
-    assert other.stored_examples() == method.stored_examples() != []
-    for each in (method, other):
-        each.begin(STAGES[1])
-    resumed.resume(method.state(), STAGES[1])
-    for each in (method, other, resumed):
-        train(each, STAGES[1])
-        each.end(STAGES[1])
-    for each in (other, resumed):
-        assert each.stored_examples() == method.stored_examples()
-        assert torch.equal(answers(each, STAGES[0]), answers(method, STAGES[0]))
-
-
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ({"fraction": 0.0}, "fraction must be above 0 and at most 1, got 0.0"),
-        ({"fraction": 1.5}, "fraction must be above 0 and at most 1, got 1.5"),
-        ({"fraction": 1.5}, "fraction must be above 0 and at most 1"),
-        ({"ratio": 0.0}, "ratio must be above 0"),
-        ({"ratio": 101.0}, "ratio must be above 0 and at most 100"),
-    ],
-)
-def test_wrong_values_are_refused(setting, message):
-    with pytest.raises(ValueError, match=message):
-        ReplaySettings(**setting)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from amlora.engine.generate import generate_ids, inference
-from amlora.methods.parts.sample import RepetitionPenalty, sample
+from amlora.methods.parts.pseudo import sample
 
 PROMPTS = [(5, 40, 60), (5, 41), (5, 42, 61, 62)]
 
@@ -19,14 +19,6 @@ def prompted(soft):
 def texts(prompted, *, top_k: int = 50, penalty: float = 1.2, seed: int = 0) -> list[list[int]]:
     backbone, prompts = prompted
     return sample(backbone, prompts, top_k=top_k, penalty=penalty, max_new_tokens=12, seed=seed)
-
-
-def test_the_penalty_counts_new_tokens_only_and_pushes_both_signs_down():
-    scores = torch.tensor([[2.0, -2.0, 1.0, -1.0]])
-    ids = torch.tensor([[2, 9, 0, 1, 1]])  # a prompt of two, one of them a soft vector's id
-    found = RepetitionPenalty(2.0, first=2)(ids, scores)
-    assert found.tolist() == [[1.0, -4.0, 1.0, -1.0]]
-    assert RepetitionPenalty(2.0, first=5)(ids, scores).tolist() == scores.tolist()
 
 
 def test_a_penalty_leaves_fewer_repetitions(prompted):

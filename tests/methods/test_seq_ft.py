@@ -3,8 +3,6 @@
 import pytest
 import torch
 
-from amlora.errors import InputError
-from amlora.experiment.settings import MethodChoice
 from amlora.methods.lora import LoRASettings
 from methods.learning import STAGES, answers, learn, make
 
@@ -29,12 +27,6 @@ def test_its_lora_form_is_sin_lora(any_folder):
         found.append((answers(method, STAGES[0]), method.stored_parameters()))
     assert torch.equal(found[0][0], found[1][0])
     assert found[0][1] == found[1][1]
-
-
-@pytest.mark.parametrize("name", ["seq_ft", "per_task_ft", "mtl", "replay", "ewc"])
-def test_a_lora_that_would_not_be_used_is_refused(name):
-    with pytest.raises(InputError, match=r"lora has no effect while trainable is \"all\""):
-        MethodChoice.of({"name": name, "lora": {"rank": 4}}, "method")
 
 
 @pytest.mark.parametrize("name", ["seq_ft", "per_task_ft", "mtl", "replay", "ewc"])

@@ -30,10 +30,3 @@ def test_a_later_task_goes_on_from_the_earlier_ones_weights_and_moves_them(any_f
     after = method.mixture.tensors()
     moved = [not torch.equal(t, after[n]) for n, t in before.items() if not n.endswith(".w")]
     assert all(moved)
-
-
-def test_its_first_stage_is_that_of_inc_lora(any_folder):
-    ours, plain = make(any_folder, "sin_lora"), make(any_folder, "inc_lora")
-    learn(ours, STAGES[0])
-    learn(plain, STAGES[0])
-    assert torch.equal(answers(ours, STAGES[0]), answers(plain, STAGES[0]))

@@ -7,11 +7,11 @@ from typing import cast
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from torch import Tensor, nn
+from torch import Tensor
 
 from amlora.engine.settings import TrainSettings
 from amlora.errors import InputError
-from amlora.methods.base import Group
+from amlora.methods.base import ParameterGroup
 from amlora.mixture.tensors import check_tensor
 
 ADAM = ("step", "exp_avg", "exp_avg_sq")
@@ -20,7 +20,7 @@ BUCKET = 2**20
 """Numbers that processes add up at once: few messages for small weights, little memory for big."""
 
 
-def make_optimiser(groups: list[Group], settings: TrainSettings) -> torch.optim.AdamW:
+def make_optimiser(groups: list[ParameterGroup], settings: TrainSettings) -> torch.optim.AdamW:
     """Return AdamW over the groups; rates are set at every step."""
     return torch.optim.AdamW(
         [{"params": group.parameters} for group in groups],
@@ -31,7 +31,7 @@ def make_optimiser(groups: list[Group], settings: TrainSettings) -> torch.optim.
     )
 
 
-def add_up(weights: list[nn.Parameter], totals: dict[str, float], accelerator: Accelerator) -> None:
+def add_up(weights: list[Tensor], totals: dict[str, float], accelerator: Accelerator) -> None:
     """Add gradients and loss terms over all processes; all of them then hold the same.
 
     A process without rows adds nothing. A weight that has no gradient in any process keeps none, so
@@ -49,9 +49,9 @@ def add_up(weights: list[nn.Parameter], totals: dict[str, float], accelerator: A
             weight.grad = part.view_as(weight)
 
 
-def buckets(weights: list[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
+def buckets(weights: list[Tensor]) -> Iterator[list[Tensor]]:
     """Split weights into runs of one type and at most BUCKET numbers; a larger one is alone."""
-    bucket: list[nn.Parameter] = []
+    bucket: list[Tensor] = []
     size = 0
     for weight in weights:
         size += weight.numel()
@@ -72,7 +72,7 @@ def moments(optimiser: torch.optim.AdamW) -> dict[str, Tensor]:
     }
 
 
-def weights_of(optimiser: torch.optim.AdamW) -> list[nn.Parameter]:
+def weights_of(optimiser: torch.optim.AdamW) -> list[Tensor]:
     """Return the weights of all groups."""
     return [weight for group in optimiser.param_groups for weight in group["params"]]
 

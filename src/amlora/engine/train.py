@@ -89,7 +89,8 @@ def train_stage(
     backbone.model.train()
     for step in range(progress.step, stage.steps):
         method.before_step(stage, step)
-        chosen = method.readable(method.step_rows(stage, step, [rows[i] for i in steps[step]]))
+        drawn = method.step_rows(stage, step, [rows[i] for i in steps[step]])
+        chosen = method.readable(drawn, scoring=False)
         totals: dict[str, float] = {}
         batches = micro_batches(
             chosen,

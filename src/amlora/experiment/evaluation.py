@@ -64,7 +64,7 @@ class Evaluation:
         """Prepare the model for answers on a task, and return its rows as the model reads them."""
         task = self.prepared.stream.tasks[j].name
         self.method.route(task if self.method.needs_task_id else None)
-        return self.method.readable(self.prepared.scored[j])
+        return self.method.readable(self.prepared.scored[j], scoring=True)
 
     def answers(
         self, rows: Sequence[Row], evaluate: EvaluateSettings
@@ -84,8 +84,8 @@ class Evaluation:
     def unrelated(self, general: General, after: int) -> Unrelated:
         """Measure texts and questions of no task; return what a record says of it."""
         self.method.route(None)
-        passages = self.method.readable(general.passages)
-        questions = self.method.readable(general.questions)
+        passages = self.method.readable(general.passages, scoring=True)
+        questions = self.method.readable(general.questions, scoring=True)
         most = self.prepared.settings.evaluate.tokens_per_batch
         found = share_out(
             self.accelerator,

@@ -60,7 +60,7 @@ def write_attention(path: Path, prepared: Prepared) -> str | None:
     if not method.mixture:
         return None
     names = [task.name for task in prepared.stream.tasks]
-    read = [method.readable(rows[:most]) for rows in prepared.scored]
+    read = [method.readable(rows[:most], scoring=True) for rows in prepared.scored]
     tasks = list(zip(names, read, strict=True))
     found = attention(prepared.backbone, method.mixture, tasks, rows_per_task=most)
     files.write_json(path, found)

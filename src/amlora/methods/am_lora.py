@@ -13,17 +13,20 @@ from pydantic import PositiveFloat
 from torch.nn import functional as F
 
 from amlora.engine.backbone import Backbone
-from amlora.methods.base import LITTLE, Group, Stage, Terms
-from amlora.methods.lora import LoRAMethod, LoRASettings
-from amlora.methods.parts.per_task import PerTask, number_of, numbers
+from amlora.methods.base import LITTLE, ParameterGroup, Stage, Terms
+from amlora.methods.lora import (
+    LoRAMethod,
+    OneLoRASettings,
+    PerTask,
+    number_of,
+    numbers,
+)
 from amlora.mixture.bank import Start, Trained
-from amlora.settings import Settings
 
 
-class AMLoRASettings(Settings):
+class AMLoRASettings(OneLoRASettings):
     """The LoRAs, the selectors, and what the paper leaves open (docs/paper.md)."""
 
-    lora: LoRASettings = LoRASettings()
     selectors: Trained = "all"
     """Which selectors learn with a new task: "all" (AR), "new" (NR), or "none" (figure 5)."""
     selector_lr: PositiveFloat | None = None
@@ -60,60 +63,62 @@ class AMLoRA(LoRAMethod):
 
     combine = "attention"
     Settings = AMLoRASettings
+    settings: AMLoRASettings
     per_task = ("sparsity",)
 
     def __init__(self, backbone: Backbone, settings: AMLoRASettings, *, seed: int) -> None:
-        self.options = settings
-        self.selectors = self.options.selectors
-        self.start = self.options.start
-        self.gain = self.options.gain == "loras"
-        self.strength = 0.0  # lambda of the current stage
-        super().__init__(backbone, settings, seed=seed, lora=self.options.lora)
+        super().__init__(backbone, settings, seed=seed)
+        self.selectors = self.settings.selectors
+        self.start = self.settings.start
+        self.mixture.control.gain = self.settings.gain == "loras"
 
     def begin(self, stage: Stage) -> None:
         """Add this task's LoRA and selector."""
         super().begin(stage)
-        if self.options.newcomer == "ramp":
+        if self.settings.newcomer == "ramp":
             self.mixture.control.newcomer = -math.inf
 
     def begin_changes_answers(self, stage: Stage) -> bool:
         """A newcomer's logit of 0 enters the softmax before it has learned anything."""
-        return stage.index > 0 and self.options.newcomer == "paper"
+        return stage.index > 0 and self.settings.newcomer == "paper"
 
-    def parameters(self) -> list[Group]:
+    def parameters(self) -> list[ParameterGroup]:
         """Return the newest LoRA, and the selectors at their own rate."""
         groups = super().parameters()
         if selectors := self.mixture.selector_parameters():
-            groups.append(Group("selector", selectors, self.options.selector_lr))
+            groups.append(ParameterGroup("selector", selectors, self.settings.selector_lr))
         return groups
+
+    @property
+    def strength(self) -> float:
+        """Equation 6's lambda in the stage that learns."""
+        return number_of(self.settings.sparsity, self.index)
 
     def penalty(self) -> Terms:
         """Return the L1 term of equation 6."""
-        if self.options.sparsity_form == "loss" and self.strength:
+        if self.settings.sparsity_form == "loss" and self.strength:
             return {"sparsity": self.strength * self.mixture.sparsity()}
         return {}
 
     def before_step(self, stage: Stage, step: int) -> None:
-        """Set this stage's lambda, and let the newcomer in by exp(offset) growing from 0 to 1."""
-        self.strength = number_of(self.options.sparsity, stage.index)
-        if self.options.newcomer == "ramp":
+        """Let the newcomer in, by exp(offset) growing from 0 to 1."""
+        if self.settings.newcomer == "ramp":
             self.mixture.control.newcomer = math.log(min(1.0, 2 * (step + 1) / stage.steps))
 
     def after_step(self, stage: Stage, step: int, lr: dict[str, float]) -> None:
         """Apply the proximal form of the L1 term: move each weight towards 0 by lr * lambda."""
-        if self.options.sparsity_form == "proximal":
+        if self.settings.sparsity_form == "proximal":
             with torch.no_grad():
                 for selector in self.mixture.selector_parameters():
                     selector.copy_(F.softshrink(selector, lr["selector"] * self.strength))
 
     def remarks(self, stage: Stage) -> list[str]:
         """Say where the soft threshold is far below the optimiser's step, which is about lr."""
-        strength = number_of(self.options.sparsity, stage.index)
-        if self.options.sparsity_form != "proximal" or not 0 < strength < LITTLE:
+        if self.settings.sparsity_form != "proximal" or not 0 < self.strength < LITTLE:
             return []
         return [
-            f"the soft threshold of sparsity_form = 'proximal' moved a weight by lr * {strength:g}"
-            " a step, and AdamW by about lr, so it did next to nothing."
+            f"the soft threshold of sparsity_form = 'proximal' moved a weight by lr *"
+            f" {self.strength:g} a step, and AdamW by about lr, so it did next to nothing."
         ]
 
     def end(self, stage: Stage) -> None:

@@ -7,7 +7,7 @@ if nothing had been learned. No task id is needed and no row is stored.
 """
 
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,10 +18,8 @@ from amlora.engine.route import Router, vector_of
 from amlora.errors import InputError
 from amlora.methods.am_lora import AMLoRA, AMLoRASettings
 from amlora.methods.base import Stage, State
-from amlora.methods.lora import mixture_state, stored_loras
-from amlora.methods.parts.per_task import PerTask
+from amlora.methods.lora import PerTask
 from amlora.mixture.stages import Covariance, Mixing, Stages, StageSettings
-from amlora.settings import Settings as MethodSettings
 
 
 class AnchoredLoRASettings(AMLoRASettings):
@@ -76,46 +74,35 @@ class AnchoredLoRA(AMLoRA):
     """A LoRA per task, and each stage's model kept."""
 
     Settings = AnchoredLoRASettings
+    settings: AnchoredLoRASettings
     version = 3  # as prompts that belong to no task are found since
 
     def __init__(self, backbone: Backbone, settings: AnchoredLoRASettings, *, seed: int) -> None:
-        options = settings
-        self.combine = options.combine
         super().__init__(backbone, settings, seed=seed)
-        if self.combine == "sum":
+        if self.settings.combine == "sum":
+            self.mixture.control.combine = "sum"
             self.selectors, self.start = "none", "zeros"
-        self.stages = self.mixture.stages = Stages(options.of_stages())
+        self.stages = self.mixture.stages = Stages(self.settings.of_stages())
         self.router = Router(backbone, self.stages)
         # One made now, so that a model with too few layers is refused before it learns.
         self.width = len(self.vector((backbone.end_id,)))
-        self.in_step = False
 
     @classmethod
-    def statistic_depth(cls, settings: MethodSettings) -> int | None:
+    def statistic_depth(cls, settings: AnchoredLoRASettings) -> int | None:
         """Stages are told apart by the prompt."""
-        return cast(AnchoredLoRASettings, settings).feature_layers
+        return settings.feature_layers
 
     def vector(self, ids: Sequence[int]) -> Tensor:
         """Return the vector (D) of a prompt that the statistic is of."""
-        return vector_of(self.backbone, ids, self.stages.settings.feature_layers)
+        return vector_of(self.backbone, ids, self.settings.feature_layers)
 
     def begin_changes_answers(self, stage: Stage) -> bool:
         """A newcomer is no part of earlier stages' models."""
         return False
 
-    def before_step(self, stage: Stage, step: int) -> None:
-        """From here to `after_step` rows belong to the stage that learns: all LoRAs as they are."""
-        super().before_step(stage, step)
-        self.in_step = True
-
-    def after_step(self, stage: Stage, step: int, lr: dict[str, float]) -> None:
-        """Do as AM-LoRA does; rows are then routed again."""
-        super().after_step(stage, step, lr)
-        self.in_step = False
-
-    def readable(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """Give rows that are scored the routes of their prompts."""
-        return rows if self.in_step else self.router.routed(rows)
+    def readable(self, rows: Sequence[Row], *, scoring: bool) -> Sequence[Row]:
+        """Give rows that are scored the routes of their prompts; others have all LoRAs."""
+        return self.router.routed(rows) if scoring else rows
 
     def end(self, stage: Stage) -> None:
         """Freeze, keep the selectors, and add the stage's prompts to the statistic."""
@@ -128,31 +115,13 @@ class AnchoredLoRA(AMLoRA):
         loras = len(self.mixture)
         tensors = self.mixture.tensors().items()
         stored = sum(t.numel() for name, t in tensors if not name.endswith(".w"))
-        if self.combine == "attention":
+        if self.settings.combine == "attention":
             widths = [layer.bank.b.shape[1] for layer in self.mixture.layers.values()]
             stored += loras * (loras + 1) // 2 * sum(widths)
         return stored + self.stages.size(loras, self.width)
 
-    def state(self) -> State:
-        """Return all LoRAs, selectors, kept selectors and the statistic."""
-        state = mixture_state(self.mixture)
-        tensors = {**state.tensors, **self.mixture.kept(), **self.stages.tensors()}
-        return State(tensors, state.values)
-
     def restore(self, state: State) -> None:
-        """Take them back, frozen.
-
-        Raises:
-            InputError: there are more stages than LoRAs, or their vectors have another width.
-        """
-        loras = stored_loras(state)
-        self.stages.restore(state.tensors)
-        if len(self.stages) > len(loras[0]):
-            raise InputError(f"stages: {len(self.stages)} of {len(loras[0])} LoRAs.")
+        """Take everything back; InputError where the statistic is of another model's prompts."""
+        super().restore(state)
         if len(self.stages) and self.stages.width != self.width:
             raise InputError(f"stages.means: width {self.stages.width}, expected {self.width}.")
-        self.mixture.restore(
-            *loras,
-            state.tensors,
-            stages=len(self.stages) if self.combine == "attention" else 0,
-        )

@@ -6,15 +6,13 @@ LoRA reads most (arXiv 2405.11157). No task id, no stored data, and no earlier L
 
 from amlora.engine.backbone import Backbone
 from amlora.methods.base import Stage, State
-from amlora.methods.lora import LoRAMethod, LoRASettings
+from amlora.methods.lora import LoRAMethod, OneLoRASettings
 from amlora.mixture.arrow import Arrow
-from amlora.settings import Settings
 
 
-class ArrowLoRASettings(Settings):
+class ArrowLoRASettings(OneLoRASettings):
     """The LoRAs, and how they are chosen."""
 
-    lora: LoRASettings = LoRASettings()
     arrow: Arrow = Arrow()
     """How many LoRAs a token may use, and how evenly."""
 
@@ -22,17 +20,16 @@ class ArrowLoRASettings(Settings):
 class ArrowLoRA(LoRAMethod):
     """A library of LoRAs that know nothing of one another."""
 
-    combine = "sum"
     Settings = ArrowLoRASettings
+    settings: ArrowLoRASettings
 
     def __init__(self, backbone: Backbone, settings: ArrowLoRASettings, *, seed: int) -> None:
-        options = settings
-        super().__init__(backbone, settings, seed=seed, lora=options.lora)
-        self.mixture.control.arrow = options.arrow
+        super().__init__(backbone, settings, seed=seed)
+        self.mixture.control.arrow = self.settings.arrow
 
-    def begin(self, stage: Stage) -> None:
-        """Add this task's LoRA; while it learns, the model has no other."""
-        super().begin(stage)
+    def open(self, stage: Stage) -> None:
+        """While a LoRA learns, the model has no other."""
+        super().open(stage)
         self.mixture.control.alone = True
 
     def end(self, stage: Stage) -> None:
@@ -43,7 +40,3 @@ class ArrowLoRA(LoRAMethod):
     def restore(self, state: State) -> None:
         super().restore(state)
         self.mixture.control.alone = False
-
-    def resume(self, state: State, stage: Stage) -> None:
-        super().resume(state, stage)
-        self.mixture.control.alone = True

@@ -1,41 +1,46 @@
-"""What a continual-learning method is: a handful of hooks, each with a default.
+"""What a continual-learning method is: a class with a handful of hooks.
 
-The training loop (`engine/train.py`) calls them in this order, stage after stage:
+Five hooks are all that most methods need. The loop (`engine/train.py`) calls them task after task:
 
-    begin(stage)                 make room for the new task: a new LoRA, a buffer, an anchor
-    examples(stage)              rows to train on, this task's by default
-    parameters()                 what the optimiser may move, in groups with their own rates
+    begin(stage)     make room for the task: a new LoRA, a prompt, a buffer
+    parameters()     what the optimiser may move, in groups with their own rates
+    loss(batch)      named terms that depend on rows, once per micro-batch
+    penalty()        named terms that depend on weights alone, once per step
+    end(stage)       the task is learned: freeze, measure, fill the buffer
+
+The advanced ones, each with a default that does nothing:
+
+    open(stage)                  let learn what `begin` made; called by `begin`, and on resume
+    examples(stage)              the rows to train on
     step_rows(stage, step, rows) the rows of one step, to which replay adds
-    readable(rows)               rows as the model reads them: with soft prompts in front, or routed
-    loss(batch)                  named terms, once per micro-batch; they are added up
-    before_update(stage, step)   gradients may be changed, once per step, before clipping
-    penalty()                    named terms, once per step, outside gradient clipping
+    readable(rows, scoring=...)  rows as the model reads them: soft prompts in front, or routed
+    before_step(stage, step)     what depends on the step alone
+    before_update(stage, step)   change gradients, before clipping
     after_step(stage, step, lr)  after the optimiser moved
     remarks(stage)               what of the stage did next to nothing
-    end(stage)                   freeze, fill a buffer, measure a Fisher
+    route(task)                  be ready to answer; for methods that are told the task
 
 A hook is given a `Stage` and never the stream, so no method can see later tasks' data.
+
+What a method must remember it names once, where it makes it: `keep`, `keep_tensors`, `keep_value`.
+That alone makes a killed run go on as if nothing had happened.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import Batch, task_loss
 from amlora.engine.encode import Row
-from amlora.errors import InputError
-from amlora.formats import typed
+from amlora.methods.state import Kept, KeptTensors, KeptValue, Like, State
 from amlora.mixture.mixture import Mixture
-from amlora.mixture.tensors import Shape, check_tensor
 from amlora.settings import Settings as MethodSettings
 from amlora.streams.prompt import Form, Prefix
 from amlora.streams.task import Task
 
-Kind = TypeVar("Kind")
 Terms = dict[str, Tensor]
 """Scalars by name; the loop adds them up and logs each."""
 LITTLE = 0.01
@@ -78,46 +83,13 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Group:
+class ParameterGroup:
     """Parameters that share a learning rate; without one they get `train.lr`."""
 
     name: str
-    parameters: list[nn.Parameter]
+    parameters: Sequence[Tensor]
+    """Leaves that require gradients."""
     lr: float | None = None
-
-
-@dataclass
-class State:
-    """What must survive a kill: tensors for safetensors, plain values for JSON."""
-
-    tensors: dict[str, Tensor] = field(default_factory=dict)
-    values: dict[str, Any] = field(default_factory=dict)
-
-    def take(self, name: str, shape: Shape, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Return a tensor.
-
-        Args:
-            name: its key.
-            shape: None for a size that may be any.
-            dtype: what it must have.
-
-        Raises:
-            InputError: it is missing, has another shape or dtype, or is not finite.
-        """
-        if name not in self.tensors:
-            raise InputError(f"{name}: missing from the stored state.")
-        check_tensor(name, self.tensors[name], shape, str(dtype).removeprefix("torch."))
-        return self.tensors[name]
-
-    def value(self, name: str, kind: type[Kind]) -> Kind:
-        """Return a plain value as what it must be.
-
-        Raises:
-            InputError: it is missing or of another kind.
-        """
-        if name not in self.values:
-            raise InputError(f"{name}: missing from the stored state.")
-        return typed(name, self.values[name], kind)
 
 
 class Method:
@@ -135,6 +107,8 @@ class Method:
     version: ClassVar[int] = 1
     """Raised when the same settings would give other results: a part of every run's identity."""
     Settings: ClassVar[type[MethodSettings]] = NoSettings
+    settings: Any
+    """An object of `Settings`; a subclass says which: `settings: EWCSettings`."""
     mixture: Mixture | None = None
     """The LoRAs that answer all tasks; a run keeps them as skills."""
 
@@ -142,52 +116,15 @@ class Method:
         self.backbone = backbone
         self.settings = settings
         self.seed = seed
+        self.remembered: list[Kept] = []
 
-    @classmethod
-    def trains_base(cls, settings: MethodSettings) -> bool:
-        """Tell whether the pretrained weights move: they are then kept in float32."""
-        return False
-
-    @classmethod
-    def statistic_depth(cls, settings: MethodSettings) -> int | None:
-        """Return behind how many frozen layers the statistic that tells prompts apart reads them.
-
-        None: there is no such statistic, so borders between tasks cannot be found.
-        """
-        return None
+    # The five that most methods need.
 
     def begin(self, stage: Stage) -> None:
-        """Prepare for a new task; everything `parameters` needs must exist afterwards."""
+        """Make room for a new task, and `open` the stage."""
+        self.open(stage)
 
-    def begin_changes_answers(self, stage: Stage) -> bool:
-        """Tell whether `begin` alone can change the model's answers on earlier tasks."""
-        return False
-
-    def examples(self, stage: Stage) -> Sequence[Row]:
-        """Return the rows to train on."""
-        return stage.rows
-
-    def step_rows(self, stage: Stage, step: int, rows: Sequence[Row]) -> Sequence[Row]:
-        """Return the rows of one step, given those drawn from `examples`; the same at any call."""
-        return rows
-
-    def readable(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """Return rows as the model reads them now.
-
-        With the ids of soft prompts (`parts/prompts`), or the route to stages (`engine/route`).
-        Called for the rows of a step and, after `route`, for rows that are scored.
-        """
-        return rows
-
-    def soft_tokens(self, tasks: int) -> int:
-        """Return by how many tokens `readable` makes a row longer at most.
-
-        Args:
-            tasks: how many have begun.
-        """
-        return 0
-
-    def parameters(self) -> list[Group]:
+    def parameters(self) -> list[ParameterGroup]:
         """Return what the optimiser may move."""
         raise NotImplementedError(type(self).__name__)
 
@@ -198,6 +135,107 @@ class Method:
     def penalty(self) -> Terms:
         """Return terms that do not depend on data."""
         return {}
+
+    def end(self, stage: Stage) -> None:
+        """Close the task."""
+
+    # What must survive a kill: named once, stored and put back from here.
+
+    def keep(self, part: Kept) -> None:
+        """Remember a part that can say its own state, as a mixture of LoRAs can."""
+        self.remembered.append(part)
+
+    def keep_tensors(
+        self,
+        name: str,
+        like: Like | Callable[[], Like | Mapping[str, Like]],
+        *,
+        optional: bool = False,
+    ) -> None:
+        """Remember an attribute that is a tensor, or a dict of tensors.
+
+        Args:
+            name: of the attribute.
+            like: what it must be when it comes back: a shape (None: of any size), a tensor, or a
+                function that returns one of these or several by name. It is called when what was
+                named before has come back already.
+            optional: whether it may be None, or empty.
+        """
+        wanted = like if callable(like) else lambda: like
+        self.keep(KeptTensors(self, name, wanted, optional, self.backbone.model.device))
+
+    def keep_value(self, name: str, kind: type[Any]) -> None:
+        """Remember an attribute of plain values, or of dataclasses of them.
+
+        Args:
+            name: of the attribute.
+            kind: what it must be when it comes back, as in `list[int]`.
+        """
+        self.keep(KeptValue(self, name, kind))
+
+    def state(self) -> State:
+        """Return everything that is remembered (no copy)."""
+        whole = State()
+        for part in self.remembered:
+            state = part.state()
+            whole.tensors |= state.tensors
+            whole.values |= state.values
+        return whole
+
+    def restore(self, state: State) -> None:
+        """Take back what `state` returned, between two stages.
+
+        Raises:
+            InputError: names what is missing or does not fit.
+        """
+        for part in self.remembered:
+            part.restore(state)
+
+    def resume(self, state: State, stage: Stage) -> None:
+        """Take back what `state` returned within a stage, and let it learn on."""
+        self.restore(state)
+        self.open(stage)
+
+    # What it costs, for tables and refusals.
+
+    def stored_parameters(self) -> int:
+        """Return how many numbers must be kept to answer all tasks learned so far."""
+        raise NotImplementedError(type(self).__name__)
+
+    def stored_examples(self) -> list[Row]:
+        """Return the rows that are kept for later training, made-up ones included."""
+        return []
+
+    # Advanced: hooks that few methods need.
+
+    def open(self, stage: Stage) -> None:
+        """Let learn what `begin` made; called by `begin`, and when a killed run goes on."""
+
+    def examples(self, stage: Stage) -> Sequence[Row]:
+        """Return the rows to train on."""
+        return stage.rows
+
+    def step_rows(self, stage: Stage, step: int, rows: Sequence[Row]) -> Sequence[Row]:
+        """Return the rows of one step, given those drawn from `examples`; the same at any call."""
+        return rows
+
+    def readable(self, rows: Sequence[Row], *, scoring: bool) -> Sequence[Row]:
+        """Return rows as the model reads them: with soft prompts (`parts/prompts`), or routed.
+
+        Args:
+            rows: of one step, over all processes; or, after `route`, rows to be answered.
+            scoring: whether they are answered. Otherwise they are trained on, and it is called once
+                a step.
+        """
+        return rows
+
+    def soft_tokens(self, tasks: int) -> int:
+        """Return by how many tokens `readable` makes a row longer at most.
+
+        Args:
+            tasks: how many have begun.
+        """
+        return 0
 
     def before_step(self, stage: Stage, step: int) -> None:
         """Do what depends on the step alone; called before its forward passes, also on resume."""
@@ -224,35 +262,29 @@ class Method:
         """
         return []
 
-    def end(self, stage: Stage) -> None:
-        """Close the task."""
-
     def route(self, task: str | None) -> None:
         """Prepare the model for answers on a task; None where no task id is given.
 
         A method that needs one lets the base model answer then: the prompt is of no task it knows.
         """
 
-    def stored_parameters(self) -> int:
-        """Return how many numbers must be kept to answer all tasks learned so far."""
-        raise NotImplementedError(type(self).__name__)
-
-    def stored_examples(self) -> list[Row]:
-        """Return the rows that are kept for later training, made-up ones included."""
-        return []
-
     def texts(self) -> dict[str, str]:
         """Return files for a reader of the run's folder, contents by name."""
         return {}
 
-    def state(self) -> State:
-        """Return everything that changed since the pretrained model, trained or remembered."""
-        raise NotImplementedError(type(self).__name__)
+    def begin_changes_answers(self, stage: Stage) -> bool:
+        """Tell whether `begin` alone can change the model's answers on earlier tasks."""
+        return False
 
-    def restore(self, state: State) -> None:
-        """Take back what `state` returned, between two stages."""
-        raise NotImplementedError(type(self).__name__)
+    @classmethod
+    def trains_base(cls, settings: Any) -> bool:
+        """Tell whether the pretrained weights move: they are then kept in float32."""
+        return False
 
-    def resume(self, state: State, stage: Stage) -> None:
-        """Take back what `state` returned within a stage; what `begin` made trainable is again."""
-        raise NotImplementedError(type(self).__name__)
+    @classmethod
+    def statistic_depth(cls, settings: Any) -> int | None:
+        """Return behind how many frozen layers the statistic that tells prompts apart reads them.
+
+        None: there is no such statistic, so borders between tasks cannot be found.
+        """
+        return None

@@ -20,11 +20,11 @@ from amlora.engine.batch import Batch
 from amlora.engine.encode import Row
 from amlora.engine.route import vector_of
 from amlora.errors import InputError
-from amlora.methods.base import Group, Stage, State, Terms
+from amlora.methods.base import ParameterGroup, Stage, State, Terms
 from amlora.methods.inf_lora import InfLoRA, InfLoRASettings
-from amlora.methods.parts.per_task import SharePerTask, number_of
+from amlora.methods.lora import SharePerTask, number_of
 from amlora.methods.parts.subspace import Quantity, extended, leading
-from amlora.mixture.gates import STEEPNESS, Gate, Gates, GateSettings, started
+from amlora.mixture.gates import PARTS, STEEPNESS, Gate, Gates, GateSettings, started
 from amlora.mixture.mixture import generator_of
 
 READ = "gate_basis/"
@@ -51,34 +51,38 @@ class GainLoRA(InfLoRA):
 
     version = 2  # 1 had gate_threshold_of "inputs", rows of A and, in the cosine, g3 of length 1
     Settings = GainLoRASettings
+    settings: GainLoRASettings
     per_task = ("threshold", "gate_threshold")
 
     def __init__(self, backbone: Backbone, settings: GainLoRASettings, *, seed: int) -> None:
         super().__init__(backbone, settings, seed=seed)
-        self.wanted = settings
-        self.gates = self.mixture.gates = Gates(self.wanted.gate)
-        # For each of a gate's three layers, (inputs, K) orthonormal columns: the directions that
-        # earlier tasks' prompts use.
-        self.read: list[Tensor] = [torch.zeros(0, 0)] * 3
-        self.in_step = False
+        self.gates = self.mixture.gates = Gates(self.settings.gate)
+        width = backbone.model.get_input_embeddings().get_parameter("weight").shape[1]
+        inputs = zip(PARTS, (width, self.settings.gate.width, width), strict=True)
+        # For each layer of a gate, (inputs, K) orthonormal columns: the directions that earlier
+        # tasks' prompts use.
+        self.gate_basis = {
+            name: torch.zeros(size, 0, device=backbone.model.device) for name, size in inputs
+        }
+        wanted = {name: (len(basis), None) for name, basis in self.gate_basis.items()}
+        self.keep_tensors("gate_basis", lambda: wanted)
 
     def begin(self, stage: Stage) -> None:
         """Add this task's gate, shut for all prompts, then its LoRA; open the gate for its own."""
         vectors = self.vectors(stage.rows)
-        width, inner = vectors.shape[1], self.wanted.gate.width
-        device = vectors.device
+        width, device = vectors.shape[1], vectors.device
         if len(self.gates):
             g1, g2, _ = self.gates.all[-1].parts()
         else:
             generator = generator_of(self.seed, "gates", 0)
-            g1, g2 = (part.to(device) for part in started(width, inner, generator))
-            self.read = [vectors.new_zeros(size, 0) for size in (width, inner, width)]
+            first = started(width, self.settings.gate.width, generator)
+            g1, g2 = (part.to(device) for part in first)
         gate = self.gates.add(g1, g2, vectors.new_zeros(width))
         super().begin(stage)
-        self.open(gate, vectors)
-        self.train_gate()
+        self.point(gate, vectors)
 
-    def open(self, gate: Gate, vectors: Tensor) -> None:
+    @torch.no_grad()
+    def point(self, gate: Gate, vectors: Tensor) -> None:
         """Point a gate's last layer where its task's prompts lead most, outside what is kept.
 
         Where they lead nowhere else it stays 0, and the gate shut for ever.
@@ -88,7 +92,7 @@ class GainLoRA(InfLoRA):
             vectors: (rows, D) of its task's prompts.
         """
         p2 = gate.features(vectors)[2]
-        directions = leading(moments_of(p2), self.read[2])[0]
+        directions = leading(moments_of(p2), self.gate_basis["g3"])[0]
         if directions.shape[1]:
             # In the cosine the length decides how fast a gate turns: the root mean square of that
             # of a vector uniform in -1..1, as in the authors' code. The dot product is made as
@@ -97,33 +101,28 @@ class GainLoRA(InfLoRA):
             length = STEEPNESS / usual if gate.score == "linear" else math.sqrt(p2.shape[1] / 3)
             gate.g3.copy_(directions[:, 0]).mul_(length)
 
-    def train_gate(self) -> None:
-        """Make the newest gate trainable."""
-        for part in self.gates.all[-1].parts():
-            part.requires_grad_(True)
+    def open(self, stage: Stage) -> None:
+        """Let the newest LoRA's B and its gate learn."""
+        super().open(stage)
+        self.gates.all[-1].requires_grad_(True)
 
-    def parameters(self) -> list[Group]:
+    def parameters(self) -> list[ParameterGroup]:
         """Return the newest LoRA's B of every layer, and the newest gate."""
-        parts = list(self.gates.all[-1].parts())
-        return [*super().parameters(), Group("gate", parts, self.wanted.gate_lr)]
+        gate = ParameterGroup("gate", self.gates.all[-1].parts(), self.settings.gate_lr)
+        return [*super().parameters(), gate]
 
     def vectors(self, rows: Sequence[Row]) -> Tensor:
         """Return (rows, D) what the gates read: the mean input embedding of each row's prompt."""
         return torch.stack([vector_of(self.backbone, row.prompt_ids) for row in rows])
 
-    def readable(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """Give rows that are scored the gates of their prompts."""
-        if self.in_step:
+    def readable(self, rows: Sequence[Row], *, scoring: bool) -> Sequence[Row]:
+        """Give rows that are scored the gates of their prompts; others learn theirs in `loss`."""
+        if not scoring:
             return rows
         return [
             replace(row, route=self.gates.route(vector_of(self.backbone, row.prompt_ids)))
             for row in rows
         ]
-
-    def before_step(self, stage: Stage, step: int) -> None:
-        """From here to `after_step` gates are computed with the loss, so that they can learn."""
-        super().before_step(stage, step)
-        self.in_step = True
 
     def loss(self, batch: Batch) -> Terms:
         """Return the task's loss with every LoRA behind its gate.
@@ -135,66 +134,43 @@ class GainLoRA(InfLoRA):
 
     def before_update(self, stage: Stage, step: int) -> None:
         """Take the gates away: the step's backward passes are done."""
-        super().before_update(stage, step)
         self.backbone.routing.now = None
 
     @torch.no_grad()
     def after_step(self, stage: Stage, step: int, lr: dict[str, float]) -> None:
         """Take back what a move changed for the prompts of earlier tasks."""
-        super().after_step(stage, step, lr)
-        self.in_step = False
         if len(self.gates) > 1:
             before, now = self.gates.all[-2], self.gates.all[-1]
             starts = (before.g1, before.g2, torch.zeros_like(now.g3))
-            for part, start, basis in zip(now.parts(), starts, self.read, strict=True):
+            bases = self.gate_basis.values()
+            for part, start, basis in zip(now.parts(), starts, bases, strict=True):
                 part -= (part - start) @ basis @ basis.T
 
     def end(self, stage: Stage) -> None:
         """Freeze, and keep what the task's prompts give the layers of its gate."""
-        gate = self.gates.all[-1]
-        for part in gate.parts():
-            part.requires_grad_(False)
+        gate = self.gates.all[-1].requires_grad_(False)
         super().end(stage)
-        share = number_of(self.wanted.gate_threshold, stage.index)
-        of = self.wanted.gate_threshold_of
+        share = number_of(self.settings.gate_threshold, stage.index)
+        of = self.settings.gate_threshold_of
         features = gate.features(self.vectors(stage.rows))
-        self.read = [
-            extended(basis, moments_of(inputs), share, of).to(basis)
-            for basis, inputs in zip(self.read, features, strict=True)
-        ]
+        self.gate_basis = {
+            name: extended(basis, moments_of(inputs), share, of).to(basis)
+            for (name, basis), inputs in zip(self.gate_basis.items(), features, strict=True)
+        }
 
     def stored_parameters(self) -> int:
         """Return the size of all LoRAs and gates."""
         gates = sum(part.numel() for gate in self.gates.all for part in gate.parts())
         return super().stored_parameters() + gates
 
-    def state(self) -> State:
-        """Return all LoRAs, gates and subspaces."""
-        state = super().state()
-        kept = {f"{READ}{index}": basis for index, basis in enumerate(self.read)}
-        return State({**state.tensors, **self.gates.tensors(), **kept}, state.values)
-
     def restore(self, state: State) -> None:
-        """Take them back, frozen."""
+        """Take everything back; InputError where the gates read another model's prompts."""
         super().restore(state)
-        device, gates = self.backbone.model.device, len(self.mixture)
-        embedding = self.backbone.model.get_input_embeddings()
-        tensors = {name: tensor.to(device) for name, tensor in state.tensors.items()}
-        self.gates.restore(tensors, gates)
-        width = embedding.get_parameter("weight").shape[1] if gates else 0
-        if gates and self.gates.width != width:
+        width = len(self.gate_basis["g1"])
+        if len(self.gates) and self.gates.width != width:
             raise InputError(f"gates.0.g3: width {self.gates.width}, expected {width}.")
-        inner = self.wanted.gate.width if gates else 0
-        self.read = [
-            state.take(f"{READ}{index}", (size, None)).to(device, copy=True)
-            for index, size in enumerate((width, inner, width))
-        ]
-        self.in_step = False
-
-    def resume(self, state: State, stage: Stage) -> None:
-        """Take them back and make the newest LoRA's B and gate trainable again."""
-        super().resume(state, stage)
-        self.train_gate()
+        for gate in self.gates.all:
+            gate.to(self.backbone.model.device)
 
 
 def moments_of(inputs: Tensor) -> Tensor:

@@ -13,23 +13,19 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from amlora.engine.backbone import Backbone
-from amlora.methods.base import Group, Stage, State
-from amlora.methods.lora import LoRAMethod, LoRASettings
-from amlora.methods.parts.memory import Memory
-from amlora.methods.parts.moments import second_moments
-from amlora.methods.parts.per_task import SharePerTask, number_of
-from amlora.methods.parts.subspace import Quantity, extended, leading, once_an_input
-from amlora.settings import Settings
+from amlora.methods.base import ParameterGroup, Stage
+from amlora.methods.lora import LoRAMethod, OneLoRASettings, SharePerTask, number_of
+from amlora.methods.parts.memory import some_rows
+from amlora.methods.parts.subspace import Quantity, extended, leading, once_an_input, second_moments
 
 BASIS = "basis/"
 LENGTH = 1 / math.sqrt(3)
 """Of a row of A, as in the authors' code; a random LoRA's rows are as long on average."""
 
 
-class InfLoRASettings(Settings):
+class InfLoRASettings(OneLoRASettings):
     """The LoRAs, how much of old inputs is kept free, and on how many rows inputs are measured."""
 
-    lora: LoRASettings = LoRASettings()
     threshold: SharePerTask = 0.95
     """epsilon of gradient projection memory: the share of the squares of a task's inputs that later
     tasks' LoRAs must not read, one number or one per task. Ours, of the size that Saha et al. 2021
@@ -45,19 +41,20 @@ class InfLoRASettings(Settings):
 class InfLoRA(LoRAMethod):
     """Learn each task in directions of its own inputs that earlier tasks leave free."""
 
-    combine = "sum"
     version = 2  # 1 had rows of A of length 1
     Settings = InfLoRASettings
+    settings: InfLoRASettings
     per_task = ("threshold",)
 
     def __init__(self, backbone: Backbone, settings: InfLoRASettings, *, seed: int) -> None:
-        self.options = settings
-        super().__init__(backbone, settings, seed=seed, lora=self.options.lora)
+        super().__init__(backbone, settings, seed=seed)
         # By layer, (D_in, K) orthonormal columns: the directions that earlier tasks' inputs use.
         self.basis: dict[str, Tensor] = {
             name: layer.bank.a.new_zeros(layer.bank.a.shape[1], 0)
             for name, layer in self.mixture.layers.items()
         }
+        wanted = {name: (len(basis), None) for name, basis in self.basis.items()}
+        self.keep_tensors("basis", lambda: wanted)
 
     def begin(self, stage: Stage) -> None:
         """Add this task's LoRA, and choose what it reads."""
@@ -70,54 +67,35 @@ class InfLoRA(LoRAMethod):
         for name, layer in self.mixture.layers.items():
             rows = layer.bank.rows(len(layer.bank) - 1)
             layer.bank.a[rows] = wanted[name].to(layer.bank.a)
-        self.freeze_a()
 
-    def measure(self, stage: Stage) -> dict[str, Tensor]:
-        """Return the second moments of every layer's inputs, on the same rows at any call."""
-        count = min(self.options.measured_rows, len(stage.rows))
-        rows = Memory(stage.rows).draw(count, self.seed, stage.index, "measured rows")
-        return second_moments(self.backbone, self.mixture.layers, self.readable(rows))
-
-    def freeze_a(self) -> None:
-        """Leave B alone trainable."""
+    def open(self, stage: Stage) -> None:
+        """Let the newest LoRA's B alone learn."""
+        super().open(stage)
         for layer in self.mixture.layers.values():
             assert layer.bank.a_tail is not None
             layer.bank.a_tail.requires_grad_(False)
 
-    def parameters(self) -> list[Group]:
+    def measure(self, stage: Stage) -> dict[str, Tensor]:
+        """Return the second moments of every layer's inputs, on the same rows at any call."""
+        count = self.settings.measured_rows
+        rows = some_rows(stage.rows, count, self.seed, stage.index, "measured rows")
+        return second_moments(self.backbone, self.mixture.layers, self.readable(rows, scoring=True))
+
+    def parameters(self) -> list[ParameterGroup]:
         """Return the newest LoRA's B of every layer."""
         trained = [weight for weight in self.mixture.lora_parameters() if weight.requires_grad]
-        return [Group("lora", trained)]
+        return [ParameterGroup("lora", trained)]
 
     def end(self, stage: Stage) -> None:
         """Freeze, and keep the directions that the task's inputs use in the model as it is now."""
         super().end(stage)
-        share = number_of(self.options.threshold, stage.index)
-        of = self.options.threshold_of
+        share = number_of(self.settings.threshold, stage.index)
+        of = self.settings.threshold_of
         self.basis = once_an_input(
             lambda moments, basis: extended(basis, moments, share, of),
             self.measure(stage),
             self.basis,
         )
-
-    def state(self) -> State:
-        """Return all LoRAs and the subspaces."""
-        state = super().state()
-        kept = {f"{BASIS}{name}": basis for name, basis in self.basis.items()}
-        return State({**state.tensors, **kept}, state.values)
-
-    def restore(self, state: State) -> None:
-        """Take the LoRAs and the subspaces back."""
-        super().restore(state)
-        self.basis = {
-            name: state.take(f"{BASIS}{name}", (len(basis), None)).to(basis.device, copy=True)
-            for name, basis in self.basis.items()
-        }
-
-    def resume(self, state: State, stage: Stage) -> None:
-        """Take them back and make the newest B trainable again."""
-        super().resume(state, stage)
-        self.freeze_a()
 
 
 def design(moments: Tensor, basis: Tensor, rank: int) -> Tensor:

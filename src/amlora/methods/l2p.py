@@ -7,21 +7,23 @@ the transfer to language models follows its text and the authors' configurations
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import Batch, seed_of
 from amlora.engine.encode import Row
-from amlora.errors import InputError
-from amlora.methods.base import Group, Method, Stage, State, Terms
-from amlora.methods.parts.prompts import add_prompts, from_vocabulary, in_front
-from amlora.methods.parts.queries import Queries, Query
+from amlora.methods.base import Method, ParameterGroup, Stage, Terms
+from amlora.methods.parts.prompts import PromptEmbedding, add_prompts, from_vocabulary, in_front
 from amlora.settings import Settings
 
+Query = Literal["embedding", "hidden"]
+"""The mean over a prompt's tokens of input embeddings, or of the frozen model's last hidden states
+(of the encoder, where there is one)."""
 LONGEST_KEY = 0.01
 """Keys start uniform between 0 and this, as in the official code: short ones soon turn."""
 
@@ -58,93 +60,90 @@ class L2P(Method):
 
     version = 2  # 1 had keys a hundred times as long, which hardly turned
     Settings = L2PSettings
+    settings: L2PSettings
 
     def __init__(self, backbone: Backbone, settings: L2PSettings, *, seed: int) -> None:
         super().__init__(backbone, settings, seed=seed)
-        self.options = settings
         self.embedding = add_prompts(backbone)
         self.embedding.vectors = self.vectors
-        self.queries = Queries(backbone, self.embedding, self.options.query)
-        self.prompts: nn.Parameter | None = None  # (pool, length, D); none before the first task
-        self.keys = nn.Parameter(torch.zeros(0))  # (pool, D)
-        self.earlier = [0] * self.options.pool  # how often earlier tasks chose each prompt
-        self.current = [0] * self.options.pool  # how often this one did, step after step
-        self.step_counts: list[int] | None = None  # of the step in progress; None outside of one
+        self.queries = Queries(backbone, self.embedding, self.settings.query)
+        pool, width = self.settings.pool, self.embedding.weight.shape[1]
+        self.prompts: Tensor | None = None  # (pool, length, D); none before the first task
+        self.keys = torch.zeros(0)  # (pool, D)
+        self.keep_tensors("prompts", (pool, self.settings.length, width))
+        self.keep_tensors("keys", (pool, width))
+        # How often each prompt was chosen: by earlier tasks, by this one, by the step in progress.
+        none = torch.zeros(pool, dtype=torch.int64, device=backbone.model.device)
+        self.earlier, self.current, self.step_counts = none, none.clone(), none
+        self.keep_tensors("earlier", none)
+        self.keep_tensors("current", none)
         self.step_size = 0  # rows of the step in progress
 
     def vectors(self) -> Tensor:
         """Return the (pool * length, D) vectors of all prompts."""
-        if self.prompts is None:
-            return self.embedding.weight[:0]
-        return self.prompts.flatten(0, 1)
+        return self.embedding.weight[:0] if self.prompts is None else self.prompts.flatten(0, 1)
 
     def begin(self, stage: Stage) -> None:
         """Make the pool at the first task: prompts of random tokens, keys uniform and short."""
         if self.prompts is None:
-            options = self.options
+            pool, length = self.settings.pool, self.settings.length
             generator = torch.Generator().manual_seed(seed_of(self.seed, stage.index, "pool"))
-            start = from_vocabulary(self.embedding, options.pool * options.length, generator)
-            self.prompts = nn.Parameter(start.unflatten(0, (options.pool, options.length)))
-            keys = LONGEST_KEY * torch.rand(options.pool, start.shape[1], generator=generator)
-            self.keys = nn.Parameter(keys.to(start.device))
+            start = from_vocabulary(self.embedding, pool * length, generator)
+            self.prompts = start.unflatten(0, (pool, length))
+            keys = LONGEST_KEY * torch.rand(pool, start.shape[1], generator=generator)
+            self.keys = keys.to(start.device)
+        self.open(stage)
 
-    def parameters(self) -> list[Group]:
+    def open(self, stage: Stage) -> None:
+        """Let the pool learn."""
+        assert self.prompts is not None
+        self.prompts.requires_grad_(True)
+        self.keys.requires_grad_(True)
+
+    def parameters(self) -> list[ParameterGroup]:
         """Return the prompts, and the keys if anything pulls them."""
         assert self.prompts is not None
-        groups = [Group("prompts", [self.prompts], self.options.lr)]
-        if self.options.pull:
-            groups.append(Group("keys", [self.keys], self.options.lr))
+        groups = [ParameterGroup("prompts", [self.prompts], self.settings.lr)]
+        if self.settings.pull:
+            groups.append(ParameterGroup("keys", [self.keys], self.settings.lr))
         return groups
 
-    def before_step(self, stage: Stage, step: int) -> None:
-        """From here to `after_step` rows are chosen for as training does it, and counted."""
-        self.step_counts = [0] * self.options.pool
+    def readable(self, rows: Sequence[Row], *, scoring: bool) -> Sequence[Row]:
+        """Put each row's own prompts in front of it, whatever other rows there are.
 
-    def step_rows(self, stage: Stage, step: int, rows: Sequence[Row]) -> Sequence[Row]:
-        """Note how many rows the step has over all micro-batches and processes."""
-        self.step_size = len(rows)
-        return rows
-
-    def readable(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """Put each row's own prompts in front of it, whatever other rows there are."""
+        Those that are trained on are counted.
+        """
         if self.prompts is None:
             return rows
+        balanced = self.settings.balance and not scoring
+        often = self.earlier.tolist() if balanced else [1] * self.settings.pool
         keys = F.normalize(self.keys.detach(), dim=-1)
+        counts = torch.zeros_like(self.earlier)
         longer: list[Row] = []
         for row in rows:
             distances = (1 - keys @ self.queries(row.prompt_ids)).tolist()
-            longer += in_front([row], self.ids_of(self.chosen(distances)))
+            nearest = nearest_prompts(distances, often, self.settings.top_k)
+            counts[nearest] += 1
+            longer += in_front([row], self.ids_of(nearest))
+        if not scoring:
+            self.step_counts, self.step_size = counts, len(rows)
         return longer
 
     def soft_tokens(self, tasks: int) -> int:
         """Return the length of the prompts in front of each text."""
-        return self.options.top_k * self.options.length
-
-    def chosen(self, distances: Sequence[float]) -> list[int]:
-        """Return the prompts for one row, and count them while a step is in progress.
-
-        Args:
-            distances: 1 - cosine of each key and the row's query.
-        """
-        balanced = self.options.balance and self.step_counts is not None
-        frequencies = self.earlier if balanced else [1] * self.options.pool
-        nearest = nearest_prompts(distances, frequencies, self.options.top_k)
-        if self.step_counts is not None:
-            for prompt in nearest:
-                self.step_counts[prompt] += 1
-        return nearest
+        return self.settings.top_k * self.settings.length
 
     def ids_of(self, prompts: Sequence[int]) -> list[int]:
         """Return the token ids of some prompts' vectors."""
-        length = self.options.length
+        length = self.settings.length
         firsts = [self.embedding.first + prompt * length for prompt in prompts]
         return [first + i for first in firsts for i in range(length)]
 
     def loss(self, batch: Batch) -> Terms:
         """Add the pull: over the chosen keys of each row 1 - cosine, the mean over the step."""
         terms = super().loss(batch)
-        if self.options.pull:
-            terms["pull"] = self.options.pull * self.pull(batch.rows) / self.step_size
+        if self.settings.pull:
+            terms["pull"] = self.settings.pull * self.pull(batch.rows) / self.step_size
         return terms
 
     def pull(self, rows: Sequence[Row]) -> Tensor:
@@ -153,7 +152,7 @@ class L2P(Method):
         Args:
             rows: as `readable` returned them; their first ids tell what was chosen.
         """
-        length, count = self.options.length, self.options.top_k
+        length, count = self.settings.length, self.settings.top_k
         soft = length * count
         chosen = [
             [(id - self.embedding.first) // length for id in row.prompt_ids[:soft:length]]
@@ -167,40 +166,16 @@ class L2P(Method):
 
     def after_step(self, stage: Stage, step: int, lr: dict[str, float]) -> None:
         """Count what the step chose."""
-        assert self.step_counts is not None
-        self.current = added(self.current, self.step_counts)
-        self.step_counts = None
+        self.current = self.current + self.step_counts
 
     def end(self, stage: Stage) -> None:
         """Count this task among the earlier ones."""
-        self.earlier = added(self.earlier, self.current)
-        self.current = [0] * self.options.pool
+        self.earlier = self.earlier + self.current
+        self.current = torch.zeros_like(self.current)
 
     def stored_parameters(self) -> int:
         """Return the size of prompts and keys."""
         return 0 if self.prompts is None else self.prompts.numel() + self.keys.numel()
-
-    def state(self) -> State:
-        """Return the pool and how often each prompt was chosen."""
-        counts = {"earlier": self.earlier, "current": self.current}
-        if self.prompts is None:
-            return State({}, counts)
-        return State({"prompts": self.prompts.detach(), "keys": self.keys.detach()}, counts)
-
-    def restore(self, state: State) -> None:
-        """Take the pool and the counts back."""
-        device, width = self.backbone.model.device, self.embedding.weight.shape[1]
-        pool, length = self.options.pool, self.options.length
-        prompts = state.take("prompts", (pool, length, width))
-        self.prompts = nn.Parameter(prompts.to(device, copy=True))
-        self.keys = nn.Parameter(state.take("keys", (pool, width)).to(device, copy=True))
-        self.earlier, self.current = (state.value(n, list[int]) for n in ("earlier", "current"))
-        if not len(self.earlier) == len(self.current) == pool:
-            raise InputError(f"earlier: there must be a count for each of {pool} prompts.")
-
-    def resume(self, state: State, stage: Stage) -> None:
-        """Take them back; they learn on as they are."""
-        self.restore(state)
 
 
 def nearest_prompts(
@@ -216,6 +191,48 @@ def nearest_prompts(
     return [prompt for *_, prompt in ranked[:count]]
 
 
-def added(ones: Sequence[int], others: Sequence[int]) -> list[int]:
-    """Return the sums of two lists, place by place."""
-    return [a + b for a, b in zip(ones, others, strict=True)]
+class Queries:
+    """What texts ask with, by token ids; those that cost a forward pass are kept.
+
+    A query depends on its text alone and never on the batch that the text is in: nothing is padded,
+    and the model reads one text at a time, without any prompt.
+    """
+
+    def __init__(self, backbone: Backbone, embedding: PromptEmbedding, kind: Query) -> None:
+        self.backbone = backbone
+        self.embedding = embedding
+        self.kind = kind
+        self.kept: dict[tuple[int, ...], Tensor] = {}
+
+    def __call__(self, ids: tuple[int, ...]) -> Tensor:
+        """Return (D,) float32 of length 1, without gradients.
+
+        Args:
+            ids: a prompt's tokens, without soft ones.
+        """
+        # What is made in inference mode could not serve a later training step.
+        with torch.inference_mode(False), torch.no_grad():
+            if self.kind == "embedding":
+                return mean_direction(self.embedding.base(self.batch_of(ids)))
+            if ids not in self.kept:
+                self.kept[ids] = mean_direction(self.hidden(ids))
+            return self.kept[ids]
+
+    def batch_of(self, ids: tuple[int, ...]) -> Tensor:
+        """Return (1, tokens) ids on the model's device."""
+        return torch.tensor([ids], device=self.backbone.model.device)
+
+    def hidden(self, ids: tuple[int, ...]) -> Tensor:
+        """Return (1, tokens, D) last hidden states, the model's dropout switched off."""
+        model = self.backbone.model
+        with self.backbone.evaluating():
+            if self.backbone.family == "encoder-decoder":
+                out = model.get_encoder()(input_ids=self.batch_of(ids))
+            else:
+                out = model.base_model(input_ids=self.batch_of(ids), use_cache=False)
+        return out.last_hidden_state
+
+
+def mean_direction(vectors: Tensor) -> Tensor:
+    """Return the mean (D,) of (1, tokens, D) vectors in float32, scaled to length 1."""
+    return F.normalize(vectors[0].float().mean(0), dim=-1)

@@ -8,26 +8,31 @@ distillation term holds the prompt, on them, to what it answered before.
     loss = task + lm_weight * lm + kd_weight * KL(former prompt || prompt)
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional as F
 
 from amlora import files
 from amlora.engine.backbone import Backbone
-from amlora.engine.batch import Batch, collate, seed_of, target_logits, token_loss
+from amlora.engine.batch import IGNORED, Batch, collate, seed_of, target_logits, token_loss
 from amlora.engine.encode import Row, encode_rows
 from amlora.errors import InputError
-from amlora.formats import plain
-from amlora.methods.base import Group, Method, Stage, State, Terms
-from amlora.methods.parts.distil import drift
+from amlora.methods.base import Method, ParameterGroup, Stage, Terms
 from amlora.methods.parts.memory import Memory
-from amlora.methods.parts.prompts import add_prompts, behind, check_positions, from_vocabulary
-from amlora.methods.parts.pseudo import PseudoSettings, make_texts, report
-from amlora.methods.parts.texts import text_rows, words_of
+from amlora.methods.parts.prompts import (
+    PromptEmbedding,
+    add_prompts,
+    behind,
+    check_positions,
+    from_vocabulary,
+)
+from amlora.methods.parts.pseudo import PseudoSettings, make_texts, report, text_rows, words_of
 from amlora.settings import Settings
 from amlora.streams.task import Example, Task
 
@@ -56,38 +61,41 @@ class LFPT5(Method):
     stores_examples = True
     makes_examples_up = True
     Settings = LFPT5Settings
+    settings: LFPT5Settings
 
     def __init__(self, backbone: Backbone, settings: LFPT5Settings, *, seed: int) -> None:
         super().__init__(backbone, settings, seed=seed)
-        self.options = settings
         self.embedding = add_prompts(backbone)
-        self.prompt: nn.Parameter | None = None  # (P, D), from the first `begin` on
+        self.embedding.vectors = self.vectors
+        shape = self.settings.length, self.embedding.weight.shape[1]
+        self.prompt: Tensor | None = None  # (P, D), from the first `begin` on
         self.former: Tensor | None = None  # the prompt before this task: the teacher
         self.learned: list[Task] = []  # the words around earlier tasks' texts
-        self.memory = Memory()  # this stage's pseudo examples, asked for their labels
         self.told: list[dict[str, Any]] = []  # lines of pseudo.jsonl
+        self.memory = Memory(backbone)  # this stage's pseudo examples, asked for their labels
+        self.keep_tensors("prompt", shape)
+        self.keep_tensors("former", shape, optional=True)
+        self.keep_value("learned", list[Task])
+        self.keep_value("told", list[dict[str, Any]])
+        self.keep(self.memory)
         self.made_up: frozenset[tuple[str, str]] = frozenset()  # its rows, by task and row
         self.texts_of: dict[tuple[str, str], Row] = {}  # rows that write a text, likewise
         self.lm_share = 0.0  # 1 / targets of the step's texts
         self.kd_share = 0.0  # 1 / targets of the step's pseudo examples, texts included
 
-    def soft_ids(self) -> range:
-        """Return the ids of the soft vectors; none before the first task."""
-        count = 0 if self.prompt is None else len(self.prompt)
-        return range(self.embedding.first, self.embedding.first + count)
+    def vectors(self) -> Tensor:
+        """Return the prompt; no vector before the first task."""
+        return self.embedding.weight[:0] if self.prompt is None else self.prompt
 
-    def put(self, vectors: Tensor) -> None:
-        """Make these the prompt, frozen."""
-        prompt = nn.Parameter(vectors, requires_grad=False)
-        self.prompt = prompt
-        self.embedding.vectors = lambda: prompt
+    def soft_ids(self) -> range:
+        """Return the ids of the soft vectors."""
+        return range(self.embedding.first, self.embedding.first + len(self.vectors()))
 
     def begin(self, stage: Stage) -> None:
         """Start the prompt at the first task; later, write examples of the earlier ones."""
         if self.prompt is None:
             generator = torch.Generator().manual_seed(seed_of(self.seed, stage.index, "prompt"))
-            self.put(from_vocabulary(self.embedding, self.options.length, generator))
-        assert self.prompt is not None
+            self.prompt = from_vocabulary(self.embedding, self.settings.length, generator)
         if self.learned:
             self.write(stage)
             self.former = self.prompt.detach().clone()
@@ -95,24 +103,24 @@ class LFPT5(Method):
 
     def write(self, stage: Stage) -> None:
         """Make this stage's pseudo examples, with the prompt as it is."""
-        self.memory = Memory()
+        self.memory.rows = []
         taken: set[str] = set()
         for task in self.learned:
             made = make_texts(
                 self.backbone,
                 task,
                 self.soft_ids(),
-                self.options.pseudo,
+                self.settings.pseudo,
                 prefix=stage.prefix,
                 form=stage.form,
                 key=(self.seed, stage.index),
                 taken=taken,
             )
             first = f"pseudo:{stage.index}:"
-            self.told += report(made, task, stage.index, first=first, number=len(self.memory))
+            self.told += report(made, task, stage.index, first=first, number=len(self.memory.rows))
             examples = self.pseudo_examples(stage, task)
-            self.memory.add(
-                encode_rows(self.backbone, task, examples, prefix=stage.prefix, form=stage.form)
+            self.memory.rows += encode_rows(
+                self.backbone, task, examples, prefix=stage.prefix, form=stage.form
             )
 
     def pseudo_examples(self, stage: Stage, task: Task) -> list[Example]:
@@ -130,9 +138,10 @@ class LFPT5(Method):
         Raises:
             InputError: the longest text that may be written does not fit in with the prompt.
         """
-        assert self.prompt is not None
-        self.prompt.requires_grad_(True)
-        longest = self.options.pseudo.max_text_tokens
+        if self.learned and self.former is None:
+            raise InputError("former: missing from the stored state.")
+        self.vectors().requires_grad_(True)
+        longest = self.settings.pseudo.max_text_tokens
         wanted = [(task, task.train) for task in stage.sources if task.options]
         wanted += [(task, self.pseudo_examples(stage, task)) for task in self.learned]
         made = [
@@ -144,13 +153,12 @@ class LFPT5(Method):
         self.made_up = frozenset((row.task, row.row) for row in self.memory.rows)
         # Later, a text of any length may be written where these stand.
         full = [replace(row, answer_ids=(self.backbone.pad_id,) * longest) for row in made]
-        check_positions(self.backbone, self.readable(full))
+        check_positions(self.backbone, behind(full, self.soft_ids()))
 
     def step_rows(self, stage: Stage, step: int, rows: Sequence[Row]) -> Sequence[Row]:
         """Add pseudo examples, drawn anew for each step, and count the targets of all terms."""
-        if self.memory:
-            count = max(1, round(self.options.ratio * len(rows)))
-            rows = [*rows, *self.memory.draw(count, self.seed, stage.index, step, "pseudo")]
+        key = (self.seed, stage.index, step, "pseudo")
+        rows = self.memory.mixed_in(rows, self.settings.ratio, *key)
         keys = [(row.task, row.row) for row in rows]
         texts = [len(self.texts_of[key].answer_ids) if key in self.texts_of else 0 for key in keys]
         read = zip(rows, keys, texts, strict=True)
@@ -159,18 +167,17 @@ class LFPT5(Method):
         self.kd_share = 1 / sum(held) if held else 0.0
         return rows
 
-    def readable(self, rows: Sequence[Row]) -> Sequence[Row]:
+    def readable(self, rows: Sequence[Row], *, scoring: bool) -> Sequence[Row]:
         """Put the prompt between input and answer."""
         return behind(rows, self.soft_ids())
 
     def soft_tokens(self, tasks: int) -> int:
         """Return the prompt's length."""
-        return self.options.length
+        return self.settings.length
 
-    def parameters(self) -> list[Group]:
+    def parameters(self) -> list[ParameterGroup]:
         """Return the prompt."""
-        assert self.prompt is not None
-        return [Group("prompt", [self.prompt], self.options.lr)]
+        return [ParameterGroup("prompt", [self.vectors()], self.settings.lr)]
 
     def loss(self, batch: Batch) -> Terms:
         """Return the three terms; each adds up over the step to a mean over its own targets."""
@@ -182,14 +189,15 @@ class LFPT5(Method):
             rows = [self.texts_of[key] for key in keys if key in self.texts_of]
             total = answers.new_zeros(())
             if rows:
-                texts = collate(self.readable(rows), self.backbone, share=self.lm_share)
+                longer = behind(rows, self.soft_ids())
+                texts = collate(longer, self.backbone, share=self.lm_share)
                 logits = target_logits(self.backbone, texts).float()
                 read.append((texts, logits))
                 total = token_loss(logits, texts.labels)
-            terms["lm"] = self.options.lm_weight * self.lm_share * total
-        if self.kd_share and self.options.kd_weight:
+            terms["lm"] = self.settings.lm_weight * self.lm_share * total
+        if self.kd_share and self.settings.kd_weight:
             moved = torch.stack([self.moved(*part) for part in read]).sum()
-            terms["distil"] = self.options.kd_weight * self.kd_share * moved
+            terms["distil"] = self.settings.kd_weight * self.kd_share * moved
         return terms
 
     def moved(self, batch: Batch, logits: Tensor) -> Tensor:
@@ -201,7 +209,7 @@ class LFPT5(Method):
 
     def remarks(self, stage: Stage) -> list[str]:
         """Say how many texts are longer than those that are learned and written."""
-        longest = self.options.pseudo.max_text_tokens
+        longest = self.settings.pseudo.max_text_tokens
         cut = sum(row.answer_ids[-1] != self.backbone.end_id for row in self.texts_of.values())
         if not cut:
             return []
@@ -212,8 +220,7 @@ class LFPT5(Method):
 
     def end(self, stage: Stage) -> None:
         """Freeze the prompt; of the task, keep the words around its texts."""
-        assert self.prompt is not None
-        self.prompt.requires_grad_(False)
+        self.vectors().requires_grad_(False)
         self.former = None
         self.texts_of = {}
         # With blurred borders a stage holds rows of its neighbours too.
@@ -222,7 +229,7 @@ class LFPT5(Method):
 
     def stored_parameters(self) -> int:
         """Return the prompt's size."""
-        return 0 if self.prompt is None else self.prompt.numel()
+        return self.vectors().numel()
 
     def stored_examples(self) -> list[Row]:
         """Return this stage's pseudo examples: none is ever a real one."""
@@ -232,32 +239,59 @@ class LFPT5(Method):
         """Return pseudo.jsonl: each example that was kept, and for each label what was not."""
         return {"pseudo.jsonl": "".join(files.line(line) + "\n" for line in self.told)}
 
-    def state(self) -> State:
-        """Return both prompts, the pseudo examples, and the words of the tasks learned."""
-        held = {"prompt": self.prompt, "former": self.former}
-        tensors = {name: each.detach() for name, each in held.items() if each is not None}
-        values = {
-            "learned": plain(self.learned),
-            "memory": self.memory.plain(),
-            "told": list(self.told),
-        }
-        return State(tensors, values)
 
-    def restore(self, state: State) -> None:
-        """Take them back, frozen."""
-        device = self.backbone.model.device
-        shape = self.options.length, self.embedding.weight.shape[1]
-        self.put(state.take("prompt", shape).to(device, copy=True))
-        self.former = None
-        if "former" in state.tensors:
-            self.former = state.take("former", shape).to(device, copy=True)
-        self.learned = state.value("learned", list[Task])
-        self.memory = Memory.of_state(state, len(self.embedding.weight))
-        self.told = state.value("told", list[dict[str, Any]])
+def divergence(teacher: Tensor, student: Tensor) -> Tensor:
+    """Return KL(teacher || student) in nats, summed over positions.
 
-    def resume(self, state: State, stage: Stage) -> None:
-        """Take them back and let the prompt learn again."""
-        self.restore(state)
-        if self.learned and self.former is None:
-            raise InputError("former: missing from the stored state.")
-        self.open(stage)
+    Args:
+        teacher: (positions, vocabulary) logits.
+        student: the same shape; only here do gradients flow.
+    """
+    wanted, given = teacher.detach().log_softmax(-1), student.log_softmax(-1)
+    return F.kl_div(given, wanted, reduction="sum", log_target=True)
+
+
+def only(batch: Batch, chosen: Sequence[int]) -> Batch:
+    """Return some rows of a batch, padded as they are."""
+    index = torch.tensor(chosen, device=batch.labels.device)
+    inputs = {name: tensor[index] for name, tensor in batch.inputs.items()}
+    return Batch(tuple(batch.rows[i] for i in chosen), inputs, batch.labels[index], batch.share)
+
+
+@contextmanager
+def with_vectors(backbone: Backbone, embedding: PromptEmbedding, vectors: Tensor) -> Iterator[None]:
+    """Let the model read other soft vectors, in eval mode and without gradients."""
+    own = embedding.vectors
+    embedding.vectors = lambda: vectors
+    try:
+        with torch.no_grad(), backbone.evaluating():
+            yield
+    finally:
+        embedding.vectors = own
+
+
+def drift(
+    backbone: Backbone,
+    embedding: PromptEmbedding,
+    former: Tensor,
+    batch: Batch,
+    logits: Tensor,
+    chosen: Sequence[int],
+) -> Tensor:
+    """Return how far the model has moved from its former self, summed over some rows' targets.
+
+    Args:
+        backbone: the student.
+        embedding: where it reads its soft vectors.
+        former: (P, D) vectors of the teacher.
+        batch: what the student has read.
+        logits: (rows, L, vocabulary) of the student.
+        chosen: places of the rows that count; none gives 0.
+    """
+    if not chosen:
+        return logits.new_zeros(())
+    part = only(batch, chosen)
+    with with_vectors(backbone, embedding, former):
+        teacher = target_logits(backbone, part).float()
+    targets = part.labels != IGNORED
+    return divergence(teacher[targets], logits[list(chosen)][targets])

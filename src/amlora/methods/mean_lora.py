@@ -1,10 +1,10 @@
 """MeanLoRA, a control: every LoRA at weight 1 / (N + 1), which is attention that never learned."""
 
 from amlora.methods.base import Stage
-from amlora.methods.inc_lora import IncLoRA
+from amlora.methods.lora import LoRAMethod
 
 
-class MeanLoRA(IncLoRA):
+class MeanLoRA(LoRAMethod):
     """AM-LoRA with selectors at zero that are not trained: does attention matter at all?"""
 
     combine = "mean"

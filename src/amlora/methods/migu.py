@@ -18,9 +18,8 @@ from torch import Tensor, distributed, nn
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import Batch
 from amlora.engine.padding import Padding
-from amlora.methods.base import Stage, State, Terms
-from amlora.methods.parts.trainable import TrainableSettings
-from amlora.methods.seq_ft import SeqFT
+from amlora.methods.base import Stage, Terms
+from amlora.methods.seq_ft import SeqFT, TrainableSettings
 from amlora.mixture.inject import linear_sizes
 from amlora.mixture.layer import MixtureLinear
 
@@ -37,12 +36,12 @@ class MIGU(SeqFT):
 
     version = 2  # 1 masked the first task too
     Settings = MIGUSettings
+    settings: MIGUSettings
 
     def __init__(self, backbone: Backbone, settings: MIGUSettings, *, seed: int) -> None:
         super().__init__(backbone, settings, seed=seed)
-        self.threshold = settings.threshold
         self.padding = Padding(backbone)  # of the micro-batch that is run
-        self.watching = ExitStack()  # holds what `watch` added
+        self.watching = ExitStack()  # holds what `open` added
         self.sizes: dict[str, Tensor] = {}  # of the step so far: sums over tokens of |output|
 
     def layers(self) -> dict[str, nn.Module]:
@@ -54,36 +53,27 @@ class MIGU(SeqFT):
         named = cast(Iterator[tuple[str, nn.Module]], model.named_modules())
         return {name: layer for name, layer in named if linear_sizes(layer) and layer is not head}
 
-    def begin(self, stage: Stage) -> None:
-        """Let everything learn, and from the second task on look at outputs."""
-        super().begin(stage)
+    def open(self, stage: Stage) -> None:
+        """Let everything learn; from the second task on add up the sizes of layers' outputs."""
+        super().open(stage)
+        self.watching.close()
         if stage.index:
-            self.watch()
+            self.watching.enter_context(self.padding.watched())
+            for name, layer in self.layers().items():
+                hook = layer.register_forward_hook(partial(self.add, name))
+                self.watching.callback(hook.remove)
 
     def end(self, stage: Stage) -> None:
         """Look at outputs no longer."""
-        self.unwatch()
-
-    def watch(self) -> None:
-        """Add up the size of every layer's outputs whenever the model runs."""
-        self.unwatch()
-        self.watching.enter_context(self.padding.watched())
-        for name, layer in self.layers().items():
-            hook = layer.register_forward_hook(partial(self.add, name))
-            self.watching.callback(hook.remove)
-
-    def unwatch(self) -> None:
-        """Remove what `watch` added."""
         self.watching.close()
 
     def before_step(self, stage: Stage, step: int) -> None:
         """Start adding up anew, from the second task on."""
-        if not stage.index:
-            return
-        self.sizes = {
-            key: torch.zeros(weight.shape[axis], device=weight.device)
-            for key, weight, axis in self.masked()
-        }
+        if stage.index:
+            self.sizes = {
+                key: torch.zeros(weight.shape[axis], device=weight.device)
+                for key, weight, axis in self.masked()
+            }
 
     def masked(self) -> Iterator[tuple[str, nn.Parameter, int]]:
         """Yield what is masked: the outputs that decide, a weight, and its axis of outputs."""
@@ -123,13 +113,8 @@ class MIGU(SeqFT):
         totals = over_processes(self.sizes)
         for key, weight, axis in self.masked():
             if weight.grad is not None:
-                kept = largest(totals[key], self.threshold).to(weight.grad.dtype)
+                kept = largest(totals[key], self.settings.threshold).to(weight.grad.dtype)
                 weight.grad.mul_(kept.unsqueeze(-1) if weight.ndim == 2 and axis == 0 else kept)
-
-    def resume(self, state: State, stage: Stage) -> None:
-        super().resume(state, stage)
-        if stage.index:
-            self.watch()
 
 
 def size(output: Tensor, mask: Tensor) -> Tensor:

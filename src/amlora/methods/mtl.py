@@ -1,13 +1,12 @@
 """MTL: all tasks at once, the bound that continual learning is measured against (Caruana 1997)."""
 
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Literal
 
 from amlora.engine.encode import Row
 from amlora.methods.base import Stage
-from amlora.methods.parts.memory import Memory
-from amlora.methods.parts.trainable import TrainableSettings
-from amlora.methods.seq_ft import SeqFT
+from amlora.methods.parts.memory import draw
+from amlora.methods.seq_ft import SeqFT, TrainableSettings
 
 
 class MTLSettings(TrainableSettings):
@@ -23,10 +22,11 @@ class MTL(SeqFT):
 
     schedule = "joint"
     Settings = MTLSettings
+    settings: MTLSettings
 
     def examples(self, stage: Stage) -> Sequence[Row]:
         """Return all tasks' rows, mixed as the settings say."""
-        if cast(MTLSettings, self.settings).mixing == "proportional":
+        if self.settings.mixing == "proportional":
             return stage.rows
         return equal(stage.rows, self.seed)
 
@@ -41,12 +41,9 @@ def equal(rows: Sequence[Row], seed: int) -> list[Row]:
     Returns:
         The rows, task after task; within a task some may come once more than others.
     """
-    by_task: dict[str, Memory] = {}
+    by_task: dict[str, list[Row]] = {}
     for row in rows:
-        by_task.setdefault(row.task, Memory()).add([row])
-    largest = max(len(memory) for memory in by_task.values())
-    return [
-        row
-        for index, memory in enumerate(by_task.values())
-        for row in memory.draw(largest, seed, index, "mixing")
-    ]
+        by_task.setdefault(row.task, []).append(row)
+    largest = max(map(len, by_task.values()))
+    tasks = enumerate(by_task.values())
+    return [row for index, own in tasks for row in draw(own, largest, seed, index, "mixing")]

@@ -13,16 +13,13 @@ from torch.autograd.function import once_differentiable
 
 from amlora.engine.backbone import Backbone
 from amlora.errors import InputError
-from amlora.methods.base import Stage, Terms
-from amlora.methods.lora import LoRAMethod, LoRASettings
-from amlora.methods.parts.per_task import PerTask, number_of
-from amlora.settings import Settings
+from amlora.methods.base import Terms
+from amlora.methods.lora import LoRAMethod, OneLoRASettings, PerTask, number_of
 
 
-class NLoRASettings(Settings):
+class NLoRASettings(OneLoRASettings):
     """The LoRAs and the weight of the term."""
 
-    lora: LoRASettings = LoRASettings()
     strength: PerTask = 5e-5
     """lambda: times the term, summed over layers; one number or one per task. Ours, chosen on a
     first task's dev rows (docs/methods/n_lora.md): the authors' values, 0.4 to 1.8 by task order,
@@ -35,30 +32,25 @@ class NLoRASettings(Settings):
 class NLoRA(LoRAMethod):
     """Learn each task by changing few weights."""
 
-    combine = "sum"
     Settings = NLoRASettings
+    settings: NLoRASettings
     per_task = ("strength",)
 
     def __init__(self, backbone: Backbone, settings: NLoRASettings, *, seed: int) -> None:
-        self.options = settings
-        self.strength = 0.0  # of the current stage
-        super().__init__(backbone, settings, seed=seed, lora=self.options.lora)
-        if self.options.term == "inner":
+        super().__init__(backbone, settings, seed=seed)
+        if self.settings.term == "inner":
             for name, layer in self.mixture.layers.items():
                 check_square(name, layer.bank.a.shape[1], layer.bank.b.shape[1])
 
-    def before_step(self, stage: Stage, step: int) -> None:
-        """Set this stage's lambda."""
-        self.strength = number_of(self.options.strength, stage.index)
-
     def penalty(self) -> Terms:
         """Return the L1 norm over all adapted layers, unless its weight is 0."""
-        if not self.strength:
+        strength = number_of(self.settings.strength, self.index)
+        if not strength:
             return {}
         tails = [layer.bank.tails() for layer in self.mixture.layers.values()]
-        norm = size if self.options.term == "update" else inner_size
+        norm = size if self.settings.term == "update" else inner_size
         norms = torch.stack([norm(a, b) for a, b, _ in tails])
-        return {"sparsity": self.strength * norms.sum()}
+        return {"sparsity": strength * norms.sum()}
 
 
 class Size(torch.autograd.Function):

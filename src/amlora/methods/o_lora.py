@@ -9,18 +9,14 @@ the layer and in this term.
 import torch
 from torch import Tensor
 
-from amlora.engine.backbone import Backbone
-from amlora.methods.base import Stage, Terms
-from amlora.methods.lora import LoRAMethod, LoRASettings
-from amlora.methods.parts.per_task import PerTask, number_of
+from amlora.methods.base import Terms
+from amlora.methods.lora import LoRAMethod, OneLoRASettings, PerTask, number_of
 from amlora.mixture.bank import Bank
-from amlora.settings import Settings
 
 
-class OLoRASettings(Settings):
+class OLoRASettings(OneLoRASettings):
     """The LoRAs and the weights of the two terms, lambda 1 and 2 of the authors' scripts."""
 
-    lora: LoRASettings = LoRASettings()
     strength: PerTask = 0.5
     """Times the orthogonality term, one number or one per task (0.5 in the scripts of orders 1 to
     3); the first task has no such term."""
@@ -31,32 +27,23 @@ class OLoRASettings(Settings):
 class OLoRA(LoRAMethod):
     """Learn each task in directions that earlier tasks do not use."""
 
-    combine = "sum"
     Settings = OLoRASettings
+    settings: OLoRASettings
     per_task = ("strength", "l2")
-
-    def __init__(self, backbone: Backbone, settings: OLoRASettings, *, seed: int) -> None:
-        self.options = settings
-        self.strength = self.l2 = 0.0  # of the current stage
-        super().__init__(backbone, settings, seed=seed, lora=self.options.lora)
-
-    def before_step(self, stage: Stage, step: int) -> None:
-        """Set this stage's weights."""
-        self.strength = number_of(self.options.strength, stage.index)
-        self.l2 = number_of(self.options.l2, stage.index)
 
     def penalty(self) -> Terms:
         """Return both terms over all adapted layers, those of weight 0 left out."""
-        banks = [layer.bank for layer in self.mixture.layers.values()]
+        strength = number_of(self.settings.strength, self.index)
+        l2 = number_of(self.settings.l2, self.index)
         terms: Terms = {}
-        if self.strength and len(self.mixture) > 1:
-            terms["orthogonality"] = (
-                self.strength * torch.stack([overlap(*old_and_new(bank)) for bank in banks]).sum()
-            )
-        if self.l2:
+        if strength and len(self.mixture) > 1:
+            pairs = [old_and_new(layer.bank) for layer in self.mixture.layers.values()]
+            overlaps = torch.stack([overlap(old, new) for old, new in pairs])
+            terms["orthogonality"] = strength * overlaps.sum()
+        if l2:
             tails = self.mixture.lora_parameters()
             norms = torch.stack([torch.linalg.vector_norm(tail) for tail in tails])
-            terms["l2"] = self.l2 * norms.sum()
+            terms["l2"] = l2 * norms.sum()
         return terms
 
 

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from torch import Tensor
+
 from amlora.engine.backbone import Backbone
 from amlora.errors import InputError
 from amlora.methods.base import Stage, State
-from amlora.methods.parts.trainable import TrainableSettings
-from amlora.methods.seq_ft import SeqFT
+from amlora.methods.seq_ft import SeqFT, TrainableSettings
 
 
 class PerTaskFT(SeqFT):
@@ -17,31 +18,41 @@ class PerTaskFT(SeqFT):
     def __init__(self, backbone: Backbone, settings: TrainableSettings, *, seed: int) -> None:
         super().__init__(backbone, settings, seed=seed)
         self.mixture = None  # LoRAs that are used one at a time make no mixture
+        self.remembered.remove(self.trainable)  # but each task's weights
         self.pretrained = copied(self.trainable.state())
-        self.kept: dict[str, State] = {}  # by task, on the CPU
+        self.models: dict[str, State] = {}  # by task, on the CPU
         self.placed: str | None = None  # the task whose weights the model has; None: pretrained
-        self.learning: str | None = None  # the stage's task, whose weights are not kept yet
+        self.learning = False  # whether these are being trained, and are not kept yet
         self.stored = 0
+        self.keep_value("stored", int)
 
     def begin(self, stage: Stage) -> None:
         """Start again from the pretrained weights."""
-        self.trainable.restore(self.pretrained)
-        self.trainable.begin()
-        self.placed = self.learning = stage.task
+        self.place(stage.task, self.pretrained)
+        super().begin(stage)
         self.stored += self.trainable.stored_parameters()
+
+    def place(self, task: str | None, model: State) -> None:
+        """Put weights into the model."""
+        self.trainable.restore(model)
+        self.placed = task
+
+    def open(self, stage: Stage) -> None:
+        """Let the weights learn."""
+        super().open(stage)
+        self.learning = True
 
     def end(self, stage: Stage) -> None:
         """Keep what was learned."""
-        self.kept[stage.task] = copied(self.trainable.state())
-        self.learning = None
+        self.models[stage.task] = copied(self.trainable.state())
+        self.learning = False
 
     def route(self, task: str | None) -> None:
         """Put a task's weights into the model; the pretrained ones for a task not learned yet."""
-        assert self.learning is None, "weights that are being trained would be lost"
-        wanted = task if task in self.kept else None
+        assert not self.learning, "weights that are being trained would be lost"
+        wanted = task if task in self.models else None
         if wanted != self.placed:
-            self.trainable.restore(self.pretrained if wanted is None else self.kept[wanted])
-            self.placed = wanted
+            self.place(wanted, self.pretrained if wanted is None else self.models[wanted])
 
     def stored_parameters(self) -> int:
         """Return the size of all tasks' models or LoRAs."""
@@ -49,41 +60,34 @@ class PerTaskFT(SeqFT):
 
     def state(self) -> State:
         """Return every task's weights, whichever of them the model has just now."""
-        held = dict(self.kept)
-        if self.learning is not None:
-            held[self.learning] = self.trainable.state()
-        tensors = {
-            f"{index}/{name}": tensor
-            for index, state in enumerate(held.values())
-            for name, tensor in state.tensors.items()
-        }
-        values = {
-            "tasks": list(held),
-            "values": [state.values for state in held.values()],
-            "stored": self.stored,
-        }
-        return State(tensors, values)
+        state, models = super().state(), dict(self.models)
+        if self.placed is not None and self.learning:
+            models[self.placed] = self.trainable.state()
+        for index, model in enumerate(models.values()):
+            state.tensors |= {f"{index}/{name}": each for name, each in model.tensors.items()}
+        state.values["models"] = [[task, model.values] for task, model in models.items()]
+        return state
 
     def restore(self, state: State) -> None:
-        """Take the kept weights back; the model gets the pretrained ones."""
-        self.kept = {
-            task: copied(part(state, index))
-            for index, task in enumerate(state.value("tasks", list[str]))
+        """Take every task's weights back; the model gets the pretrained ones."""
+        super().restore(state)
+        models = state.value("models", list[tuple[str, dict[str, Any]]])
+        self.models = {
+            task: copied(State(starting_with(f"{index}/", state.tensors), values))
+            for index, (task, values) in enumerate(models)
         }
-        self.stored = state.value("stored", int)
-        for kept in self.kept.values():
-            self.trainable.restore(kept)  # so that what does not fit is refused now
-        self.trainable.restore(self.pretrained)
-        self.placed = self.learning = None
+        for model in self.models.values():
+            self.trainable.restore(model)  # so that what does not fit is refused now
+        self.place(None, self.pretrained)
+        self.learning = False
 
     def resume(self, state: State, stage: Stage) -> None:
-        """Take them back, and go on with the last, which was being trained."""
+        """Take them back, and go on with those that were being trained."""
         self.restore(state)
-        if stage.task not in self.kept:
-            raise InputError(f"tasks: {stage.task!r}, which is being learned, is missing.")
-        self.trainable.restore(self.kept.pop(stage.task))
-        self.trainable.begin()
-        self.placed = self.learning = stage.task
+        if stage.task not in self.models:
+            raise InputError(f"models: {stage.task!r}, which is being learned, is missing.")
+        self.place(stage.task, self.models.pop(stage.task))
+        self.open(stage)
 
 
 def copied(state: State) -> State:
@@ -92,11 +96,6 @@ def copied(state: State) -> State:
     return State(tensors, state.values)
 
 
-def part(state: State, index: int) -> State:
-    """Return one task's weights out of the state of all."""
-    start = f"{index}/"
-    tensors = {n.removeprefix(start): t for n, t in state.tensors.items() if n.startswith(start)}
-    values = state.value("values", list[dict[str, Any]])
-    if len(values) != len(state.value("tasks", list[str])):
-        raise InputError(f"values: there must be one for each task, got {len(values)}.")
-    return State(tensors, values[index])
+def starting_with(start: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names start so, by the rest of their names."""
+    return {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import seed_of
 from amlora.engine.encode import Row
 from amlora.errors import InputError
-from amlora.methods.base import Group, Method, Stage, State
+from amlora.methods.base import Method, ParameterGroup, Stage, State
 from amlora.methods.parts.prompts import add_prompts, from_vocabulary, in_front
 from amlora.settings import Settings
 
@@ -49,124 +50,106 @@ class ProgPrompt(Method):
 
     needs_task_id = True
     Settings = ProgPromptSettings
+    settings: ProgPromptSettings
 
     def __init__(self, backbone: Backbone, settings: ProgPromptSettings, *, seed: int) -> None:
         super().__init__(backbone, settings, seed=seed)
-        self.options = settings
         self.embedding = add_prompts(backbone)
         self.embedding.vectors = self.vectors
-        self.prompts: dict[str, nn.Parameter] = {}  # (length, D) by task, oldest first
-        self.network: nn.Module | None = None  # of the newest prompt, while it is trained
+        self.tasks: list[str] = []  # oldest first
+        self.prompts: dict[str, Tensor] = {}  # (length, D) by task
+        self.network: dict[str, Tensor] = {}  # of the newest prompt, while it is trained
         self.read = 0  # how many prompts, the oldest, rows are read with
+        width = self.embedding.weight.shape[1]
+        with torch.device("meta"):  # its form alone
+            self.form = residual_network(width, self.settings.bottleneck or BOTTLENECK)
+        shape = self.settings.length, width
+        self.keep_value("tasks", list[str])
+        self.keep_tensors("prompts", lambda: dict.fromkeys(self.tasks, shape))
+        self.keep_tensors("network", lambda: dict(self.form.named_parameters()), optional=True)
 
     def vectors(self) -> Tensor:
         """Return the vectors of all prompts, oldest first, the newest through its network."""
-        if not self.prompts:
+        if not self.tasks:
             return self.embedding.weight[:0]
-        return torch.cat([*list(self.prompts.values())[:-1], self.newest()])
+        return torch.cat([*[self.prompts[task] for task in self.tasks[:-1]], self.newest()])
 
     def newest(self) -> Tensor:
         """Return the newest prompt as the model reads it."""
-        *_, prompt = self.prompts.values()
-        if self.network is None:
+        prompt = self.prompts[self.tasks[-1]]
+        if not self.network:
             return prompt
         # Under autocast it would be read otherwise than it is folded.
         with torch.autocast(prompt.device.type, enabled=False):
-            return prompt + self.network(prompt)
+            return prompt + functional_call(self.form, self.network, prompt)
 
     def begin(self, stage: Stage) -> None:
-        """Add a prompt that starts as random tokens, and let it alone learn."""
+        """Add a prompt that starts as random tokens, and its network if it has one."""
         generator = torch.Generator().manual_seed(seed_of(self.seed, stage.index, "prompt"))
-        start = from_vocabulary(self.embedding, self.options.length, generator)
-        self.prompts[stage.task] = nn.Parameter(start)
-        self.learn_newest(stage)
-
-    def learn_newest(self, stage: Stage) -> None:
-        """Freeze earlier prompts, and give the newest its network if it has one."""
-        *earlier, newest = self.prompts.values()
-        for prompt in earlier:
-            prompt.requires_grad_(False)
-        newest.requires_grad_(True)
-        self.read = len(self.prompts)
-        if self.options.reparameterise:
+        prompt = from_vocabulary(self.embedding, self.settings.length, generator)
+        self.tasks.append(stage.task)
+        self.prompts[stage.task] = prompt
+        if self.settings.reparameterise:
             torch.manual_seed(seed_of(self.seed, stage.index, "network"))
-            hidden = self.options.bottleneck or BOTTLENECK
-            self.network = residual_network(newest.shape[1], hidden).to(newest.device)
+            hidden = self.settings.bottleneck or BOTTLENECK
+            weights = residual_network(prompt.shape[1], hidden).to(prompt.device).state_dict()
+            self.network = dict(weights)
+        self.open(stage)
 
-    def parameters(self) -> list[Group]:
+    def open(self, stage: Stage) -> None:
+        """Let the newest prompt alone learn, with its network.
+
+        Raises:
+            InputError: what was stored is of another stage.
+        """
+        if self.tasks[-1:] != [stage.task]:
+            raise InputError(f"tasks: the newest prompt must be of {stage.task!r}.")
+        if self.settings.reparameterise and not self.network:
+            raise InputError("network: missing from the stored state.")
+        for weight in (self.prompts[stage.task], *self.network.values()):
+            weight.requires_grad_(True)
+        self.read = len(self.tasks)
+
+    def parameters(self) -> list[ParameterGroup]:
         """Return the newest prompt and its network."""
-        *_, newest = self.prompts.values()
-        network = [] if self.network is None else list(self.network.parameters())
-        return [Group("prompt", [newest, *network], self.options.lr)]
+        learning = [self.prompts[self.tasks[-1]], *self.network.values()]
+        return [ParameterGroup("prompt", learning, self.settings.lr)]
 
-    def before_step(self, stage: Stage, step: int) -> None:
-        """Read all prompts, whatever task was scored last."""
-        self.read = len(self.prompts)
+    def readable(self, rows: Sequence[Row], *, scoring: bool) -> Sequence[Row]:
+        """Put the newest of the prompts that are read first, the oldest next to the text.
 
-    def readable(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """Put the newest of the prompts that are read first, the oldest next to the text."""
-        length = self.options.length
-        firsts = [self.embedding.first + i * length for i in reversed(range(self.read))]
-        ids = [first + i for first in firsts for i in range(length)]
-        return in_front(rows, ids)
+        Training reads all prompts, whatever task was scored last.
+        """
+        length, read = self.settings.length, self.read if scoring else len(self.tasks)
+        firsts = [self.embedding.first + i * length for i in reversed(range(read))]
+        return in_front(rows, [first + i for first in firsts for i in range(length)])
 
     def soft_tokens(self, tasks: int) -> int:
         """Return the length of all prompts: each task adds one."""
-        return tasks * self.options.length
+        return tasks * self.settings.length
 
     def end(self, stage: Stage) -> None:
         """Fold the network into the prompt, and freeze it."""
         with torch.no_grad():
-            folded = self.newest().clone()
-        self.prompts[stage.task] = nn.Parameter(folded, requires_grad=False)
-        self.network = None
+            self.prompts[stage.task] = self.newest().clone()
+        self.network = {}
 
     def route(self, task: str | None) -> None:
         """Read the prompts that were there when a task was learned; all, if it was not.
 
         Without a task none is read: the base model answers.
         """
-        names = list(self.prompts)
-        known = names.index(task) + 1 if task in self.prompts else len(names)
+        known = self.tasks.index(task) + 1 if task in self.tasks else len(self.tasks)
         self.read = 0 if task is None else known
 
     def stored_parameters(self) -> int:
         """Return the size of all prompts, networks folded in."""
         return sum(prompt.numel() for prompt in self.prompts.values())
 
-    def state(self) -> State:
-        """Return all prompts and, within a stage, the network."""
-        tensors = {f"prompt.{i}": p.detach() for i, p in enumerate(self.prompts.values())}
-        if self.network is not None:
-            tensors |= {NETWORK + name: w for name, w in self.network.state_dict().items()}
-        return State(tensors, {"tasks": list(self.prompts)})
-
     def restore(self, state: State) -> None:
-        """Take the prompts back, frozen."""
-        device = self.backbone.model.device
-        shape = self.options.length, self.embedding.weight.shape[1]
-        self.network = None
-        self.prompts = {
-            task: nn.Parameter(
-                state.take(f"prompt.{i}", shape).to(device, copy=True), requires_grad=False
-            )
-            for i, task in enumerate(state.value("tasks", list[str]))
-        }
-        self.read = len(self.prompts)
-
-    def resume(self, state: State, stage: Stage) -> None:
-        """Take the prompts back, and the newest with its network to learn on."""
-        self.restore(state)
-        if [*self.prompts][-1:] != [stage.task]:
-            raise InputError(f"tasks: the newest prompt must be of {stage.task!r}.")
-        self.learn_newest(stage)
-        if self.network is not None:
-            self.network.load_state_dict(
-                {
-                    name: state.take(NETWORK + name, tuple(weight.shape), weight.dtype)
-                    for name, weight in self.network.state_dict().items()
-                }
-            )
+        """Take the prompts back, and read them all."""
+        super().restore(state)
+        self.read = len(self.tasks)
 
 
 def residual_network(width: int, hidden: int) -> nn.Module:

@@ -10,11 +10,10 @@ from pydantic import Field
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import seed_of
 from amlora.engine.encode import Row
-from amlora.methods.base import Stage, State
+from amlora.methods.base import Stage
+from amlora.methods.lora import Share
 from amlora.methods.parts.memory import Memory
-from amlora.methods.parts.per_task import Share
-from amlora.methods.parts.trainable import TrainableSettings
-from amlora.methods.seq_ft import SeqFT
+from amlora.methods.seq_ft import SeqFT, TrainableSettings
 
 
 class ReplaySettings(TrainableSettings):
@@ -35,44 +34,32 @@ class Replay(SeqFT):
 
     stores_examples = True
     Settings = ReplaySettings
+    settings: ReplaySettings
 
     def __init__(self, backbone: Backbone, settings: ReplaySettings, *, seed: int) -> None:
         super().__init__(backbone, settings, seed=seed)
-        self.options = settings
-        self.memory = Memory()
+        self.memory = Memory(backbone)
+        self.keep(self.memory)
 
     def step_rows(self, stage: Stage, step: int, rows: Sequence[Row]) -> Sequence[Row]:
         """Add kept rows, drawn anew for each step."""
-        if not self.memory:
-            return rows
-        count = max(1, round(self.options.ratio * len(rows)))
-        return [*rows, *self.memory.draw(count, self.seed, stage.index, step, "replay")]
+        ratio = self.settings.ratio
+        return self.memory.mixed_in(rows, ratio, self.seed, stage.index, step, "replay")
 
     def end(self, stage: Stage) -> None:
         """Keep some of this task's rows."""
         rows, classes = stage.rows, classes_of(stage)
-        count = max(round(self.options.fraction * len(rows)), len(set(classes)))
+        share = round(self.settings.fraction * len(rows))
         generator = torch.Generator().manual_seed(seed_of(self.seed, stage.index, "memory"))
-        if self.options.selection == "per_class":
-            chosen = evenly(classes, count, generator)
+        if self.settings.selection == "per_class":
+            chosen = evenly(classes, max(share, len(set(classes))), generator)
         else:
-            chosen = reservoir(len(rows), round(self.options.fraction * len(rows)), generator)
-            chosen = completed(chosen, classes, generator)
-        self.memory.add(rows[i] for i in sorted(chosen))
+            chosen = completed(reservoir(len(rows), share, generator), classes, generator)
+        self.memory.rows += [rows[i] for i in sorted(chosen)]
 
     def stored_examples(self) -> list[Row]:
         """Return the kept rows."""
         return list(self.memory.rows)
-
-    def state(self) -> State:
-        """Return what is trained, and the kept rows."""
-        state = super().state()
-        return State(state.tensors, {**state.values, "memory": self.memory.plain()})
-
-    def restore(self, state: State) -> None:
-        super().restore(state)
-        vocabulary = len(self.backbone.model.get_input_embeddings().get_parameter("weight"))
-        self.memory = Memory.of_state(state, vocabulary)
 
 
 def classes_of(stage: Stage) -> list[str]:

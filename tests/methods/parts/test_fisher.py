@@ -11,7 +11,7 @@ from torch.func import functional_call, grad, vmap
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row
-from amlora.methods.parts.fisher import Labels, Pull, add_fisher, pull
+from amlora.methods.ewc import Labels, Pull, add_fisher, pull
 from amlora.mixture.layer import MixtureLinear
 from trained import load_base, trained
 

@@ -1,26 +1,27 @@
 """Examples that a model makes up for a task it has learned, so that no example need be kept.
 
-A model that has learned to write a task's texts (`texts.py`) is asked for some of each label; those
-that pass every check are kept. The label was there first, so an example carries it by construction.
+A model learns to write a task's texts: a prompt names task and label, and a text follows. Later it
+is asked for some of each label; those that pass every check are kept. The label was there first, so
+an example carries it by construction.
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import Field, PositiveInt
+from transformers import RepetitionPenaltyLogitsProcessor
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import IGNORED, collate, seed_of, target_logits
-from amlora.engine.encode import Row, decode, encode_prompt, encode_rows
-from amlora.engine.generate import inference
+from amlora.engine.encode import Row, decode, encode_pairs, encode_prompt, encode_rows
+from amlora.engine.generate import generate_ids, inference
 from amlora.evaluate.score import normalise
 from amlora.methods.parts.prompts import behind
-from amlora.methods.parts.sample import sample
-from amlora.methods.parts.texts import ask
 from amlora.settings import Settings
-from amlora.streams.prompt import Form, Prefix
+from amlora.streams.prompt import Form, Prefix, Prompt
 from amlora.streams.task import Example, Task
 
 Reason = Literal["empty", "short", "copy", "answer", "repeated", "not needed"]
@@ -232,3 +233,67 @@ def answers_gold(backbone: Backbone, rows: Sequence[Row], *, batch: int) -> list
             wrong = (best != read.labels) & (read.labels != IGNORED)
             found += (~wrong.any(-1)).tolist()
     return found
+
+
+def words_of(task: Task) -> Task:
+    """Return a task without its examples: all that may be remembered of it."""
+    return replace(task, train=(), dev=(), test=(), source="")
+
+
+def ask(task: Task, label: str) -> Prompt:
+    """Return the prompt that a text of a task with a label follows.
+
+    Unlike an answer's prompt it names the task: others may have its instruction and labels.
+    """
+    instruction = f"{task.instruction}\n" if task.instruction else ""
+    return Prompt(f"Write an example of {task.name}.\n{instruction}Label: {label}\n", "", "Text:")
+
+
+def text_rows(
+    backbone: Backbone, task: Task, examples: Sequence[Example], *, longest: int
+) -> list[Row]:
+    """Return examples as rows that are answered by their texts.
+
+    A text of more than `longest` tokens is cut there and then has no end token: it goes on.
+
+    Raises:
+        InputError: the generation prompt is longer than `model.max_tokens`.
+    """
+    prompts = [ask(task, example.label) for example in examples]
+    pairs = encode_pairs(backbone, prompts, [example.text for example in examples])
+    return [
+        Row(task.name, example.row, prompt_ids, text_ids[:longest], example.text)
+        for example, (prompt_ids, text_ids) in zip(examples, pairs, strict=True)
+    ]
+
+
+def sample(
+    backbone: Backbone,
+    prompts: Sequence[Sequence[int]],
+    *,
+    top_k: int,
+    penalty: float,
+    max_new_tokens: int,
+    seed: int,
+) -> list[list[int]]:
+    """Continue each prompt of one batch at random; torch's global random state is set by `seed`.
+
+    Args:
+        backbone: the model; its mode and generation config are as before afterwards.
+        prompts: token ids, those of soft prompts included.
+        top_k: how many of the likeliest tokens may come next.
+        penalty: on tokens that a text already has (Keskar et al. 2019, section 4.1); 1 for none.
+            A label's words are no repetition, so the prompt's own do not count.
+        max_new_tokens: where a text stops at the latest.
+        seed: decides everything.
+
+    Returns:
+        For each prompt the new ids before its first end token.
+    """
+    # What an encoder reads is not in the output; the decoder's start token is.
+    longest = max(len(prompt) for prompt in prompts)
+    first = longest if backbone.family == "decoder-only" else 1
+    watch = RepetitionPenaltyLogitsProcessor(penalty, prompt_ignore_length=first)
+    torch.manual_seed(seed)
+    with inference(backbone):
+        return generate_ids(backbone, prompts, max_new_tokens, watch=watch, top_k=top_k)

@@ -1,17 +1,27 @@
-"""Directions that inputs use, and those that earlier tasks' inputs leave free.
+"""Which directions a layer's inputs use, and which those of earlier tasks leave free.
 
 Gradient projection memory (Saha et al. 2021, arXiv 2103.09762): a linear layer's gradient lies in
 the span of its inputs, so an update that is orthogonal to the inputs of earlier tasks changes
 nothing for them. All is computed from second moments, D x D numbers however many inputs there were:
 the left singular vectors of inputs H are the eigenvectors of H H^T, its squared singular values
 their eigenvalues.
+
+Query and value of a block read the same tensor, and so may other layers. Their moments are summed
+once and are one tensor, so that what follows from them is made once as well.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from amlora.engine.backbone import Backbone
+from amlora.engine.batch import Batch, collate, length
+from amlora.engine.encode import Row
+from amlora.engine.padding import Padding, Side
+from amlora.engine.route import by_routes
+from amlora.mixture.layer import MixtureLinear
 
 Quantity = Literal["inputs", "moments"]
 """What a subspace holds a share of: the sum of squares of inputs, H, as Saha et al. write; or that
@@ -19,6 +29,104 @@ of their second moments, H H^T, as the authors of InfLoRA and GainLoRA compute i
 eigenvalues are more uneven than eigenvalues, so the same share of moments is fewer directions."""
 UNUSED = 1e-10
 """A direction with at most this share of the sum of all squares is one that is not used at all."""
+BATCH = 8
+"""Rows in one forward pass."""
+Inputs = tuple[int, ...]
+"""Which inputs a layer was given, by their numbers, in turn."""
+
+
+class Moments:
+    """The sums of x x^T over the inputs that layers were given, padding left out."""
+
+    def __init__(self, layers: Mapping[str, MixtureLinear], padding: Padding) -> None:
+        self.layers, self.padding = layers, padding
+        self.given: dict[str, Inputs] = dict.fromkeys(layers, ())
+        self.sums: dict[Inputs, tuple[Tensor, int]] = {}  # with the number of tokens
+        self.count = 0  # of inputs
+        # By side, as in cross-attention they take turns: the input, its number, product and tokens.
+        self.latest: dict[Side, tuple[Tensor, int, Tensor, int]] = {}
+
+    def begin(self, batch: Batch) -> None:
+        """Make ready for a batch."""
+        self.padding.begin(batch)
+        self.latest = {}
+        self.sums = {given: self.sums[given] for given in self.given.values() if given}
+
+    def add(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """Add the input (rows, tokens, D_in) of an adapted layer that is about to run."""
+        assert isinstance(module, MixtureLinear)
+        side = self.padding.side(module.name, inputs[0])
+        if side not in self.latest or self.latest[side][0] is not inputs[0]:
+            self.count += 1
+            found = product(inputs[0], self.padding.masks[side])
+            self.latest[side] = (inputs[0], self.count, *found)
+        _, number, squares, tokens = self.latest[side]
+        before = self.given[module.name]
+        after = self.given[module.name] = (*before, number)
+        if after not in self.sums:
+            total, count = self.sums[before] if before else (torch.zeros_like(squares), 0)
+            self.sums[after] = total.to(squares.device) + squares, count + tokens
+
+    def means(self) -> dict[str, Tensor]:
+        """Return (D_in, D_in) float64 on the CPU by layer, one tensor for layers with one sum.
+
+        Zeros for a layer that no text passes through.
+        """
+        means = {
+            given: total.cpu() / max(1, tokens) for given, (total, tokens) in self.sums.items()
+        }
+        return {
+            name: means[given] if given else self.nothing(name)
+            for name, given in self.given.items()
+        }
+
+    def nothing(self, name: str) -> Tensor:
+        """Return the moments of a layer that was given nothing."""
+        width = self.layers[name].bank.a.shape[1]
+        return torch.zeros(width, width, dtype=torch.float64)
+
+
+def product(given: Tensor, mask: Tensor) -> tuple[Tensor, int]:
+    """Return the sum of x x^T over an input's tokens, (D, D) float64, and how many there are."""
+    # Some models flatten rows and tokens before a layer.
+    x = given.detach().reshape(-1, given.shape[-1])[mask.to(torch.bool).reshape(-1)]
+    # Products of float32 would give directions to rounding that nothing uses.
+    x = x.double()
+    return x.T @ x, len(x)
+
+
+def second_moments(
+    backbone: Backbone, layers: Mapping[str, MixtureLinear], rows: Sequence[Row]
+) -> dict[str, Tensor]:
+    """Run rows, prompt and right answer, through the model as it is now, without dropout.
+
+    Args:
+        backbone: the model; its mode is as before afterwards.
+        layers: adapted layers by name.
+        rows: at least one; answered by their routes.
+
+    Returns:
+        By layer, (D_in, D_in) float64 on the CPU: the mean of x x^T over all tokens of all rows.
+        Layers that were given the same tensor in every forward pass have the same tensor here.
+    """
+    model = backbone.model
+    training = model.training
+    found = Moments(layers, Padding(backbone))
+    hooks = [layer.register_forward_pre_hook(found.add) for layer in layers.values()]
+    ordered = sorted(rows, key=length)
+    model.eval()
+    try:
+        with found.padding.watched():
+            for i in range(0, len(ordered), BATCH):
+                batch = collate(ordered[i : i + BATCH], backbone, share=1.0)
+                found.begin(batch)
+                with torch.no_grad(), backbone.arithmetic(), by_routes(backbone, batch.rows):
+                    model(**batch.inputs, use_cache=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        model.train(training)
+    return found.means()
 
 
 def leading(moments: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
