@@ -8,10 +8,9 @@ import pytest
 
 from amlora.errors import InputError
 from amlora.streams import catalogue
-from amlora.streams.compose import compose
 from amlora.streams.load import load_stream, load_task, of_hub
 from amlora.streams.prompt import build_prompt
-from amlora.streams.rows import RawRow
+from amlora.streams.rows import RawRow, compose
 from amlora.streams.settings import StreamSettings
 
 datasets = pytest.importorskip("datasets", reason="needs the extra amlora[data]")

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from amlora.streams import catalogue
-from amlora.streams.compose import parts
 from amlora.streams.load import load_stream
 from amlora.streams.prompt import build_prompt
+from amlora.streams.rows import parts
 from amlora.streams.settings import StreamSettings
 from amlora.streams.survey import survey
 

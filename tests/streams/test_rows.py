@@ -8,9 +8,8 @@ from decimal import Decimal
 import pytest
 
 from amlora.errors import InputError
-from amlora.streams.compose import compose, parts, to_answers
 from amlora.streams.load import load_stream
-from amlora.streams.rows import RawRow, to_examples, to_label
+from amlora.streams.rows import RawRow, compose, parts, to_answers, to_examples, to_label
 from amlora.streams.settings import StreamSettings, TaskSettings
 from amlora.streams.task import Example
 

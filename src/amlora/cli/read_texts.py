@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amlora.errors import InputError
-from amlora.streams.compose import TEXT, compose
 from amlora.streams.read import PACKED, SUFFIXES, kind_of, parse_rows, read_data, to_text
-from amlora.streams.rows import PAIR_COLUMNS, RawRow, check_characters, shown
+from amlora.streams.rows import PAIR_COLUMNS, TEXT, RawRow, check_characters, compose, shown
 
 if TYPE_CHECKING:
     from amlora.mixture.manifest import TaskCard

@@ -78,7 +78,7 @@ class TaskCard(Settings):
     text_column: str = "text"
     """The column of the task's tables that holds the text."""
     forms: Many[str] = ()
-    """How the text is put together from several columns; see `streams/compose.py`."""
+    """How the text is put together from several columns; see `streams/rows.py`."""
 
 
 class StoredLoRA(Settings):

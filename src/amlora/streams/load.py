@@ -16,9 +16,8 @@ from amlora.streams.check import (
     find_overlap,
     find_sameness,
 )
-from amlora.streams.compose import compose, to_answers
 from amlora.streams.quickstart import quickstart_tasks
-from amlora.streams.rows import to_examples
+from amlora.streams.rows import compose, to_answers, to_examples
 from amlora.streams.sample import draw, rank, set_aside
 from amlora.streams.settings import QUICKSTART, StreamSettings, TaskSettings
 from amlora.streams.source import RawTask, read_source

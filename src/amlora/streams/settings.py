@@ -10,8 +10,8 @@ from amlora.errors import nearest
 from amlora.settings import Many, Settings
 from amlora.streams import catalogue
 from amlora.streams.check import check_options
-from amlora.streams.compose import TEXT, parts
 from amlora.streams.prompt import Form, Prefix
+from amlora.streams.rows import TEXT, parts
 from amlora.streams.task import answer_key
 
 DevFrom = Literal["dev", "train"]

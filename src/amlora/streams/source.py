@@ -1,7 +1,7 @@
 """Find and read the splits of one task: a hub data set, the reference layout, or own files."""
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from amlora import files, formats
@@ -26,10 +26,10 @@ class RawTask:
     """What was read, for a reader."""
     splits: dict[str, list[RawRow]]
     """"train", and "dev" and "test" where there are any."""
+    origins: dict[str, str]
+    """File of each split, for errors."""
     columns: tuple[str, str]
     """Names of the text and the label column."""
-    origins: dict[str, str] = field(default_factory=dict[str, str])
-    """File of each split, for errors."""
     options: tuple[str, ...] = ()
     """The answers that the source itself lists."""
     category: str = ""
