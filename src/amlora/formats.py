@@ -104,8 +104,6 @@ def typed(place: Path | str, value: object, kind: type[Kind]) -> Kind:
 
     from amlora.settings import refusal
 
-    if hasattr(kind, "__struct_fields__"):  # not a model yet
-        return struct(place, value, kind)
     for item in leaves(place, value):
         check_size(place, item)
     try:
@@ -123,16 +121,6 @@ def plain(value: object) -> Any:
     from pydantic import TypeAdapter
 
     return TypeAdapter(Any).dump_python(value, mode="json")
-
-
-def struct(place: Path | str, value: object, kind: type[Kind]) -> Kind:
-    """Do what `typed` does for msgspec's structs."""
-    import msgspec
-
-    try:
-        return msgspec.convert(value, kind)
-    except (msgspec.ValidationError, OverflowError) as error:
-        raise InputError(f"{place}: {' '.join(str(error).split())}.") from None
 
 
 def parse_lines(place: Path | str, data: bytes, kind: type[Kind]) -> list[Kind]:

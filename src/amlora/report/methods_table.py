@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from amlora.evaluate.metrics import mean_or_none
 from amlora.evaluate.statistics import Interval, mean_sd
 from amlora.records.run import StoredRun as Run
@@ -22,7 +20,8 @@ from amlora.report.lines import MethodRuns, comparable
 NUMBER_BYTES = 4  # a stored parameter is counted as float32
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Facts:
     """What a method needs beyond its weights."""
 
     needs_task_id: bool

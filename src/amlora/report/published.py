@@ -4,16 +4,16 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import msgspec
+from pydantic import BaseModel, Field
 
-from amlora.formats import parse_toml
+from amlora.formats import parse_toml, typed
 
 FILE = Path(__file__).with_name("published.toml")
 
 Read = Literal["primary", "secondary"]
 
 
-class PublishedRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PublishedRow(BaseModel, frozen=True, extra="forbid"):
     """What one source says of one method, per cent."""
 
     method: str
@@ -22,13 +22,13 @@ class PublishedRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How it differs from the method of the table; empty where it does not."""
     values: dict[str, float]
     """By order ("1") or orders averaged over ("1-3"), as printed."""
-    forgetting: dict[str, float] = {}
+    forgetting: dict[str, float] = Field(default_factory=dict)
     """By order."""
-    learning_accuracy: dict[str, float] = {}
+    learning_accuracy: dict[str, float] = Field(default_factory=dict)
     """By order."""
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Source(BaseModel, frozen=True, extra="forbid"):
     """Where numbers come from."""
 
     label: str
@@ -41,14 +41,14 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     rows: tuple[PublishedRow, ...]
 
 
-class MethodLabel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MethodLabel(BaseModel, frozen=True, extra="forbid"):
     """A method of the table: its name here and in print."""
 
     name: str
     label: str
 
 
-class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Published(BaseModel, frozen=True, extra="forbid"):
     """One table of the paper and its reruns."""
 
     title: str
@@ -80,4 +80,4 @@ def span(group: tuple[str, ...]) -> str:
 def published() -> dict[str, Published]:
     """Return the paper's tables by number."""
     raw = parse_toml(FILE, FILE.read_bytes())
-    return msgspec.convert(raw["table"], dict[str, Published])
+    return typed(FILE, raw["table"], dict[str, Published])
