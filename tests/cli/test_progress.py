@@ -4,12 +4,9 @@ import io
 import sys
 
 from amlora.cli.progress import Bars, PlainLines, display
+from stored import a_record
 
-RECORD = {
-    "tasks": [{"name": "film", "scored": 4}, {"name": "news", "scored": 4}],
-    "stages": [{"task": "film"}],
-    "R": [[0.25, 0.0], [0.75, 0.25]],
-}
+RECORD = a_record(["film", "news"], [[0.25, 0.0], [0.75, 0.25]])
 
 
 def printed(capsys, act, *, every: float = 0.0) -> list[str]:

@@ -17,6 +17,7 @@ from amlora.cli.predict import print_answers
 from amlora.cli.progress import Bars
 from amlora.cli.start import show_fault
 from small_run import write_rows
+from stored import a_record
 
 NASTY = {
     "escape": "\x1b[2Jgone",
@@ -192,11 +193,7 @@ def test_output_that_is_read_no_further_ends_the_command_quietly():
 def test_a_table_loses_no_number_on_a_narrow_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "20")
     names = [f"task-{number}" for number in range(15)]
-    record = {
-        "tasks": [{"name": name, "scored": 1} for name in names],
-        "stages": [{"task": names[0]}],
-        "R": [[0.125] * 15, [0.5] * 15],
-    }
+    record = a_record(names, [[0.125] * 15, [0.5] * 15])
     stream = io.StringIO()
     with redirect_stderr(stream), Bars() as bars:
         bars.stage_finished(record)
@@ -237,13 +234,7 @@ def test_no_terminal_is_too_odd_for_the_bars(variables, monkeypatch):
         bars.evaluated(1, 2, "\u202etask")
         bars.note("note \x1b]8;;x\x07")
         bars.warn("[red]warned\r")
-        bars.stage_finished(
-            {
-                "tasks": [{"name": "a\rb [red]", "scored": 1}],
-                "stages": [{"task": "a\rb [red]"}],
-                "R": [[0.0], [1.0]],
-            }
-        )
+        bars.stage_finished(a_record(["a\rb [red]"], [[0.0], [1.0]]))
     said = stream.getvalue()
     assert "[red]warned" in said
     assert not re.search(r"\x1b\]|\x1b\[2J|\u202e|\r[^\x1b\n]", said)

@@ -73,6 +73,6 @@ def test_a_projection_of_both_kinds_of_attention_counts_the_tokens_of_both(tmp_p
 def test_a_decoder_only_model_has_one_side_whatever_its_parts_are_called(tmp_path):
     backbone, mixture = adapted("bert", tmp_path)
     found = attention(backbone, mixture, [("t", ROWS)], rows_per_task=2)
-    assert found["modules"] == list(mixture.layers)
+    assert list(found.modules) == list(mixture.layers)
     assert all(".encoder." in name for name in mixture.layers)
     assert Padding(backbone).side(next(iter(mixture.layers)), torch.ones(1)) == "decoder"

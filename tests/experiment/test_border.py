@@ -7,10 +7,10 @@ from amlora.errors import InputError
 from amlora.experiment.prepare import plan_stages
 from amlora.experiment.run import run
 from amlora.experiment.settings import load_settings, settings_from
-from amlora.experiment.store import read_record
 from amlora.methods.base import Stage
 from amlora.streams.task import Example, Task
 from small_run import small_settings, write_tasks
+from stored import read_record
 
 SIZES = {"a": 10, "b": 20, "c": 5}
 

@@ -13,7 +13,6 @@ from amlora import files
 from amlora.cli import main as command
 from amlora.engine.borders import Borders
 from amlora.errors import InputError
-from amlora.evaluate.course import of_found
 from amlora.experiment.found import entry_of, find_stages, parts_at, stages_at, summary_line
 from amlora.experiment.plan import plan
 from amlora.experiment.prepare import Prepared, prepare
@@ -22,8 +21,9 @@ from amlora.experiment.run import run
 from amlora.experiment.settings import RunSettings, resolved, settings_from
 from amlora.experiment.stages import StageLoop
 from amlora.experiment.stop import Interrupted
-from amlora.experiment.store import read_record
 from amlora.methods import METHODS
+from amlora.records.run import read_folder
+from amlora.records.schema import Boundaries
 from amlora.report.page import build_page
 from amlora.report.text import matrix_rows
 from amlora.skills.load import skills_of
@@ -31,6 +31,7 @@ from amlora.streams.arrival import arrivals
 from killed import Kill, bits, killed
 from small_run import write_rows
 from stopped import StopAt
+from stored import read_record
 
 INSTRUCTIONS = {
     "feel": "Is it good or bad?",
@@ -94,16 +95,16 @@ def whole(llama_folder, data, tmp_path_factory) -> Path:
 
 
 def test_found_stages_are_cut_where_the_detector_says(made):
-    found = made.identity["boundaries"]
-    assert None not in found["delays"] and found["false_alarms"] == 0
-    assert found["true"] == [ROWS, 2 * ROWS]
+    found = made.identity.boundaries
+    assert None not in found.delays and found.false_alarms == 0
+    assert found.true == (ROWS, 2 * ROWS)
     assert [len(stage.rows) for stage in made.stages] == [
-        found["found"][0],
-        found["found"][1] - found["found"][0],
-        3 * ROWS - found["found"][1],
+        found.found[0],
+        found.found[1] - found.found[0],
+        3 * ROWS - found.found[1],
     ]
     assert [stage.task for stage in made.stages] == ["stage-1", "stage-2", "stage-3"]
-    for stage, own, late in zip(made.stages, INSTRUCTIONS, [0, *found["delays"]], strict=True):
+    for stage, own, late in zip(made.stages, INSTRUCTIONS, [0, *found.delays], strict=True):
         tasks = [row.task for row in stage.rows]
         assert tasks[: ROWS - late] == [own] * (ROWS - late)
         listed = sorted((task.name, e.row) for task in stage.sources for e in task.train)
@@ -114,7 +115,7 @@ def test_found_stages_are_cut_where_the_detector_says(made):
 
 def test_a_stage_is_told_by_rows_that_are_surely_its_own(made, whole):
     """Those that a border was found in are learned, and are nobody's in the statistic."""
-    late, window = made.identity["boundaries"]["delays"], DETECTION["window"]
+    late, window = made.identity.boundaries.delays, DETECTION["window"]
     for stage, own in zip(made.stages, INSTRUCTIONS, strict=True):
         assert {row.task for row in stage.typical()} == {own}
     counts = [len(stage.typical()) for stage in made.stages]
@@ -137,7 +138,7 @@ def test_labels_and_names_of_tasks_change_no_border(llama_folder, data):
         for task_rows in rows
     ]
     _, after = find_stages(found, others, changed, made.backbone)
-    assert before["found"] and after == before
+    assert before.found and after == before
 
 
 def finished(made: Prepared, folder: Path) -> dict[str, Any]:
@@ -159,8 +160,9 @@ def test_borders_found_exactly_where_they_are_give_what_told_ones_give(
     rows = [stage.rows for stage in second_made.stages]
     owners = [k for k in range(3) for _ in range(ROWS)]
     second_made.stages = stages_at(Borders(exact, owners), order, told_settings, tasks, rows)
-    second_made.identity["boundaries"] = entry_of(exact, order)
-    second_made.course = of_found(second_made.identity["boundaries"])
+    found = entry_of(exact, order)
+    second_made.identity = second_made.identity.model_copy(update={"boundaries": found})
+    second_made.course = found.course
     second = finished(second_made, tmp_path / "found")
     for key in ("R", "entered", "metrics", "evaluation"):
         assert second[key] == first[key]
@@ -173,14 +175,14 @@ def test_missed_borders_and_false_alarms_are_counted_and_tasks_still_have_their_
     order = arrivals(["a", "b", "c"], [10, 10, 10], 0.0, 0)
     assert [len(part) for part in parts_at([4, 26], order)] == [4, 22, 4]
     found = entry_of([4, 26], order)
-    assert found == {
-        "found": [4, 26],
-        "true": [10, 20],
-        "delays": [None, 6],
-        "false_alarms": 1,
-        "first": [1, 2, 2],
-        "learned": [2, 2, 2],
-    }
+    assert found == Boundaries(
+        found=(4, 26),
+        true=(10, 20),
+        delays=(None, 6),
+        false_alarms=1,
+        first=(1, 2, 2),
+        learned=(2, 2, 2),
+    )
 
 
 def test_a_record_has_the_borders_and_metrics_of_its_stages(whole):
@@ -194,7 +196,8 @@ def test_a_record_has_the_borders_and_metrics_of_its_stages(whole):
     assert metrics["learning_accuracy"] == pytest.approx(sum(diagonal) / 3)
     assert metrics["fwt"] is None and metrics["bwt"] is not None
     assert record["routing"]["stages"] == ["none", "stage-1", "stage-2", "stage-3"]
-    assert [row[0] for row in matrix_rows(record)][2:] == [f"after stage {k}" for k in (1, 2, 3)]
+    printed = matrix_rows(read_folder(whole).record)
+    assert [row[0] for row in printed][2:] == [f"after stage {k}" for k in (1, 2, 3)]
 
 
 def test_a_page_and_the_model_card_show_found_stages(whole, llama_folder, data, tmp_path):
@@ -241,10 +244,9 @@ def test_borders_that_do_not_fit_a_record_are_refused(whole, tmp_path, wrong):
     for name in ("rows.jsonl", "attention.json"):
         (tmp_path / name).write_bytes((whole / name).read_bytes())
     record = read_record(whole)
-    del record["digest"]
     record["boundaries"] |= wrong
     files.write_sealed(tmp_path / "record.json", record)
-    with pytest.raises(InputError, match="its found borders do not fit its 3 tasks"):
+    with pytest.raises(InputError, match="its found borders do not fit its"):
         build_page([tmp_path])
 
 
@@ -260,9 +262,9 @@ def test_the_methods_own_vectors_tell_where_stages_begin(any_folder, data, tmp_p
 
 
 def test_blurred_borders_are_found_in_the_stretch_in_which_tasks_fade(llama_folder, data):
-    found = prepare(settings(llama_folder, data, border=0.2)).identity["boundaries"]
-    assert None not in found["delays"]
-    assert 32 <= found["true"][0] < 48
+    found = prepare(settings(llama_folder, data, border=0.2)).identity.boundaries
+    assert found is not None and None not in found.delays
+    assert 32 <= found.true[0] < 48
 
 
 def test_a_stopped_run_goes_on_to_the_same_record(whole, llama_folder, data, tmp_path):

@@ -9,9 +9,9 @@ from amlora.engine.train import StageProgress
 from amlora.experiment.run import run
 from amlora.experiment.settings import RunSettings, load_settings
 from amlora.experiment.stages import means, weak_terms
-from amlora.experiment.store import read_record
 from small_run import small_settings, write_tasks
 from stopped import Listening
+from stored import read_record
 
 
 def settings(folder: Path, model: Path, *overrides: str, method: str) -> RunSettings:

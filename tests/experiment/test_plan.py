@@ -7,8 +7,8 @@ import pytest
 from amlora.experiment.plan import plan
 from amlora.experiment.run import run
 from amlora.experiment.settings import RunSettings, load_settings
-from amlora.experiment.store import read_record
 from small_run import small_settings, write_tasks
+from stored import read_record
 
 
 def settings(tmp_path, model, *overrides: str, method: str | None = None) -> RunSettings:

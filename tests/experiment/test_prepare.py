@@ -10,8 +10,9 @@ from amlora.errors import InputError
 from amlora.experiment.prepare import prepare
 from amlora.experiment.run import run
 from amlora.experiment.settings import RunSettings, load_settings
-from amlora.experiment.store import read_record
+from amlora.records.schema import Adapted
 from small_run import small_settings, write_rows, write_tasks
+from stored import read_record
 from tiny import VOCABULARY
 
 POSITIONS = 96
@@ -115,4 +116,4 @@ def test_a_record_says_where_the_key_is_adapted_with_query_and_value(gpt2, tmp_p
 
 def test_what_is_adapted_is_told(llama_folder, tmp_path):
     identity = prepare(settings(tmp_path, llama_folder)).identity
-    assert identity["adapted"] == {"projections": ["q_proj", "v_proj"], "with_key": []}
+    assert identity.adapted == Adapted(projections=("q_proj", "v_proj"), with_key=())

@@ -3,6 +3,7 @@
 import json
 
 from amlora.experiment.evaluation import routing
+from amlora.records.schema import Routing
 
 
 def line(after, task, stages, phase="learned"):
@@ -20,11 +21,11 @@ def test_the_last_evaluation_counts_task_by_task():
             line(1, "b", {"a": 0.25, "b": 0.75}),
         ]
     )
-    assert routing(rows, ["a", "b"]) == {
-        "stages": ["none", "a", "b"],
-        "tasks": ["a", "b"],
-        "shares": [[0.5, 0.5, 0.0], [0.0, 0.25, 0.75]],
-    }
+    assert routing(rows, ["a", "b"]) == Routing(
+        stages=("none", "a", "b"),
+        tasks=("a", "b"),
+        shares=((0.5, 0.5, 0.0), (0.0, 0.25, 0.75)),
+    )
 
 
 def test_rows_without_stages_have_no_routing():

@@ -9,8 +9,8 @@ from amlora.evaluate.metrics import summary
 from amlora.experiment.evaluation import to_score
 from amlora.experiment.run import run
 from amlora.experiment.settings import load_settings
-from amlora.experiment.store import read_record
 from small_run import small_settings, write_tasks
+from stored import read_record
 
 STAGES = 4
 EACH = one_by_one(STAGES)

@@ -13,10 +13,10 @@ from amlora.experiment.plan import plan
 from amlora.experiment.prepare import prepare
 from amlora.experiment.run import run
 from amlora.experiment.settings import RunSettings, load_settings
-from amlora.experiment.store import read_record
 from engine.test_encode import words_only
 from small_run import small_settings, write_rows, write_tasks
 from stopped import Listening
+from stored import read_record
 
 GOLD = "the team won the game and the market fell today " * 3
 NOTHING = {"shortened": 0, "characters": 0, "unknown": 0, "unwritable": 0}
@@ -50,7 +50,7 @@ def test_the_limit_of_answers_is_raised_to_the_longest_one_and_said(any_folder, 
     asked = settings(tmp_path, any_folder, method="sin_lora")
     made, longest = prepare(asked), longest_gold(asked)
     assert longest > 8 and made.settings.evaluate.max_new_tokens == longest
-    assert made.identity["settings"]["evaluate"]["max_new_tokens"] == longest
+    assert made.identity.settings["evaluate"]["max_new_tokens"] == longest
     line = (
         f"topic: its longest answer has {longest} tokens, its end included;"
         " evaluate.max_new_tokens is raised to it from 8."

@@ -10,9 +10,9 @@ import pytest
 from amlora.engine import checkpoint
 from amlora.errors import InputError
 from amlora.experiment.run import run
-from amlora.experiment.store import read_record
 from amlora.mixture.version import verify
 from amlora.records.store import read_run
+from stored import read_record
 
 CUTS, FLIPS, FEW = 64, 1000, 24
 

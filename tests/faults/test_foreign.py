@@ -10,10 +10,10 @@ from amlora import files, load
 from amlora.errors import InputError
 from amlora.experiment.run import OURS, run
 from amlora.experiment.settings import load_settings
-from amlora.experiment.store import read_record
 from amlora.records.store import read_run
 from broken_disk import contents
 from command import amlora
+from stored import read_record
 
 
 @pytest.fixture

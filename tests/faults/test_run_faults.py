@@ -11,11 +11,11 @@ import pytest
 from amlora.engine import checkpoint
 from amlora.errors import InputError
 from amlora.experiment.run import run
-from amlora.experiment.store import read_record
 from amlora.files import TEMPORARY
 from amlora.mixture.version import verify
 from broken_disk import CODES, Fails, contents, disk, spread, strays, whole
 from command import amlora
+from stored import read_record
 
 SAMPLE = 12
 

@@ -8,10 +8,10 @@ import pytest
 
 from amlora import files
 from amlora.errors import InputError
-from amlora.experiment.store import read_record
 from amlora.records.store import find_run, find_runs, list_runs
 from broken_disk import disk
 from broken_disk import whole as undisturbed
+from stored import read_record
 
 ROW = '{"after": 0, "task": "a", "row": "test:0", "hit": true}\n'
 

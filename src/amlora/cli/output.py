@@ -1,8 +1,8 @@
 """What the commands print: JSON for scripts, aligned columns for people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from amlora.cli.terminal import say
 from amlora.errors import InputError
 from amlora.printable import aligned, json_text
 from amlora.report.format import MISSING
+
+if TYPE_CHECKING:
+    from amlora.records.schema import Record
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -57,7 +60,7 @@ def print_pairs(pairs: Sequence[tuple[str, object]], indent: int = 0) -> None:
         say(f"{' ' * indent}{line}")
 
 
-def matrix(record: Mapping[str, Any]) -> str:
+def matrix(record: "Record") -> str:
     """Return a record's accuracy matrix, also of a run that is still going, as plain lines."""
     from amlora.report.text import matrix_rows
 

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from amlora.cli.output import matrix
 from amlora.cli.terminal import tell
@@ -18,6 +18,7 @@ from amlora.report.format import seconds
 
 if TYPE_CHECKING:
     from amlora.experiment.reporter import Reporter
+    from amlora.records.schema import Record
 
 BAR = 16  # characters, so that everything fits in 80
 UNKNOWN = 80  # columns of a terminal that does not say
@@ -119,7 +120,7 @@ class PlainLines:
             where = self.stage or "before learning"
             self.say(f"{where}: scored {done}/{total} rows ({one_line(what)})")
 
-    def stage_finished(self, record: Mapping[str, Any]) -> None:
+    def stage_finished(self, record: "Record") -> None:
         """Print the accuracy matrix so far."""
         self.say(matrix(record))
 
@@ -194,7 +195,7 @@ class Bars:
             self.scoring, completed=done, total=total, description=scoring, visible=True
         )
 
-    def stage_finished(self, record: Mapping[str, Any]) -> None:
+    def stage_finished(self, record: "Record") -> None:
         """Put the bars away and print the accuracy matrix so far."""
         self.bars.update(self.training, visible=False)
         self.bars.update(self.scoring, visible=False)

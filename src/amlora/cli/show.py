@@ -41,7 +41,7 @@ def show(
         return print_json({"folder": str(run.path), **plain})
     say(one_line(str(run.path)))
     say(f"{one_line(f'{record.method} on {record.model.name}, seed {record.seed}')}\n")
-    say(f"{matrix(record.model_dump())}\n")
+    say(f"{matrix(record)}\n")
     print_pairs([(name, shown(name, getattr(record.metrics, name))) for name in METRICS])
     say("\nstages")
     print_pairs([(stage.task, stage_line(stage)) for stage in record.stages], indent=2)

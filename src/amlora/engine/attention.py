@@ -11,6 +11,7 @@ from amlora.engine.encode import Row
 from amlora.engine.padding import Padding
 from amlora.engine.route import by_routes
 from amlora.mixture.mixture import Mixture
+from amlora.records.beside import Attention
 
 
 @torch.inference_mode()
@@ -21,7 +22,7 @@ def attention(
     *,
     rows_per_task: int,
     batch: int = 8,
-) -> dict[str, Any]:
+) -> Attention:
     """Run some rows of each task, prompt and right answer, and return mean scores.
 
     Args:
@@ -30,14 +31,6 @@ def attention(
         tasks: names with encoded rows.
         rows_per_task: how many rows of each are run.
         batch: rows in one forward pass.
-
-    Returns:
-        {"modules", "loras", "tasks", "mean": [task][module][1 + N], "top90": [task][module],
-        "effective": [task][module], "picked": [task][module]}: mean score of the zero LoRA ("none")
-        and of every LoRA over tokens; the share of tokens whose largest score is above 0.9; the
-        mean over tokens of exp(entropy), the number of LoRAs in effect; and the share of rows in
-        which, of all LoRAs, the task's own has the largest mean score (equal scores share the row;
-        None for a task without a LoRA of its name).
     """
     backbone.model.eval()
     padding = Padding(backbone)
@@ -68,4 +61,4 @@ def attention(
         found["picked"].append(
             [None if own is None else float(tally.largest[own]) / tally.rows for tally in tallies]
         )
-    return found
+    return Attention.model_validate(found)

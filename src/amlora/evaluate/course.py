@@ -3,9 +3,8 @@
 Where borders between tasks are found and not told, there may be more or fewer stages than tasks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +35,3 @@ def one_by_one(tasks: int) -> Course:
 def at_once(tasks: int) -> Course:
     """Return the course of one stage for all tasks."""
     return Course(stages=1, first=(1,) * tasks, learned=(1,) * tasks)
-
-
-def of_found(boundaries: Mapping[str, Any]) -> Course:
-    """Return the course of stages that were found, from a record's `boundaries`."""
-    first, learned = boundaries["first"], boundaries["learned"]
-    return Course(stages=1 + len(boundaries["found"]), first=first, learned=learned)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from accelerate import Accelerator
@@ -23,7 +23,8 @@ from amlora.experiment.prepare import Prepared
 from amlora.experiment.processes import share_out
 from amlora.formats import parse_json
 from amlora.mixture.route import NONE, by_name, noted
-from amlora.records.schema import Unrelated
+from amlora.records.beside import Decision
+from amlora.records.schema import Routing, Unrelated
 
 Moment = Literal["before", "entered", "learned"]
 MOST = 2048
@@ -111,20 +112,21 @@ def scored_line(counts: Counts, seconds: float, reading: float) -> str:
 
 def answer_line(
     phase: str, after: int, answer: Answer, gold: Row, stages: Sequence[str]
-) -> dict[str, Any]:
+) -> Decision:
     """Return one row of rows.jsonl; `stages` are the names of all."""
-    line = {
-        "phase": phase,
-        "after": after,
-        "task": answer.task,
-        "row": answer.row,
-        "hit": answer.hit,
-        "how": answer.how,
-        "answer": answer.text,
-        "gold": gold.gold,
-    }
     named = by_name(gold.route, stages)
-    return line if named is None else {**line, "stages": named, **noted(gold.belief, stages)}
+    routed = {} if named is None else {"stages": named, **noted(gold.belief, stages)}
+    return Decision(
+        phase=phase,
+        after=after,
+        task=answer.task,
+        row=answer.row,
+        hit=answer.hit,
+        how=answer.how,
+        answer=answer.text,
+        gold=gold.gold,
+        **routed,
+    )
 
 
 def to_score(scope: Scope, moment: Moment, stage: int, course: Course) -> Sequence[int]:
@@ -167,7 +169,7 @@ def read_seconds(backbone: Backbone, rows: Sequence[Row]) -> float:
         return (time.perf_counter() - begun) / sum(map(length, batch))
 
 
-def routing(rows: bytes, stages: Sequence[str]) -> dict[str, Any] | None:
+def routing(rows: bytes, stages: Sequence[str]) -> Routing | None:
     """Return the mean weight of each stage over each task's rows.
 
     Args:
@@ -175,8 +177,7 @@ def routing(rows: bytes, stages: Sequence[str]) -> dict[str, Any] | None:
         stages: the names of all.
 
     Returns:
-        {"stages": ["none", ...], "tasks": [...], "shares": [task][stage]}; None where the method
-        routes no rows.
+        None where the method routes no rows.
     """
     lines = [parse_json("rows.jsonl", line) for line in rows.splitlines()]
     last = max(line["after"] for line in lines)
@@ -187,8 +188,8 @@ def routing(rows: bytes, stages: Sequence[str]) -> dict[str, Any] | None:
     if not found:
         return None
     names = [NONE, *stages]
-    shares = [
-        [sum(row.get(name, 0.0) for row in routed) / len(routed) for name in names]
+    shares = tuple(
+        tuple(sum(row.get(name, 0.0) for row in routed) / len(routed) for name in names)
         for routed in found.values()
-    ]
-    return {"stages": names, "tasks": list(found), "shares": shares}
+    )
+    return Routing(stages=tuple(names), tasks=tuple(found), shares=shares)

@@ -1,7 +1,6 @@
 """What a run leaves beside its record: rows, attention, the method's texts, skills."""
 
 from pathlib import Path
-from typing import Any
 
 from amlora import files
 from amlora.engine import checkpoint
@@ -14,12 +13,12 @@ from amlora.experiment.record import build_record
 from amlora.mixture.manifest import TaskCard
 from amlora.mixture.mixture import Mixture
 from amlora.mixture.save import save_skills
+from amlora.records.run import ATTENTION, ROWS
+from amlora.records.schema import Record
 from amlora.streams.task import Task
 
 
-def write_results(
-    folder: Path, prepared: Prepared, progress: RunProgress, config: str
-) -> dict[str, Any]:
+def write_results(folder: Path, prepared: Prepared, progress: RunProgress, config: str) -> Record:
     """Write all results of a run but its record, and return the record.
 
     Args:
@@ -30,18 +29,16 @@ def write_results(
     """
     method = prepared.method
     rows = checkpoint.read_rows(folder / "checkpoint", progress.rows)
-    files.write_bytes(folder / "rows.jsonl", rows)
+    files.write_bytes(folder / ROWS, rows)
     texts = method.texts()
     for name, text in texts.items():
         files.write_text(folder / name, text)
     record = build_record(
         identity=prepared.identity,
-        stream=prepared.stream,
-        lost=prepared.lost,
         progress=progress,
         texts={name: files.sha256_bytes(text.encode()) for name, text in texts.items()},
         rows_digest=files.sha256_bytes(rows),
-        attention_digest=write_attention(folder / "attention.json", prepared),
+        attention_digest=write_attention(folder / ATTENTION, prepared),
         config_digest=files.sha256_bytes(config.encode()),
         routing=routing(rows, [stage.task for stage in prepared.stages]),
     )
@@ -50,7 +47,7 @@ def write_results(
         files.discard(folder / "skills")
         version = keep_skills(folder / "skills", prepared, method.mixture, record)
         manifest = folder / "skills" / "versions" / version / "manifest.json"
-        record["skills_digest"] = files.sha256_file(manifest)
+        return record.model_copy(update={"skills_digest": files.sha256_file(manifest)})
     return record
 
 
@@ -63,14 +60,14 @@ def write_attention(path: Path, prepared: Prepared) -> str | None:
     read = [method.readable(rows[:most], scoring=True) for rows in prepared.scored]
     tasks = list(zip(names, read, strict=True))
     found = attention(prepared.backbone, method.mixture, tasks, rows_per_task=most)
-    files.write_json(path, found)
+    files.write_json(path, found.model_dump(mode="json"))
     return files.sha256_file(path)
 
 
-def keep_skills(folder: Path, prepared: Prepared, mixture: Mixture, record: dict[str, Any]) -> str:
+def keep_skills(folder: Path, prepared: Prepared, mixture: Mixture, record: Record) -> str:
     """Write a run's mixture as skills that `amlora.load` reads; return the version."""
-    wanted = ("R", "entered", "metrics", "boundaries")
-    scores = {key: record[key] for key in wanted if key in record}
+    wanted = {"R", "entered", "metrics"} | ({"boundaries"} if record.boundaries else set())
+    scores = record.model_dump(mode="json", include=wanted)
     cards = [card(task, prepared) for task in prepared.stream.tasks]
     base = base_of(prepared.backbone)
     return save_skills(folder, mixture, base=base, tasks=cards, scores=scores)

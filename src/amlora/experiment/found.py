@@ -8,7 +8,7 @@ beforehand are those that it would find while the stages are learned.
 import dataclasses
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import steps_of
@@ -19,6 +19,7 @@ from amlora.errors import InputError
 from amlora.experiment.settings import RunSettings
 from amlora.methods import method_class
 from amlora.methods.base import Stage
+from amlora.records.schema import Boundaries
 from amlora.streams.arrival import Arrival, arrivals, compare, true_borders
 from amlora.streams.task import Task
 
@@ -47,7 +48,7 @@ def depth_of(settings: RunSettings) -> int | None:
 
 def find_stages(
     settings: RunSettings, tasks: Sequence[Task], rows: Sequence[Sequence[Row]], backbone: Backbone
-) -> tuple[list[Stage], dict[str, Any]]:
+) -> tuple[list[Stage], Boundaries]:
     """Find the stages.
 
     Args:
@@ -122,14 +123,8 @@ def parts_at(starts: Sequence[int], sequence: Sequence[T]) -> list[Sequence[T]]:
     return [sequence[start:stop] for start, stop in pairwise(edges)]
 
 
-def entry_of(found: Sequence[int], order: Sequence[Arrival]) -> dict[str, Any]:
-    """Return what a record says of borders that were found.
-
-    Returns:
-        "found", "true": places in the sequence of rows, counted from 0, of the first row of each
-        stage and of each task but the first. "delays": per true border, in rows, None if it was
-        missed. "false_alarms": how many. "first", "learned": per task, as in `evaluate.course`.
-    """
+def entry_of(found: Sequence[int], order: Sequence[Arrival]) -> Boundaries:
+    """Return what a record says of borders that were found."""
     true = true_borders(order)
     outcome = compare(found, true)
     parts = parts_at(found, order)
@@ -139,21 +134,21 @@ def entry_of(found: Sequence[int], order: Sequence[Arrival]) -> dict[str, Any]:
         so_far = [*accumulate(sum(at.task == task for at in part) for part in parts)]
         first.append(1 + next(k for k, count in enumerate(so_far) if count))
         learned.append(1 + next(k for k, count in enumerate(so_far) if 2 * count > so_far[-1]))
-    return {
-        "found": list(found),
-        "true": true,
-        "delays": list(outcome.delays),
-        "false_alarms": outcome.false_alarms,
-        "first": first,
-        "learned": learned,
-    }
+    return Boundaries(
+        found=tuple(found),
+        true=tuple(true),
+        delays=tuple(outcome.delays),
+        false_alarms=outcome.false_alarms,
+        first=tuple(first),
+        learned=tuple(learned),
+    )
 
 
-def summary_line(boundaries: dict[str, Any]) -> str:
+def summary_line(boundaries: Boundaries) -> str:
     """Say in a line how the found borders compare with the true ones."""
-    known = [delay for delay in boundaries["delays"] if delay is not None]
+    known = [delay for delay in boundaries.delays if delay is not None]
     delays = f"; delays in rows: {', '.join(map(str, known))}" if known else ""
     return (
-        f"stream.boundaries: {len(known)} of {len(boundaries['true'])} borders found; false alarms:"
-        f" {boundaries['false_alarms']}{delays}."
+        f"stream.boundaries: {len(known)} of {len(boundaries.true)} borders found; false alarms:"
+        f" {boundaries.false_alarms}{delays}."
     )

@@ -14,6 +14,7 @@ from amlora.errors import InputError
 from amlora.experiment.settings import RunSettings
 from amlora.experiment.toml import paths
 from amlora.files import digest
+from amlora.records.schema import Identity
 from amlora.settings import shown
 
 Facts = dict[str, Any]
@@ -38,17 +39,18 @@ def without_folders(settings: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def facts_of(record: Mapping[str, Any]) -> Facts:
-    """Return what decides a run's result, from its record or from its `prepare.identity`."""
+def facts_of(record: Identity) -> Facts:
+    """Return what decides a run's result; a record is an `Identity` too."""
+    found = record.boundaries
     return {
-        **{f"setting {path}": value for path, value in flat(without_folders(record["settings"]))},
-        "the method's version": record["method_version"],
-        **{f"the data of task {task['name']!r}": task["digest"] for task in record["tasks"]},
-        "the model's weights": record["model"]["fingerprint"],
-        "how texts become tokens": record["tokens_digest"],
-        "the file of evaluate.general": record.get("general_digest"),
-        "the stream": record["stream_digest"],
-        "the borders that are found": digest(record.get("boundaries")),
+        **{f"setting {path}": value for path, value in flat(without_folders(record.settings))},
+        "the method's version": record.method_version,
+        **{f"the data of task {task.name!r}": task.digest for task in record.tasks},
+        "the model's weights": record.model.fingerprint,
+        "how texts become tokens": record.tokens_digest,
+        "the file of evaluate.general": record.general_digest,
+        "the stream": record.stream_digest,
+        "the borders that are found": found and digest(found.model_dump(mode="json")),
     }
 
 

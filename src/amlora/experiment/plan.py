@@ -10,7 +10,6 @@ from amlora.engine.batch import length
 from amlora.engine.encode import Row
 from amlora.experiment.naming import run_name
 from amlora.experiment.prepare import Prepared, prepare
-from amlora.experiment.record import task_entry
 from amlora.experiment.settings import RunSettings, resolved
 
 LINE_BYTES = 170  # of rows.jsonl, per scored row
@@ -33,17 +32,15 @@ def plan(settings: RunSettings) -> dict[str, Any]:
     prepared = prepare(settings)
     found, stages = prepared.settings, prepared.stages
     planned = planned_stages(prepared)
+    identity = prepared.identity.model_dump(mode="json")
     return {
         "run": run_name(settings),
         "settings": resolved(found),
-        "model": {**prepared.identity["model"], "precision": found.model.precision},
-        "adapted": prepared.identity["adapted"],
+        "model": {**identity["model"], "precision": found.model.precision},
+        "adapted": identity["adapted"],
         "device": str(prepared.backbone.model.device),
         "warnings": prepared.warnings,
-        "tasks": [
-            task_entry(task, found.evaluate.split, lost)
-            for task, lost in zip(prepared.stream.tasks, prepared.lost, strict=True)
-        ],
+        "tasks": identity["tasks"],
         "prompts": [shown_row(prepared, row) for row in (stages[0].rows[0], stages[-1].rows[-1])],
         "stages": planned,
         "estimate": {"memory": memory(prepared, planned), "disk": disk(prepared, planned)},

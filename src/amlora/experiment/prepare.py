@@ -3,23 +3,24 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from amlora.engine.backbone import Backbone, positions
 from amlora.engine.batch import steps_of
 from amlora.engine.encode import Row
 from amlora.engine.load import load_backbone
 from amlora.errors import InputError
-from amlora.evaluate.course import Course, at_once, of_found, one_by_one
+from amlora.evaluate.course import Course, at_once, one_by_one
 from amlora.evaluate.lost import Lost
 from amlora.experiment.found import check_method, find_stages
 from amlora.experiment.general import General, general_rows, read_texts
+from amlora.experiment.record import task_facts
 from amlora.experiment.settings import RunSettings, resolved
 from amlora.experiment.texts import encode_stream, lost_warnings, with_room
 from amlora.files import digest
 from amlora.methods import method_class
 from amlora.methods.base import Method, Stage
 from amlora.mixture.inject import adapted_projections
+from amlora.records.schema import Adapted, Identity, Model
 from amlora.streams.arrival import pieces
 from amlora.streams.check import find_unscored
 from amlora.streams.load import load_stream
@@ -57,7 +58,7 @@ class Prepared:
     scored: list[list[Row]]
     lost: list[dict[str, Lost]]
     general: General | None
-    identity: dict[str, Any]
+    identity: Identity
 
 
 def prepare(settings: RunSettings) -> Prepared:
@@ -83,41 +84,46 @@ def prepare(settings: RunSettings) -> Prepared:
     warnings += lost_warnings(encoded, stream, general, settings)
     settings, raised = with_room(settings, backbone, stream.tasks, scored)
     warnings += raised
-    model = {
-        "name": backbone.name,
-        "family": backbone.family,
-        "type": backbone.model.config.model_type,
-        "revision": backbone.revision,
-        "fingerprint": backbone.fingerprint,
-        "parameters": sum(weight.numel() for weight in backbone.model.parameters()),
-    }
+    model = Model(
+        name=backbone.name,
+        family=backbone.family,
+        type=backbone.model.config.model_type,
+        revision=backbone.revision,
+        fingerprint=backbone.fingerprint,
+        parameters=sum(weight.numel() for weight in backbone.model.parameters()),
+    )
     plain = resolved(settings)
-    identity = {
-        "name": settings.name,
-        "seed": settings.seed,
-        "method": settings.method.name,
-        "method_version": chosen.version,
-        "settings": plain,
-        "settings_digest": digest(plain),
-        "stream_digest": stream.digest(),
-        "tasks": [{"name": task.name, "digest": task.digest()} for task in stream.tasks],
-        "model": model,
-        "tokens_digest": tokens_digest([*train, *scored], backbone),
-    }
-    if general:
-        identity["general_digest"] = general.digest
     method = chosen(backbone, settings.method.settings, seed=settings.seed)
     unrelated = [general.passages, general.questions] if general else []
     read = [*train, *scored, *unrelated]
     check_room(backbone, read, settings, method.soft_tokens(len(stream.tasks)))
-    identity["adapted"] = adapted_projections(backbone.model)
+    adapted = Adapted.model_validate(adapted_projections(backbone.model))
+    boundaries = None
     if settings.stream.boundaries == "found":
-        stages, identity["boundaries"] = find_stages(settings, stream.tasks, train, backbone)
-        course = of_found(identity["boundaries"])
+        stages, boundaries = find_stages(settings, stream.tasks, train, backbone)
+        course = boundaries.course
     else:
         joint = chosen.schedule == "joint"
         stages = plan_stages(settings, stream.tasks, train, joint=joint)
         course = (at_once if joint else one_by_one)(len(stream.tasks))
+    identity = Identity(
+        name=settings.name,
+        seed=settings.seed,
+        method=settings.method.name,
+        method_version=chosen.version,
+        settings=plain,
+        settings_digest=digest(plain),
+        stream_digest=stream.digest(),
+        model=model,
+        tasks=tuple(
+            task_facts(task, settings.evaluate.split, lost)
+            for task, lost in zip(stream.tasks, encoded.lost, strict=True)
+        ),
+        tokens_digest=tokens_digest([*train, *scored], backbone),
+        general_digest=general.digest if general else None,
+        boundaries=boundaries,
+        adapted=adapted,
+    )
     return Prepared(
         settings=settings,
         written=written,

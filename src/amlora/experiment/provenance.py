@@ -16,6 +16,7 @@ import torch
 from accelerate import Accelerator
 
 from amlora.engine.checkpoint import RunProgress
+from amlora.records.beside import Measured
 
 PACKAGES = (
     "amlora",
@@ -129,14 +130,14 @@ def environment(accelerator: Accelerator) -> dict[str, Any]:
     }
 
 
-def measured(progress: RunProgress, device: torch.device) -> dict[str, Any]:
+def measured(progress: RunProgress, device: torch.device) -> Measured:
     """Return the contents of measured.json, from what a run booked and this process knows.
 
     Seconds are those of all processes that worked on the run one after another.
     """
     seconds, tokens = progress.seconds, sum(stage.tokens for stage in progress.stages)
     scored, reading = progress.scored_rows, progress.prefill_seconds
-    return {
+    found = {
         **provenance(),
         "seconds": {**seconds, "total": sum(seconds.values())},
         "tokens": {"trained": tokens},
@@ -147,6 +148,7 @@ def measured(progress: RunProgress, device: torch.device) -> dict[str, Any]:
         "environments": progress.environments,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    return Measured.model_validate(found)
 
 
 def peak_memory(device: torch.device) -> int:

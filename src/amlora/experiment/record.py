@@ -1,7 +1,6 @@
-"""What a run leaves behind: `record.json`, the same bits for the same run, and its row files.
+"""What a run leaves behind, put together: the same bits for the same run.
 
-`record.json` holds results and what decides them, and nothing that differs between two equal runs;
-times and versions are in `measured.json`. Its format is described in docs/format.md.
+A record holds results and what decides them, and nothing that differs between two equal runs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,17 +8,13 @@ from itertools import pairwise
 from typing import Any
 
 from amlora.engine.checkpoint import RunProgress
-from amlora.evaluate.course import of_found
 from amlora.evaluate.lost import Lost
 from amlora.evaluate.metrics import summary
-from amlora.streams.task import Task, TaskStream, majority
-
-FORMAT = 1
-RECORD = "record.json"
-"""The record's file; its presence says that a run is finished."""
+from amlora.records.schema import Identity, Metrics, Record, TaskFacts
+from amlora.streams.task import Task, majority
 
 
-def task_entry(task: Task, split: str, lost: Mapping[str, Lost]) -> dict[str, Any]:
+def task_facts(task: Task, split: str, lost: Mapping[str, Lost]) -> TaskFacts:
     """Return what a record says of a task.
 
     Args:
@@ -28,67 +23,43 @@ def task_entry(task: Task, split: str, lost: Mapping[str, Lost]) -> dict[str, An
         lost: what tokenising lost of its texts, by split.
     """
     scored = task.test if split == "test" else task.dev
-    return {
-        "name": task.name,
-        "category": task.category,
-        "options": list(task.options),
-        "majority": majority(scored),
-        "scored": len(scored),
-        "digest": task.digest(),
-        "train": len(task.train),
-        "dev": len(task.dev),
-        "test": len(task.test),
-        "lost": {name: found.model_dump() for name, found in lost.items()},
-    }
+    return TaskFacts(
+        name=task.name,
+        category=task.category,
+        options=task.options,
+        majority=majority(scored),
+        scored=len(scored),
+        digest=task.digest(),
+        train=len(task.train),
+        dev=len(task.dev),
+        test=len(task.test),
+        lost=dict(lost),
+    )
 
 
-def build_record(
-    *,
-    identity: Mapping[str, Any],
-    stream: TaskStream,
-    lost: Sequence[Mapping[str, Lost]],
-    progress: RunProgress,
-    texts: Mapping[str, str] | None = None,
-    rows_digest: str | None = None,
-    attention_digest: str | None = None,
-    config_digest: str | None = None,
-    routing: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+def build_record(*, identity: Identity, progress: RunProgress, **beside: Any) -> Record:
     """Put a record together.
 
     Args:
-        identity: what decides the result; see `prepare.identity`.
-        stream: the tasks.
-        lost: what tokenising lost of each one's texts.
-        progress: matrices and counts so far; without `general` where that is not measured.
-        texts: sha256 of the files that the method leaves for a reader, by name.
-        rows_digest, attention_digest, config_digest: sha256 of the files beside the record; None
-            while it runs.
-        routing: see `routing.routing`; the record of a method without routes does not mention it.
+        identity: what decides the result.
+        progress: matrices and counts so far.
+        beside: what a finished run knows besides, by the record's field: digests and `routing`.
     """
-    split = identity["settings"]["evaluate"]["split"]
-    tasks = [task_entry(task, split, of) for task, of in zip(stream.tasks, lost, strict=True)]
-    sizes = [task["scored"] for task in tasks]
-    found = identity.get("boundaries")
-    record = {
-        "format": FORMAT,
-        **identity,
-        "tasks": tasks,
-        "R": progress.R,
-        "entered": progress.entered,
-        "stages": [stage.model_dump() for stage in progress.stages],
-        "metrics": summary(progress.R, sizes, found and of_found(found)),
-        "evaluation": [each.model_dump() for each in progress.evaluation],
-        "texts": dict(texts or {}),
-        "rows_digest": rows_digest,
-        "attention_digest": attention_digest,
-        "config_digest": config_digest,
-    }
-    if routing is not None:
-        record["routing"] = dict(routing)
-    if progress.general:
-        record["general"] = [each.model_dump(exclude_none=True) for each in progress.general]
-    return record
+    found, sizes = identity.boundaries, [task.scored for task in identity.tasks]
+    metrics = summary(progress.R, sizes, found.course if found else None)
+    return Record.model_validate(
+        {
+            **dict(identity),
+            "R": progress.R,
+            "entered": progress.entered,
+            "stages": progress.stages,
+            "metrics": Metrics.model_validate(metrics),
+            "evaluation": progress.evaluation,
+            "general": progress.general,
+            "rows_digest": None,
+            **beside,
+        }
+    )
 
 
 def tenths(values: Sequence[float]) -> list[float]:

@@ -4,7 +4,10 @@ The displays of the command line, bars or plain lines, are in `amlora.cli.progre
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from amlora.records.schema import Record
 
 
 class Reporter(Protocol):
@@ -21,7 +24,7 @@ class Reporter(Protocol):
     def evaluated(self, done: int, total: int, what: str) -> None:
         """`done` of `total` rows are scored; `what` says which, such as a task's name."""
 
-    def stage_finished(self, record: Mapping[str, Any]) -> None:
+    def stage_finished(self, record: "Record") -> None:
         """A stage is learned and evaluated; `record` is the run's record so far."""
 
     def note(self, text: str) -> None:

@@ -13,11 +13,10 @@ from amlora.experiment.found import summary_line
 from amlora.experiment.naming import check_same, facts_of, run_name
 from amlora.experiment.prepare import Prepared, prepare
 from amlora.experiment.processes import agree, by_main, join
-from amlora.experiment.record import RECORD
 from amlora.experiment.reporter import Reporter, Silent
 from amlora.experiment.settings import RunSettings
 from amlora.experiment.stages import StageLoop
-from amlora.experiment.store import read_record
+from amlora.records.run import RECORD, read_folder
 
 OURS = (
     *("record.json", "checkpoint", "config.toml", "rows.jsonl", "attention.json", "measured.json"),
@@ -59,7 +58,7 @@ def run(
     prepared = prepare(settings)
     for warning in prepared.warnings:
         reporter.warn(warning)
-    if found := prepared.identity.get("boundaries"):
+    if found := prepared.identity.boundaries:
         reporter.note(summary_line(found))
     folder = runs / run_name(settings)
     accelerator = Accelerator(
@@ -119,7 +118,7 @@ def check_finished(folder: Path, prepared: Prepared) -> None:
         InputError: names the file and what to do.
     """
     try:
-        record = read_record(folder)
+        record = read_folder(folder).record
     except InputError as error:
         raise InputError(f"{error} {START_OVER}") from None
     check_same(folder, facts_of(record), facts_of(prepared.identity))

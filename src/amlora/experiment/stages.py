@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from accelerate import Accelerator
 
@@ -19,11 +18,13 @@ from amlora.experiment.naming import check_same, facts_of
 from amlora.experiment.prepare import Prepared
 from amlora.experiment.processes import agree, by_main
 from amlora.experiment.provenance import environment, measured
-from amlora.experiment.record import RECORD, build_record, tenths
+from amlora.experiment.record import build_record, tenths
 from amlora.experiment.reporter import Reporter
 from amlora.experiment.settings import to_toml
 from amlora.experiment.stop import Interrupted, Stop
 from amlora.methods.base import LITTLE, Method, Stage
+from amlora.records.beside import Decision
+from amlora.records.run import MEASURED, RECORD
 from amlora.records.schema import Evaluated, StageFacts
 
 
@@ -141,7 +142,7 @@ class StageLoop:
                 progress.R.append(row)
             return
         counts, begun = Counts(), time.perf_counter()
-        lines: list[dict[str, Any]] = []
+        lines: list[Decision] = []
         total = sum(len(prepared.scored[j]) for j in tasks)
         done, reading = 0, 0.0
         names = [stage.task for stage in self.stages]
@@ -237,8 +238,6 @@ class StageLoop:
         self.reporter.stage_finished(
             build_record(
                 identity=self.prepared.identity,
-                stream=self.prepared.stream,
-                lost=self.prepared.lost,
                 progress=self.progress,
             )
         )
@@ -258,9 +257,9 @@ class StageLoop:
 
         by_main(self.accelerator, save)
 
-    def keep_rows(self, lines: list[dict[str, Any]]) -> None:
+    def keep_rows(self, lines: list[Decision]) -> None:
         """Write one evaluation's rows to a file of their own, named by its place in the run."""
-        text = "".join(files.line(line) + "\n" for line in lines)
+        text = "".join(files.line(line.plain()) + "\n" for line in lines)
         rows, folder = self.progress.rows, self.folder / "checkpoint"
         number = len(rows) + 1
         rows.append(by_main(self.accelerator, lambda: checkpoint.write_rows(folder, number, text)))
@@ -269,10 +268,9 @@ class StageLoop:
         """Write all results; the record comes last and says that the run is finished."""
         record = write_results(self.folder, self.prepared, self.progress, self.config)
         self.spent("save")
-        files.write_json(
-            self.folder / "measured.json", measured(self.progress, self.accelerator.device)
-        )
-        files.write_sealed(self.folder / RECORD, record)
+        found = measured(self.progress, self.accelerator.device)
+        files.write_json(self.folder / MEASURED, found.model_dump(mode="json"))
+        files.write_sealed(self.folder / RECORD, record.model_dump(mode="json"))
         files.discard(self.folder / "checkpoint")
 
 

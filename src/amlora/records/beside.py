@@ -40,7 +40,7 @@ class Measured(Part):
 
     seconds: dict[str, Amount] = Field(default_factory=dict)
     """By phase, and `total`; of all processes that worked on the run one after another."""
-    tokens: dict[str, Amount] = Field(default_factory=dict)
+    tokens: dict[str, Count] = Field(default_factory=dict)
     """`trained`: read in all steps."""
     tokens_per_second: Amount | None = None
     """Of training."""

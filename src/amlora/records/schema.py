@@ -219,6 +219,8 @@ class Identity(Part):
     """sha256 of all tasks and their order."""
     model: Model
     """The base model."""
+    tasks: Many[TaskFacts]
+    """The tasks in the order of learning."""
     tokens_digest: str | None = None
     """sha256 of every row's token ids, and of the ids that end an answer."""
     general_digest: str | None = None
@@ -234,8 +236,6 @@ class Record(Identity):
 
     format: int = FORMAT
     """1"""
-    tasks: Many[TaskFacts]
-    """The tasks in the order of learning."""
     R: Many[Many[Share | None]]
     """The [matrix](evaluation.md): (moments, tasks), fractions, null where nothing was measured;
     row 0 before any learning."""
@@ -291,7 +291,8 @@ class Record(Identity):
                 f"{len(self.entered)} rows of entered do not fit the evaluations of that phase,"
                 f" after stages {stages}."
             )
-        if self.general and (len(self.general) != 2 or self.general[0].after >= 0):
+        moments = (1, 2) if self.rows_digest is None else (2,)
+        if self.general and (len(self.general) not in moments or self.general[0].after >= 0):
             raise ValueError("general has not one moment before learning and one after it.")
         for name in self.texts:
             if not NAME.fullmatch(name):

@@ -1,39 +1,37 @@
 """The accuracy matrix for a terminal: printed after each task, and by `amlora show`."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from amlora.evaluate.course import of_found
 from amlora.printable import one_line
+from amlora.records.schema import Record
 from amlora.report.matrix import Line, accuracy_lines, is_joint
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def record_lines(record: Mapping[str, Any]) -> tuple[list[str], list[Line]]:
+def record_lines(record: Record) -> tuple[list[str], list[Line]]:
     """Task names and labelled rows of a record, also of one whose run is still going."""
-    names = [task["name"] for task in record["tasks"]]
-    sizes = [task["scored"] for task in record["tasks"]]
-    if found := record.get("boundaries"):
-        return names, accuracy_lines(names, sizes, record["R"], found=of_found(found))
-    joint = is_joint(names, [stage["task"] for stage in record["stages"]])
-    return names, accuracy_lines(names, sizes, record["R"], joint=joint)
+    names = [task.name for task in record.tasks]
+    sizes = [task.scored for task in record.tasks]
+    if record.boundaries:
+        return names, accuracy_lines(names, sizes, record.R, found=record.boundaries.course)
+    joint = is_joint(names, [stage.task for stage in record.stages])
+    return names, accuracy_lines(names, sizes, record.R, joint=joint)
 
 
-def matrix_rows(record: Mapping[str, Any]) -> list[list[str]]:
+def matrix_rows(record: Record) -> list[list[str]]:
     """Return the matrix as text, heading first: moment, a cell per task, mean of those learned."""
     names, lines = record_lines(record)
     body = [[line.label, *(cell.text for cell in line.cells), line.mean] for line in lines]
     return [["%", *names, "mean"], *body]
 
 
-def matrix_table(record: Mapping[str, Any]) -> "Table":
+def matrix_table(record: Record) -> "Table":
     """Return the matrix as a rich table: learned cells bold, tasks not learned yet dim.
 
     Args:
-        record: record.json as plain values; `tasks`, `stages` and `R` are read, and R may end after
-            any stage.
+        record: its R may end after any stage.
     """
     from rich.table import Table
     from rich.text import Text
