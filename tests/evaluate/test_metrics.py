@@ -205,3 +205,11 @@ def test_metrics_of_found_stages_wait_for_the_last_and_want_the_same_tasks() -> 
     assert metrics.backward_transfer(HAND[:3], MISSED) is None
     with pytest.raises(InputError, match="stages of 2 tasks; the accuracy matrix has 3"):
         metrics.backward_transfer(HAND, Course(stages=3, first=[1, 2], learned=[1, 2]))
+
+
+def test_forgetting_needs_every_score_since_a_task_was_learned():
+    full = [[None] * 3, [0.5, None, None], [0.9, 0.6, None], [0.4, 0.6, 0.7]]
+    ends = [[None] * 3, [0.5, None, None], [None, 0.6, None], [0.4, 0.6, 0.7]]
+    assert metrics.summary(full, [1] * 3)["forgetting"] == pytest.approx((0.5 + 0.0) / 2)
+    assert metrics.summary(ends, [1] * 3)["forgetting"] is None
+    assert metrics.summary(ends, [1] * 3)["bwt"] == metrics.summary(full, [1] * 3)["bwt"]

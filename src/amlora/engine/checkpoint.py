@@ -190,9 +190,6 @@ def check_place(folder: Path, found: Checkpoint, steps: Sequence[int], tasks: in
         found: what `load` returned.
         steps: of each of the run's stages.
         tasks: how many are scored: the columns of R.
-
-    Raises:
-        InputError: names the place.
     """
     within, progress, rows = found.within, found.progress, found.progress.R
     training = found.phase == "train"

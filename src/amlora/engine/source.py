@@ -86,11 +86,7 @@ def commit(source: ModelSource) -> str:
 
 
 def check_files(source: ModelSource) -> None:
-    """Refuse a model whose files are not what they should be; links are followed, as in hub caches.
-
-    Raises:
-        InputError: naming a pipe, a device, a text that is far too large or no JSON, or an adapter.
-    """
+    """Refuse a model whose files are not what they should be; links are followed, as in caches."""
     folder = Path(source.path)
     for path in [*folder.glob("*"), *folder.glob("additional_chat_templates/*")]:
         if not path.exists():  # a link to nowhere

@@ -27,11 +27,7 @@ T = TypeVar("T")
 
 
 def check_method(settings: RunSettings) -> None:
-    """Refuse methods that do not tell prompts apart.
-
-    Raises:
-        InputError: naming the method and those that do.
-    """
+    """Refuse methods that do not tell prompts apart."""
     name = settings.method.name
     if settings.stream.boundaries == "told" or depth_of(settings) is not None:
         return

@@ -98,11 +98,7 @@ def run(
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse to run in a folder that is a link, or in which something of ours leads elsewhere.
-
-    Raises:
-        InputError: names the link, pipe or device.
-    """
+    """Refuse to run in a folder that is a link, or in which something of ours leads elsewhere."""
     if folder.is_symlink():
         raise InputError(f"{folder}: a link; a run writes to a folder of its own.")
     for name in OURS:
@@ -113,9 +109,6 @@ def check_finished(folder: Path, prepared: Prepared) -> None:
     """Refuse a record that is not this run's, or that does not fit what lies beside it.
 
     Until then nothing that the run may go on from is removed.
-
-    Raises:
-        InputError: names the file and what to do.
     """
     try:
         record = read_folder(folder).record

@@ -1,14 +1,15 @@
-"""Which tasks a run scores, moment by moment, and what is left undefined by that."""
+"""Which tasks a run scores, moment by moment, and which stages answered them."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from amlora.evaluate.course import Course, at_once, one_by_one
-from amlora.evaluate.metrics import summary
-from amlora.experiment.evaluation import to_score
+from amlora.experiment.evaluation import routing, to_score
 from amlora.experiment.run import run
 from amlora.experiment.settings import load_settings
+from amlora.records.schema import Routing
 from small_run import small_settings, write_tasks
 from stored import read_record
 
@@ -53,11 +54,6 @@ def test_newcomers_are_scored_only_where_all_moments_are(scope, scored):
     assert len(to_score(scope, "entered", 2, EACH)) == scored
 
 
-def test_the_printed_costs_are_those_of_four_tasks():
-    count = {scope: sum(map(len, moments(scope))) for scope in ("needed", "learned", "ends")}
-    assert count == {"needed": 17, "learned": 10, "ends": 7}
-
-
 def test_a_run_that_scores_less_has_the_same_scores_where_it_has_any(
     tmp_path: Path, llama_folder: Path
 ):
@@ -77,9 +73,27 @@ def test_a_run_that_scores_less_has_the_same_scores_where_it_has_any(
         assert part["metrics"] == {**whole["metrics"], "fwt": None}
 
 
-def test_forgetting_needs_every_score_since_a_task_was_learned():
-    full = [[None] * 3, [0.5, None, None], [0.9, 0.6, None], [0.4, 0.6, 0.7]]
-    assert summary(full, [1] * 3)["forgetting"] == pytest.approx((0.5 + 0.0) / 2)
-    ends = [[None] * 3, [0.5, None, None], [None, 0.6, None], [0.4, 0.6, 0.7]]
-    assert summary(ends, [1] * 3)["forgetting"] is None
-    assert summary(ends, [1] * 3)["bwt"] == summary(full, [1] * 3)["bwt"]
+def line(after, task, stages, phase="learned"):
+    row = {"phase": phase, "after": after, "task": task, "row": "1"}
+    return json.dumps(row if stages is None else {**row, "stages": stages}).encode() + b"\n"
+
+
+def test_the_last_evaluation_counts_task_by_task():
+    rows = b"".join(
+        [
+            line(-1, "a", None, "before"),
+            line(0, "a", {"a": 1.0}),
+            line(1, "a", {"a": 1.0}),
+            line(1, "a", {"none": 1.0}),
+            line(1, "b", {"a": 0.25, "b": 0.75}),
+        ]
+    )
+    assert routing(rows, ["a", "b"]) == Routing(
+        stages=("none", "a", "b"),
+        tasks=("a", "b"),
+        shares=((0.5, 0.5, 0.0), (0.0, 0.25, 0.75)),
+    )
+
+
+def test_rows_without_stages_have_no_routing():
+    assert routing(line(0, "a", None), ["a"]) is None
