@@ -1,5 +1,6 @@
 """Grid files: what they resolve to, their shares, and what is wrong with them."""
 
+import re
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from amlora.cli.shipped import find, purpose, shipped
 from amlora.errors import InputError
-from amlora.experiment.settings import settings_from
+from amlora.experiment.settings import load_settings, settings_from, to_toml
 from amlora.grid.cells import Cell, Grid, load_grid
 from amlora.methods import METHODS
 
@@ -186,6 +187,25 @@ def test_paths_of_a_base_start_from_the_base_and_those_of_a_grid_from_the_grid(t
     stream = load_grid(path).cells[0].settings.stream
     assert stream.data_root == str(tmp_path / "grids" / "more")
     assert [task.source for task in stream.tasks] == ["a", "b"]
+
+
+def test_a_written_base_keeps_its_paths_and_no_name_depends_on_where_a_grid_is_started(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "plain.toml").write_text(BASE)
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings(Path("own/plain.toml"), method="mtl")
+    written = re.sub(r"(?s)\[method\].*?(?=\[stream\])", "", to_toml(settings))
+    (tmp_path / "own" / "base.toml").write_text(written)
+    names = set()
+    for base in ("plain.toml", "base.toml"):
+        (tmp_path / "own" / "grid.toml").write_text(GRID.replace("base.toml", base))
+        found = load_grid(Path("own/grid.toml")).cells
+        assert {each.settings.stream.data_root for each in found if each.rate} == {"own/data"}
+        names.add(tuple(each.name for each in found if each.rate))
+        names.add(tuple(e.name for e in load_grid(tmp_path / "own" / "grid.toml").cells if e.rate))
+    assert len(names) == 1
 
 
 def test_one_order_may_choose_for_all(grid_of):
