@@ -66,8 +66,10 @@ def test_each_row_is_answered_by_its_own_stages(ranks, routes, combine, gain, ne
     x = an_input()
     with layer.control.routing.of(routes, CPU):
         ours, flat = layer(x), layer(x.flatten(0, 1))
+        beams = layer(x.repeat_interleave(2, 0))  # rows that a beam search made of one
     torch.testing.assert_close(ours, expected(layer, x, routes), rtol=1e-10, atol=1e-10)
     assert torch.equal(flat.view_as(ours), ours)
+    torch.testing.assert_close(beams, ours.repeat_interleave(2, 0))
 
 
 @pytest.mark.parametrize("combine", ["sum", "attention"])
@@ -97,17 +99,6 @@ def test_without_routes_all_loras_answer_as_ever(combine):
     with layer.control.routing.of([None] * 4, CPU):
         assert torch.equal(layer(x), before)
     assert torch.equal(before, plain(x))
-
-
-@pytest.mark.parametrize("combine", ["sum", "attention"])
-def test_rows_that_a_beam_search_made_of_one_have_its_route(combine):
-    layer = staged_layer([2, 3, 1], combine=combine)
-    x = an_input(rows=8)
-    with layer.control.routing.of(SOFT, CPU):
-        beams = layer(x)
-    each = [route for route in SOFT for _ in range(2)]
-    with layer.control.routing.of(each, CPU):
-        torch.testing.assert_close(layer(x), beams)
 
 
 def test_rows_that_do_not_fit_the_routes_are_refused():

@@ -29,30 +29,20 @@ def tail_gradients(layer, grads):
 
 
 @pytest.mark.parametrize("bias", [False, True], ids=["plain", "bias"])
-@pytest.mark.parametrize("shape", [(7,), (3, 5)], ids=["2d", "3d"])
+@pytest.mark.parametrize("trained", ["all", "new", "none"])
 @pytest.mark.parametrize("combine", COMBINES)
 @pytest.mark.parametrize("ranks", [[3], [2, 2, 2], [1, 4, 2]], ids=str)
-def test_answers_and_gradients_are_the_references(ranks, combine, shape, bias):
-    layer = random_layer(ranks, bias=bias, control=Control(combine=combine))
-    x, stacks = an_input(*shape), leaves(layer)
-    ours, spec = layer(x), specified(layer, x, stacks)[0]
-    torch.testing.assert_close(ours, spec)
-    d_x, *rest = gradients(spec, [x, *stacks])
-    expected = [d_x, *tail_gradients(layer, rest)]
-    torch.testing.assert_close(gradients(ours, [x, *layer.bank.tails()]), expected)
-
-
-@pytest.mark.parametrize("trained", ["all", "new", "none"])
-def test_the_newest_lora_gets_the_references_slice_of_the_gradient(trained):
-    layer = random_layer([2, 3, 2], trained=trained)
-    x, stacks = an_input(4), leaves(layer)
-    expected = tail_gradients(layer, gradients(specified(layer, x, stacks)[0], stacks))
-    layer(x).backward(torch.linspace(-1, 2, 20, dtype=torch.float64).view(4, 5))
-    tails = layer.bank.a_tail, layer.bank.b_tail, layer.bank.w_tail
-    for tail, grad in zip(tails, expected, strict=True):
-        if tail is not None:
-            torch.testing.assert_close(tail.grad, grad)
-    assert (tails[2] is None) == (trained == "none")
+def test_answers_and_gradients_are_the_references(ranks, combine, trained, bias):
+    layer = random_layer(ranks, bias=bias, trained=trained, control=Control(combine=combine))
+    for shape in ((7,), (3, 5)):
+        x, stacks = an_input(*shape), leaves(layer)
+        ours, spec = layer(x), specified(layer, x, stacks)[0]
+        torch.testing.assert_close(ours, spec)
+        d_x, *rest = gradients(spec, [x, *stacks])
+        expected = [d_x, *tail_gradients(layer, rest)]
+        tails = [tail.requires_grad_() for tail in layer.bank.tails()]
+        torch.testing.assert_close(gradients(ours, [x, *tails]), expected)
+    assert (layer.bank.w_tail is None) == (trained == "none")
 
 
 def test_without_loras_the_layer_is_the_frozen_one():
@@ -85,7 +75,7 @@ def test_two_backwards_accumulate():
     torch.testing.assert_close(summed, [tail.grad for tail in layer.bank.tails()])
 
 
-def test_activation_checkpointing_changes_no_bit():
+def test_activation_checkpointing_changes_no_bit_and_keeps_the_input_alone():
     layer = random_layer([2, 3], control=Control(dropout=0.5))
     x = an_input(4)
     found = []
@@ -94,11 +84,6 @@ def test_activation_checkpointing_changes_no_bit():
         out = run(x)
         found.append([out, *gradients(out, [x, *layer.bank.tails()])])
     assert all(torch.equal(plain, again) for plain, again in zip(*found, strict=True))
-
-
-def test_activation_checkpointing_keeps_the_input_alone():
-    layer = random_layer([2, 3])
-    x = an_input(4)
     assert kept_bytes(lambda: checkpoint(layer, x, use_reentrant=False), layer) <= x.nbytes
     assert kept_bytes(lambda: layer(x), layer) > x.nbytes
 
@@ -162,20 +147,12 @@ def test_the_newcomers_offset_is_for_attention_alone():
     assert torch.equal(layer(x), before)
 
 
-def test_gain_makes_uniform_scores_the_plain_sum():
-    layer = random_layer([2, 3], control=Control(gain=True), trained=None)
-    layer.bank.w.zero_()
-    x = an_input(4)
-    uniform = layer(x)
-    layer.control.combine, layer.control.gain = "sum", False
-    torch.testing.assert_close(uniform, layer(x))
-
-
-@pytest.mark.parametrize("newcomer", [-0.1, -3.0, -math.inf])
-def test_gain_keeps_the_old_loras_at_full_weight_while_a_newcomer_is_let_in(newcomer):
+@pytest.mark.parametrize("newcomer", [0.0, -0.1, -3.0, -math.inf])
+def test_gain_makes_uniform_scores_the_plain_sum_also_while_a_newcomer_is_let_in(newcomer):
     layer = random_layer([2, 3, 2], control=Control(gain=True, newcomer=newcomer), trained=None)
     layer.bank.w.zero_()
-    layer.bank.b[-2:].zero_()
+    if newcomer:
+        layer.bank.b[-2:].zero_()
     x = an_input(4)
     entering = layer(x)
     layer.control.combine, layer.control.gain = "sum", False

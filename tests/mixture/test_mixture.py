@@ -1,8 +1,5 @@
 """The mixture of a whole model, and its agreement with PEFT."""
 
-import copy
-import math
-
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -146,32 +143,6 @@ def test_scores_are_recorded_inside_alone_and_start_uniform():
     with pytest.raises(KeyError), mixture.recording(lambda *_: torch.ones_like(IDS)):
         raise KeyError
     assert mixture.control.recorder is None
-
-
-def test_a_deep_copied_model_trains_its_own_loras():
-    model, mixture = adapted()
-    grow(mixture, "a")
-    mixture.train_newest("all")
-    twin = copy.deepcopy(model)
-    before = logits(model)
-    parameters = [p for p in twin.parameters() if p.requires_grad]
-    optimiser = torch.optim.SGD(parameters, lr=1.0)
-    twin(input_ids=IDS, labels=IDS).loss.backward()
-    optimiser.step()
-    assert len(parameters) == 12
-    assert torch.equal(logits(model), before)
-    assert not torch.equal(logits(twin), before)
-
-
-def test_a_newcomer_moves_old_answers_unless_it_is_shut_out():
-    model, mixture = adapted()
-    grow(mixture, "a")
-    learn(mixture)
-    before = logits(model)
-    grow(mixture, "b")
-    assert not torch.equal(logits(model), before)
-    mixture.control.newcomer = -math.inf
-    assert torch.equal(logits(model), before)
 
 
 @pytest.mark.filterwarnings("ignore")  # PEFT's own

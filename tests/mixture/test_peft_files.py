@@ -36,6 +36,9 @@ def test_peft_gives_each_loras_output_at_full_weight(any_folder, tmp_path):
     save_skills(tmp_path, mixture, base=base_of(backbone), tasks=cards(), scores={})
     plain = logits(load_base(any_folder))
     for index, lora in enumerate(verify(tmp_path).loras):
+        config = peft.PeftConfig.from_pretrained(tmp_path / lora.folder)
+        assert (lora.name, config.r, config.lora_alpha) == (NAMES[index], *SHAPES[index])
+        assert config.base_model_name_or_path == str(any_folder)
         ours, theirs = load_base(any_folder), load_base(any_folder)
         single = alone(ours.model, mixture, index)
         theirs.model = peft.PeftModel.from_pretrained(theirs.model, tmp_path / lora.folder).eval()
@@ -50,15 +53,6 @@ def test_peft_gives_each_loras_output_at_full_weight(any_folder, tmp_path):
             x = torch.randn(7, layer.bank.a.shape[1], dtype=torch.float64)
             other = modules[f"base_model.model.{name}"].double()
             torch.testing.assert_close(layer.double()(x), other(x), rtol=1e-6, atol=1e-6)
-
-
-def test_peft_reads_rank_alpha_and_base(llama_folder, tmp_path):
-    backbone, mixture = trained(llama_folder)
-    save_skills(tmp_path, mixture, base=base_of(backbone), tasks=cards(), scores={})
-    for lora, name, shape in zip(verify(tmp_path).loras, NAMES, SHAPES, strict=True):
-        config = peft.PeftConfig.from_pretrained(tmp_path / lora.folder)
-        assert (lora.name, config.r, config.lora_alpha) == (name, *shape)
-        assert config.base_model_name_or_path == str(llama_folder)
 
 
 def test_peft_reads_a_lora_of_gpt2s_transposed_layers(tmp_path):

@@ -41,18 +41,14 @@ def test_sum_adds_the_loras_at_full_weight():
     assert scores.tolist() == [[0.0, 1.0, 1.0]] * 7
 
 
-def test_mean_is_the_sum_divided_by_the_loras_and_the_zero_lora():
-    inputs = random_inputs([2, 2, 2])
-    total, _ = reference.mix(*inputs, combine="sum")
-    mean, scores = reference.mix(*inputs, combine="mean")
+def test_mean_is_the_sum_divided_by_all_loras_and_attention_with_selectors_of_zero():
+    x, a, b, w, spread = random_inputs([2, 2, 2])
+    total, _ = reference.mix(x, a, b, w, spread, combine="sum")
+    mean, scores = reference.mix(x, a, b, w, spread, combine="mean")
     torch.testing.assert_close(mean, total / 4)
     assert scores.tolist() == [[0.25] * 4] * 7
-
-
-def test_mean_is_attention_with_selectors_of_zero():
-    x, a, b, w, spread = random_inputs([2, 3])
     attention = reference.mix(x, a, b, torch.zeros_like(w), spread)
-    torch.testing.assert_close(attention, reference.mix(x, a, b, w, spread, combine="mean"))
+    torch.testing.assert_close(attention, (mean, scores))
 
 
 @pytest.mark.parametrize("combine", COMBINES)
