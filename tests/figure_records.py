@@ -65,6 +65,7 @@ def write_run(
     stream: str = "a7",
     split: str = "test",
     scores: dict[str, Any] | None = None,
+    routing: dict[str, Any] | None = None,
     **own: Any,
 ) -> Path:
     """Write the folder of a run.
@@ -80,6 +81,7 @@ def write_run(
         stream: a byte of the digest of its tasks.
         split: which rows were scored.
         scores: its attention.json.
+        routing: which stages answered.
         own: settings of the method that differ from the defaults.
     """
     settings = {
@@ -108,6 +110,7 @@ def write_run(
         "tasks": [{"name": task, "test": 20, "scored": 20} for task in tasks],
         "R": R,
         "entered": [],
+        "routing": routing,
         "stages": [{"task": task, **stage} for task in (["all tasks"] if len(R) == 2 else tasks)],
         "metrics": summary(R, [20] * len(tasks)),
         "rows_digest": files.sha256_file(folder / "rows.jsonl"),

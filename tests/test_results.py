@@ -80,7 +80,7 @@ def test_a_page_of_the_whole_study_is_made_and_twice_the_same(capsys, tmp_path):
 
 def test_the_right_picks_of_the_study_are_those_of_the_kept_records(capsys, tmp_path):
     out = tmp_path / "picks.md"
-    printed(capsys, "report", *stores("attention"), "--figure", "picks", "--out", str(out))
+    printed(capsys, "figure", "picks", *stores("attention"), "--out", str(out))
     [row] = re.findall(r"\| am_lora \| all \| all \| ([\d.]+) \|", out.read_text("utf-8"))
     assert f"picks the task's own LoRA in {row} % of rows" in page("orders")
 
@@ -108,7 +108,7 @@ def test_the_pictures_of_the_study_are_those_of_the_kept_records(
 ):
     out = tmp_path / "figure.svg"
     folders = [str(run) for run in sorted((RESULTS / "order1").glob(runs)) if run.name != "grids"]
-    printed(capsys, "report", *folders, "--figure", *words, "--out", str(out))
+    printed(capsys, "figure", words[0], *folders, *words[1:], "--out", str(out))
     assert out.read_bytes() == (ROOT / "docs" / "images" / f"{name}.svg").read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""`amlora report --figure`: files by their ending, numbers on the screen, and what is refused."""
+"""`amlora figure`: files by their ending, numbers on the screen, and what is refused."""
 
 import csv
 import io
@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from amlora import files
-from amlora.cli.report import Figure
+from amlora.cli.figure import Name
 from command import amlora
 from figure_records import MODULES, attention, four_schemes, lower, write_run
 
 ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "results" / "methods"
 
 
 @pytest.fixture
@@ -29,15 +27,15 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return runs
 
 
-def report(*words: object) -> str:
+def figure(name: str, *words: object) -> str:
     """Run the command, which must succeed in silence; return what it prints."""
-    status, out, err = amlora("report", "runs", *words)
+    status, out, err = amlora("figure", name, "runs", *words)
     assert (status, err) == (0, "")
     return out
 
 
 def test_without_a_file_the_numbers_are_printed(store):
-    out = report("--figure", "3")
+    out = figure("3")
     assert "Figure 3: accuracy as later tasks arrive, with am_lora and without (inc_lora)\n" in out
     rows = [line.split() for line in out.splitlines()]
     assert ["a", "with", "am_lora", "90.0", "80.0", "60.0"] in rows
@@ -47,13 +45,13 @@ def test_without_a_file_the_numbers_are_printed(store):
 
 
 def test_other_lines_can_be_set_beside_one_another(store):
-    out = report("--figure", "3", "--with", "ramp", "--without", "sin_lora")
+    out = figure("3", "--with", "ramp", "--without", "sin_lora")
     assert "with ramp and without (sin_lora)" in out and "am_lora" not in out
     assert ["a", "without", "sin_lora", "60.0", "50.0", "30.0"] in map(str.split, out.splitlines())
 
 
 def test_figure_4_shows_the_task_and_the_line_that_are_asked_for(store):
-    out = report("--figure", "4", "--task", "b", "--with", "ramp")
+    out = figure("4", "--task", "b", "--with", "ramp")
     rows = [line.split() for line in out.splitlines()]
     assert len([row for row in rows if row[:1] == ["b"]]) == len(MODULES)
     assert ["b", "q_proj", "0", "10.0", "10.0", "70.0", "10.0"] in rows
@@ -71,12 +69,12 @@ def test_figure_4_shows_the_task_and_the_line_that_are_asked_for(store):
     ],
 )
 def test_the_ending_says_what_is_written(store, name, start):
-    assert report("--figure", "3", "--out", name) == f"{name}\n"
+    assert figure("3", "--out", name) == f"{name}\n"
     assert Path(name).read_bytes().startswith(start)
 
 
 def test_csv_has_every_number_once(store):
-    report("--figure", "3", "--out", "f.csv")
+    figure("3", "--out", "f.csv")
     rows = list(csv.DictReader(io.StringIO(Path("f.csv").read_text())))
     # Two lines, and three stages of the first task, two of the second.
     assert len(rows) == 2 * (3 + 2)
@@ -87,14 +85,14 @@ def test_csv_has_every_number_once(store):
 
 
 def test_markdown_has_a_table(store):
-    report("--figure", "picks", "--out", "f.md")
+    figure("picks", "--out", "f.md")
     rows = [line for line in Path("f.md").read_text().splitlines() if line.startswith("|")]
     assert rows[0] == "| line | projection | layer | right picks, % |"
     assert len({row.count("|") for row in rows}) == 1
 
 
 def test_a_file_is_not_overwritten_unless_asked_for(store):
-    words = ("report", "runs", "--figure", "3", "--out", "mine.svg")
+    words = ("figure", "3", "runs", "--out", "mine.svg")
     assert amlora(*words)[2] == "amlora: mine.svg: is there already; --force overwrites it.\n"
     assert Path("mine.svg").read_text() == "mine"
     assert amlora(*words, "--force")[0] == 0
@@ -103,37 +101,28 @@ def test_a_file_is_not_overwritten_unless_asked_for(store):
 
 def test_equal_runs_give_equal_files(store):
     for name in ("a.svg", "b.svg"):
-        report("--figure", "4", "--out", name)
+        figure("4", "--out", name)
     assert Path("a.svg").read_bytes() == Path("b.svg").read_bytes()
 
 
 WRONG = [
-    ("--figure 6", "Invalid value for '--figure'"),
-    ("--figure 3 --table methods", "--table and --figure exclude each other."),
-    ("--figure 3 --format csv", "--format: give --table as well; a figure's format is the ending"),
-    ("--format csv", "--format: give --table as well"),
-    ("--grid x.toml", "--grid: give --table or --figure as well."),
-    ("--figure 3 --against x", "--against: only the page and --table pairs compare with a line."),
-    ("--table 1 --against x", "--against: only the page and --table pairs compare"),
-    ("--table pairs --format html", "--format html: the page is HTML without --table"),
-    ("--with x", "--with: give --figure 3 or 4 as well."),
-    ("--figure 5 --with x", "--with: give --figure 3 or 4 as well."),
-    ("--figure 4 --without x", "--without: give --figure 3 as well."),
-    ("--figure 3 --task a", "--task: give --figure 4 as well."),
-    ("--table methods --task a", "--task: give --figure 4 as well."),
-    ("--figure 3 --out f.jpg", "f.jpg: name a file that ends in .svg, .png, .pdf, .csv or .md."),
-    ("--figure 3 --out f", "f: name a file that ends in .svg"),
-    ("--figure 3 --out no/f.svg", "no: no such folder."),
-    ("--figure 3 --out runs", "runs: a folder, not a file to write."),
-    ("--figure 3 --without mtl", "figure 3 needs runs of am_lora and of mtl on equal tasks"),
-    ("--figure 4 --with inc_lora", "figure 4 needs runs of inc_lora with their attention.json;"),
-    ("--figure 4 --task bb", "task 'bb': no run has measured its attention"),
+    ("6 runs", "Invalid value for"),
+    ("5 runs --with x", "--with: only for figure 3 or 4."),
+    ("4 runs --without x", "--without: only for figure 3."),
+    ("3 runs --task a", "--task: only for figure 4."),
+    ("3 runs --out f.jpg", "f.jpg: name a file that ends in .svg, .png, .pdf, .csv or .md."),
+    ("3 runs --out f", "f: name a file that ends in .svg"),
+    ("3 runs --out no/f.svg", "no: no such folder."),
+    ("3 runs --out runs", "runs: name a file that ends in"),
+    ("3 runs --without mtl", "figure 3 needs runs of am_lora and of mtl on equal tasks"),
+    ("4 runs --with inc_lora", "figure 4 needs runs of inc_lora whose LoRAs are weighed by"),
+    ("4 runs --task bb", "task 'bb': no run has measured its attention; did you mean 'b'?"),
     (
-        "--figure 5",
-        'figure 5 needs am_lora runs with method.selectors "new" and with "all", alike in all but'
+        "5 runs",
+        'figure 5 needs am_lora runs with method.selectors "new" and with "all", alike but for'
         " sparsity; there are runs of: am_lora, inc_lora, sin_lora.",
     ),
-    ("--figure sparsity", "figure sparsity needs am_lora runs with two or more values of"),
+    ("sparsity runs", "figure sparsity needs am_lora runs with two or more values of"),
 ]
 
 
@@ -141,63 +130,25 @@ WRONG = [
 def test_wrong_input_is_one_line_and_writes_nothing(store, words, line):
     here = Path.cwd()
     before = {path: path.stat().st_mtime_ns for path in here.rglob("*")}
-    status, out, err = amlora("report", "runs", *words.split())
+    status, out, err = amlora("figure", *words.split())
     assert {path: path.stat().st_mtime_ns for path in here.rglob("*")} == before
     assert (status, out) == (2, "")
     assert err.startswith(f"amlora: {line}") and err.count("\n") == 1
-
-
-def test_records_without_the_rate_of_picks_are_named_as_such(store):
-    for folder in store.iterdir():
-        if (folder / "attention.json").exists():
-            scores = files.read_json(folder / "attention.json")
-            del scores["picked"]
-            files.write_json(folder / "attention.json", scores)
-            record = files.read_json(folder / "record.json")
-            del record["digest"]
-            digest = files.sha256_file(folder / "attention.json")
-            files.write_sealed(folder / "record.json", record | {"attention_digest": digest})
-    status, _, err = amlora("report", "runs", "--figure", "picks")
-    assert status == 2 and "needs runs whose attention.json holds `picked`" in err
 
 
 def test_an_altered_run_is_refused(store):
     (folder,) = store.glob("ramp-*")
     (folder / "attention.json").write_text("{}")
     line = f"{folder.name}/attention.json: altered"
-    status, _, err = amlora("report", folder, "--figure", "4")
+    status, _, err = amlora("figure", "4", folder)
     assert status == 2 and line in err
-    _, out, err = amlora("report", "runs", "--figure", "4")
+    _, out, err = amlora("figure", "4", "runs")
     assert err.startswith("left out: ") and line in err and "ramp" not in out
-
-
-@pytest.mark.parametrize("figure", ["3", "4"])
-def test_the_kept_records_have_the_figure(tmp_path: Path, figure: str):
-    out = tmp_path / "figure.csv"
-    assert amlora("report", RESULTS, "--figure", figure, "--out", out)[0] == 0
-    rows = list(csv.DictReader(io.StringIO(out.read_text())))
-    (folder,) = RESULTS.glob("am_lora-am_lora-*")
-    record = files.read_json(folder / "record.json")
-    scores = files.read_json(folder / "attention.json")
-    names = [task["name"] for task in record["tasks"]]
-    mine = [row for row in rows if row["line"] == "am_lora"]
-    assert mine
-    for row in mine:
-        task = names.index(row["task"])
-        if figure == "3":
-            assert float(row["accuracy"]) == record["R"][int(row["after"])][task]
-        else:
-            module = f"model.layers.{row['layer']}.self_attn.{row['projection']}"
-            place = scores["modules"].index(module), scores["loras"].index(row["lora"])
-            assert float(row["score"]) == pytest.approx(scores["mean"][task][place[0]][place[1]])
-    each = len(scores["modules"]) * len(scores["loras"])
-    wanted = sum(range(2, len(names) + 1)) if figure == "3" else len(names) * each
-    assert len(mine) == wanted
 
 
 def documented() -> list[str]:
     page = (ROOT / "docs" / "howto" / "figures.md").read_text(encoding="utf-8")
-    return [line.strip() for line in page.splitlines() if line.startswith("    amlora report")]
+    return [line.strip() for line in page.splitlines() if line.startswith("    amlora figure")]
 
 
 @pytest.mark.parametrize("line", documented())
@@ -215,9 +166,9 @@ def test_the_commands_in_the_documentation_write_what_they_name(
 
 
 def test_every_figure_is_in_the_documentation():
-    assert {line.split()[4] for line in documented()} == {each.value for each in Figure}
+    assert {line.split()[2] for line in documented()} == {each.value for each in Name}
 
 
 def test_help_says_what_several_streams_become():
-    _, out, _ = amlora("report", "--help")
+    _, out, _ = amlora("figure", "--help")
     assert "below one another in one file" in " ".join(out.split())

@@ -112,7 +112,7 @@ COMMANDS = {
         for table in ("methods", "paper-1")
         for form in ("text", "markdown", "csv", "json", "latex", "html")
     },
-    "figure 4": ("report", "{run}", "--figure", "4"),
+    "figure 4": ("figure", "4", "{run}"),
     "tasks": ("tasks",),
     "task": ("tasks", "cb"),
     "methods": ("methods",),

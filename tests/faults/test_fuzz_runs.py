@@ -66,8 +66,8 @@ def commands(folder: Path, out: Path, chance: random.Random) -> list[tuple[objec
             ("report", folder, "--out", out, "--force"),
             ("table", "pairs", runs, "--against", "am_lora"),
             ("table", "paper-1", runs),
-            ("report", folder, "--figure", "picks", "--out", out.with_suffix(".md"), "--force"),
-            ("report", runs, "--figure", "3", "--out", out.with_suffix(".csv"), "--force"),
+            ("figure", "picks", folder, "--out", out.with_suffix(".md"), "--force"),
+            ("figure", "3", runs, "--out", out.with_suffix(".csv"), "--force"),
             *[("table", "methods", folder)] * 3,
         )
     )

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from amlora.report.choices import Candidate, Choice
-from amlora.report.known import Known
-from amlora.report.methods_table import Facts
+from amlora.records.beside import Candidate, Choice
+from amlora.report.page import Known
 
 from .conftest import AM_LORA, SIN_LORA, MakeRun, attention_of, record_of
 
@@ -22,7 +21,7 @@ METHODS = (
 ATTENTIVE = ("am_lora", "inc_lora", "mean_lora", "o_lora")
 LAYERS = 30  # with q and v 60 modules
 FACTS = {
-    name: Facts(needs_task_id=name == "l2p", stores_examples=name == "replay") for name in METHODS
+    name: {"needs_task_id": name == "l2p", "stores_examples": name == "replay"} for name in METHODS
 }
 KNOWN = Known(
     facts=FACTS,

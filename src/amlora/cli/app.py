@@ -17,6 +17,7 @@ import typer
 from amlora.cli import (
     config,
     doctor,
+    figure,
     grid,
     list_runs,
     methods,
@@ -56,6 +57,7 @@ app.command("ls", short_help="List the runs in a folder.")(list_runs.ls)
 app.command("show", short_help="Show one run.")(show.show)
 app.command("pack", short_help="Pack finished runs into a few files.")(pack.pack)
 app.command("report", short_help="Write an HTML report of runs.")(report.report)
+app.command("figure", short_help="Draw one of the paper's figures.")(figure.figure)
 app.command("table", short_help="Compare runs in a table.")(table.table)
 app.command("predict", short_help="Answer a text with what was learned.")(predict.predict)
 app.command("methods", short_help="List methods and their settings.")(methods.methods)

@@ -1,76 +1,147 @@
-"""`amlora report --figure`: one of the paper's figures, drawn to a file or as numbers."""
+"""`amlora figure`: one of the paper's figures, or a study beside them, drawn or as numbers."""
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from amlora.errors import InputError
+import typer
+
+from amlora import files
+from amlora.cli.output import check_place, put
+from amlora.cli.terminal import say
+from amlora.errors import InputError, nearest
 
 if TYPE_CHECKING:
-    from amlora.report.paper_figures import Name
-    from amlora.report.studies.layout import Kind
+    from amlora.report.style import Drawing, Kind
+    from amlora.report.write import Format
 
 DRAWN: "Mapping[str, Kind]" = {".svg": "svg", ".png": "png", ".pdf": "pdf"}
-ENDINGS = (*DRAWN, ".csv", ".md")
+WRITTEN: "Mapping[str, Format]" = {".csv": "csv", ".md": "markdown", "": "text"}
 
 
-def check_ending(out: Path) -> None:
-    """Refuse a file whose name does not tell what to write.
+class Name(StrEnum):
+    """What is drawn."""
 
-    Raises:
-        InputError: naming it.
-    """
-    if out.suffix.lower() not in ENDINGS:
-        raise InputError(f"{out}: name a file that ends in {', '.join(ENDINGS[:-1])} or .md.")
+    third = "3"
+    fourth = "4"
+    fifth = "5"
+    sparsity = "sparsity"
+    picks = "picks"
+
+
+NEEDS = {
+    Name.third: "runs of {with_} and of {without} on equal tasks, two or more, with one base model",
+    Name.fourth: "runs of {with_} whose LoRAs are weighed by attention",
+    Name.fifth: 'am_lora runs with method.selectors "new" and with "all", alike but for sparsity',
+    Name.sparsity: "am_lora runs with two or more values of method.sparsity, alike in all else",
+    Name.picks: "runs whose LoRAs are weighed by attention, and which measured what it picks",
+}
+"""What runs must hold for a figure, to say when they do not."""
 
 
 def figure(
-    name: "Name",
-    wanted: Sequence[str],
-    runs: Path,
-    grid: str | None,
-    out: Path | None,
-    options: Mapping[str, str],
-) -> bytes:
-    """Return a figure, ready to write: by the ending of `out`, or as text without one.
+    name: Annotated[
+        Name,
+        typer.Argument(
+            help="The paper's 3 (accuracy as tasks arrive), 4 (attention by layer) or 5 (new or all"
+            " selectors, with or without L1); the sweep of the L1 weight; or how often scores pick"
+            " the task's own LoRA."
+        ),
+    ],
+    wanted: Annotated[
+        list[str], typer.Argument(metavar="RUNS...", help="Runs, packs, or folders of runs.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="The file to write: a drawing (.svg, .png, .pdf) or its numbers (.csv, .md); these"
+            " on the screen if left out. Several streams of tasks or base models stand below one"
+            " another in one file.",
+        ),
+    ] = None,
+    grid: Annotated[
+        str | None,
+        typer.Option("--grid", metavar="GRID", help="Only this grid's runs, by its labels."),
+    ] = None,
+    with_: Annotated[
+        str | None,
+        typer.Option(
+            "--with",
+            metavar="LINE",
+            help="Figures 3 and 4: runs by label, name or method; am_lora if left out.",
+        ),
+    ] = None,
+    without: Annotated[
+        str | None,
+        typer.Option(
+            "--without", metavar="LINE", help="Figure 3: what is beside it; inc_lora if left out."
+        ),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", metavar="TASK", help="Figure 4: this task alone.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+) -> None:
+    """Draw a figure from finished runs, or write its numbers."""
+    for option, value, of in (
+        ("--with", with_, (Name.third, Name.fourth)),
+        ("--without", without, (Name.third,)),
+        ("--task", task, (Name.fourth,)),
+    ):
+        if value is not None and name not in of:
+            raise InputError(f"{option}: only for figure {' or '.join(of)}.")
+    ending = out.suffix.lower() if out else ""
+    if out and (ending not in {**DRAWN, **WRITTEN} or not ending):
+        raise InputError(f"{out}: name a file that ends in {', '.join(DRAWN)}, .csv or .md.")
+    check_place(out, force)  # before work begins
+    from amlora.report.style import drawn
+    from amlora.report.write import write
 
-    Args:
-        name: which.
-        wanted: runs or folders of runs; with a grid, one store.
-        runs: where runs are looked up by name.
-        grid: a grid file, to show its runs alone, by its labels.
-        out: the file, whose ending says what is made.
-        options: `with_`, `without` and `task` of `report.paper_figures.studies`, as far as given.
+    options = {"with_": with_, "without": without, "task": task}
+    made, notes = drawings(name, wanted, grid, {k: v for k, v in options.items() if v is not None})
+    if out and ending in DRAWN:
+        files.write_bytes(out, drawn(made, DRAWN[ending]))
+        say(out)
+    else:
+        put(write([each.sheet for each in made], WRITTEN[ending], notes), out)
+
+
+def drawings(
+    name: Name, wanted: Sequence[str], grid: str | None, options: Mapping[str, str]
+) -> "tuple[list[Drawing], list[str]]":
+    """Return a figure's drawings, one or more for each stream and base model, and notes.
 
     Raises:
-        InputError: runs that hold nothing for it, or matplotlib is not installed.
+        InputError: runs that hold nothing for it, or no such task.
     """
-    from amlora.cli.methods_table import scored_runs
-    from amlora.report.paper_figures import WITH, WITHOUT, needs, studies
-    from amlora.report.studies.layout import drawing
-    from amlora.report.studies.study import as_sheet, plain_values
-    from amlora.report.typeset import comma_separated, typeset
+    from amlora.cli.table import wanted_runs
+    from amlora.report import figures, schemes
+    from amlora.report.studies import studies
 
-    with_, without = options.get("with_", WITH), options.get("without", WITHOUT)
-    found, labels, notes = scored_runs(wanted, runs, grid)
-    made = studies(
-        name, found, labels=labels, with_=with_, without=without, task=options.get("task")
-    )
+    found, labels, notes = wanted_runs(wanted, grid)
+    scored = [run for run in found if run.record.settings["evaluate"]["split"] != "dev"]
+    if left := len(found) - len(scored):
+        notes.append(f"Left out: {left} run{'s' * (left > 1)} scored on dev rows.")
+    if not scored:
+        raise InputError(f"{', '.join(wanted)}: no runs that were scored on test rows.")
+    draw = {
+        Name.third: figures.figure_3,
+        Name.fourth: figures.figure_4,
+        Name.fifth: schemes.figure_5,
+        Name.sparsity: schemes.sparsity_sweep,
+        Name.picks: figures.picks,
+    }[name]
+    split = studies(scored, labels)
+    made = [drawing for study in split for drawing in draw(study, **options)]
+    tasks = dict.fromkeys(task for study in split for task in study.attention["task"])
+    if not made and (task := options.get("task")) and tasks and task not in tasks:
+        close = nearest(task, tasks) or f"; there are: {', '.join(tasks)}."
+        raise InputError(f"task {task!r}: no run has measured its attention{close}")
     if not made:
-        there = ", ".join(sorted({run.record.method for run in found}))
-        raise InputError(
-            f"figure {name} needs {needs(name, with_=with_, without=without)};"
-            f" there are runs of: {there}."
-        )
-    ending = out.suffix.lower() if out else ""
-    if ending in DRAWN:
-        try:
-            return drawing(made, DRAWN[ending])
-        except ModuleNotFoundError as error:
-            raise InputError(
-                f"a drawing needs {error.name}; install it with: pip install 'amlora[report]'."
-            ) from None
-    if ending == ".csv":
-        return comma_separated(plain_values(made)).encode()
-    form = "markdown" if ending == ".md" else "text"
-    return typeset([as_sheet(study) for study in made], form, notes).encode()
+        there = ", ".join(sorted({run.record.method for run in scored}))
+        named = {"with_": figures.WITH, "without": figures.WITHOUT, **options}
+        needs = NEEDS[name].format(**named)
+        raise InputError(f"figure {name} needs {needs}; there are runs of: {there}.")
+    return made, notes

@@ -16,17 +16,25 @@ Row = Sequence[float | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One score. `change` is against the row before, only in the rows of a newcomer's entry."""
+    """One score; `change` is against the row before, only in the rows of a newcomer's entry."""
 
     value: float | None
-    text: str
-    title: str
-    learned: bool = False
+    title: str = ""
+    own: bool = False
     """The row is the stage that learned this task."""
     unseen: bool = False
     """The task has not been learned yet."""
     change: float | None = None
-    change_text: str = ""
+
+    @property
+    def text(self) -> str:
+        """The score in per cent."""
+        return percent(self.value)
+
+    @property
+    def change_text(self) -> str:
+        """The change in points, "" where there is none."""
+        return "" if self.change is None else points(self.change)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +51,13 @@ def is_joint(names: Sequence[str], stages: Sequence[str]) -> bool:
     return len(names) > 1 and len(stages) == 1 and stages[0] != names[0]
 
 
-def interval_text(value: float, n: int) -> str:
+def interval_text(value: float | None, n: int) -> str:
     """Score with its Wilson interval: "78.3 % of 60 rows; 95 % interval 66.4 to 86.9 %"."""
+    if value is None:
+        return "not measured"
     low, high = wilson_interval(round(value * n), n)
-    rows = "row" if n == 1 else "rows"
-    return (
-        f"{percent(value)} % of {n:,} {rows}; "
-        f"95 % interval {percent(low)} to {percent(high)} %"
-    )  # fmt: skip
+    told = f"{percent(value)} % of {n:,} row{'s' * (n != 1)}"
+    return f"{told}; 95 % interval {percent(low)} to {percent(high)} %"
 
 
 def name_of(stage: int, names: Sequence[str], found: Course | None) -> str:
@@ -80,26 +87,19 @@ def accuracy_lines(
     for stage, row in enumerate(R):
         if all(value is None for value in row):
             continue  # nothing was scored at this moment
-        if stage == 0:
-            label = "before learning"
-        elif joint:
-            label = "after all tasks"
-        else:
-            label = f"after {name_of(stage, names, found)}"
-        cells: list[Cell] = []
-        for j, (value, n) in enumerate(zip(row, sizes, strict=True)):
-            about = "not measured" if value is None else interval_text(value, n)
-            cells.append(
-                Cell(
-                    value=value,
-                    text=percent(value),
-                    title=f"{names[j]}, {label}: {about}",
-                    learned=not joint and stage == course.learned[j],
-                    unseen=stage == 0 or (not joint and stage < course.first[j]),
-                )
+        after = "all tasks" if joint else name_of(stage, names, found) if stage else ""
+        label = f"after {after}" if stage else "before learning"
+        cells = tuple(
+            Cell(
+                value=value,
+                title=f"{name}, {label}: {interval_text(value, n)}",
+                own=not joint and stage == course.learned[at],
+                unseen=stage == 0 or (not joint and stage < course.first[at]),
             )
+            for at, (name, value, n) in enumerate(zip(names, row, sizes, strict=True))
+        )
         known = row if joint and stage else row[: course.begun(stage)]
-        lines.append(Line(label=label, cells=tuple(cells), mean=percent(mean_or_none(known))))
+        lines.append(Line(label=label, cells=cells, mean=percent(mean_or_none(known))))
     return lines
 
 
@@ -125,24 +125,14 @@ def entered_lines(
     course = found or one_by_one(len(names))
     lines: list[Line] = []
     for stage, row in zip(stages, entered, strict=True):
-        before = R[stage]
         label = f"{name_of(stage + 1, names, found)} enters"
         cells: list[Cell] = []
-        for j, (value, old, n) in enumerate(zip(row, before, sizes, strict=True)):
+        for at, (value, old) in enumerate(zip(row, R[stage], strict=True)):
             change = None if value is None or old is None else value - old
-            about = "not measured" if value is None else interval_text(value, n)
-            if change is not None:
-                about += f"; {percent(old)} % just before"
-            cells.append(
-                Cell(
-                    value=value,
-                    text=percent(value),
-                    title=f"{names[j]}, {label}: {about}",
-                    unseen=stage < course.first[j],
-                    change=change,
-                    change_text=points(change),
-                )
-            )
+            title = f"{names[at]}, {label}: {interval_text(value, sizes[at])}"
+            before = "" if change is None else f"; {percent(old)} % just before"
+            unseen = stage < course.first[at]
+            cells.append(Cell(value=value, title=title + before, unseen=unseen, change=change))
         mean = percent(mean_or_none(row[: course.begun(stage)]))
         lines.append(Line(label=label, cells=tuple(cells), mean=mean))
     return lines

@@ -1,158 +1,368 @@
-"""The report: one HTML file that needs nothing else, from the folders of finished runs.
+"""The report: one HTML file that needs nothing else, and no script, from finished runs.
 
-This file decides what is shown, the views gather it, and `templates/` says how. Jinja escapes every
-text, and the only markup let through are the drawings, which escape their own.
+This file gathers what is shown; `templates/` says how. Jinja escapes every text, and the only
+markup let through are the drawings, which escape their own.
 """
 
-from collections.abc import Sequence
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pandas import DataFrame
+
 from amlora.errors import InputError, nearest
 from amlora.printable import printable
-from amlora.records.run import StoredRun as Run
-from amlora.records.store import read_run
-from amlora.report import format
-from amlora.report.choice_view import choice_view
-from amlora.report.contents import contents
-from amlora.report.known import Known
-from amlora.report.lines import MethodRuns, comparable
-from amlora.report.paper_lines import order_of
-from amlora.report.paper_view import paper_view
-from amlora.report.read import labels
-from amlora.report.run_view import METRICS, RunView, on_dev, run_view
-from amlora.report.stream_view import StreamView, stream_view, titles
+from amlora.records.beside import Choice
+from amlora.records.frames import flat
+from amlora.records.run import StoredRun
+from amlora.records.schema import Record
+from amlora.report import compare, figures, format, run_page, schemes, style
+from amlora.report.methods import methods_sheets
+from amlora.report.pairs import REFERENCE, pairs_sheet, pairs_tables
+from amlora.report.paper import order_of, paper_sheets, protocol_of
+from amlora.report.read import lost_texts
+from amlora.report.studies import Study, attentive, studies
+from amlora.report.write import Sheet
 
 TEMPLATES = Path(__file__).with_name("templates")
 FEW = 4
 """So many runs are shown in full one below the other; more are folded and their attention is not
 drawn one by one."""
+MOST_PANELS = 16  # of one figure; its table has the rest
+MOST_PROTOCOLS = 4
+METRICS = {
+    "average": ("Average", "Mean over tasks after the last stage. Every task weighs the same."),
+    "micro_average": ("Micro average", "The same, but every test row weighs the same."),
+    "forgetting": (
+        "Forgetting",
+        "Fall from each task's best earlier score to its last, in points. Lower is better.",
+    ),
+    "bwt": (
+        "Backward transfer",
+        "Change of each task from just learned to the end, in points. Negative: forgotten.",
+    ),
+    "fwt": (
+        "Forward transfer",
+        "Gain on each task just before its own stage over the pretrained model, in points.",
+    ),
+    "learning_accuracy": (
+        "Learning accuracy",
+        "Mean score of each task just after its own stage: can the model still learn?",
+    ),
+}
 
 
-def build_page(runs: Sequence[Path], known: Known | None = None) -> str:
-    """Return the report on one or more run folders as a self-contained HTML page.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What a page needs beside runs; what rests on something that is left out does not appear."""
 
-    The same folders, in whatever order, give the same text. Nothing outside the folders is read.
+    facts: Mapping[str, Mapping[str, bool]] = field(default_factory=dict[str, Mapping[str, bool]])
+    """What methods need, by their names."""
+    choices: Sequence[Choice] = ()
+    """Of learning rates."""
+    orders: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    """Tasks of the paper's orders, by their numbers."""
+    protocols: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    """Settings by dotted key that decide a protocol, by its name."""
+    against: str | None = None
+    """The line that all others are compared with."""
+
+
+def build_page(runs: Sequence[StoredRun], known: Known | None = None) -> str:
+    """Return the report as a self-contained HTML page; equal runs give equal text.
 
     Args:
-        runs: finished ones. Those scored on dev rows are listed with the choice of learning rates,
-            unless there are no others.
-        known: what the folders do not tell.
+        runs: those scored on dev rows are listed with the choice of learning rates, unless there
+            are no others.
+        known: what the runs do not tell.
 
     Raises:
-        InputError: no folder, a folder without a readable record.json, the same run twice, or the
-            extra `report` is not installed, nor `stats` where several seeds make a line.
+        InputError: no run, the same run twice, or no line to compare with of the name asked for.
     """
-    if not runs:
-        raise InputError("a report needs at least one run folder.")
-    try:
-        import matplotlib  # noqa: F401
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    except ImportError as error:
-        raise InputError(
-            f"a report needs {error.name}; install it with: pip install 'amlora[report]'."
-        ) from None
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
     known = known or Known()
-    read = [read_run(folder) for folder in runs]
-    labels(read)  # refuses a folder that is given twice
-    shown = [run for run in read if not on_dev(run)] or read
-    trials = [run for run in read if on_dev(run)] if len(shown) < len(read) else []
-    groups = sorted(comparable(shown), key=lambda group: rank(group, known))
-    check_reference(groups, known.against)
+    shown = [run for run in runs if split(run.record) != "dev"] or list(runs)
+    trials = [run for run in runs if run not in shown]
+    if not shown:
+        raise InputError("a report needs at least one run.")
+    told = compare.with_facts(compare.told(shown), known.facts)
+    found = studies(shown, runs=compare.with_choices(told, known.choices))
+    found.sort(key=lambda study: rank(study, known))
+    labels = list(dict.fromkeys(label for study in found for label in study.runs["label"]))
+    if known.against not in (None, *labels):
+        raise InputError(
+            f"no line {known.against!r} to compare with; there are {', '.join(labels)}"
+            f"{nearest(known.against, labels) or '.'}"
+        )
     few = len(shown) <= FEW
-    anchors = {
-        run.path: f"run-{place}"
-        for place, run in enumerate((run for group in groups for run in flat(group)), start=1)
-    }
-    names = dict(
-        zip(anchors, labels([run for group in groups for run in flat(group)]), strict=True)
-    )
-    views: list[list[RunView]] = []
-    streams: list[StreamView] = []
-    for place, (group, title) in enumerate(
-        zip(groups, titles(groups, known), strict=True), start=1
-    ):
-        inside = flat(group)
-        # Many runs stand below the heading of their stream, and need no name beyond it.
-        told = [names[run.path] for run in inside] if few else labels(inside)
-        views.append(
-            [
-                run_view(run, label, anchors[run.path], draw=few)
-                for run, label in zip(inside, told, strict=True)
-            ]
-        )
-        streams.append(
-            stream_view(
-                group,
-                known,
-                f"stream-{place}",
-                title=title,
-                anchors=anchors,
-                labels=told if few else None,
-            )
-        )
-    paper = paper_view(shown, known)
-    choices = choice_view(known.choices, trials)
-    everything = [view for found in views for view in found]
+    numbers = itertools.count(1)
+    streams = [
+        stream(study, title, f"stream-{at}", known, numbers, few=few)
+        for at, (study, title) in enumerate(zip(found, titles(found, known), strict=True), start=1)
+    ]
+    salts = itertools.count()
+
+    def drawing(paint: Callable[..., str], *what: Any) -> Markup:
+        return Markup(paint(*what, f"drawing-{next(salts)}"))
+
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
-        finalize=harmless,
+        finalize=lambda value: printable(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        keep_trailing_newline=True,
     )
+    environment.filters |= {
+        name: getattr(format, name) for name in ("percent", "points", "count", "nats")
+    }
+    environment.filters["whole"] = "{:,}".format
+    environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
     return environment.get_template("page.html.jinja").render(
         title=page_title(shown),
-        contents=contents(streams, paper, choices, everything, folded=not few),
         streams=streams,
-        paper=paper,
-        choices=choices,
-        groups=list(zip(streams, views, strict=True)),
-        folded=not few,
-        meanings=METRICS,
-        text=format,
+        paper=paper(told, known),
+        choices=choices(known.choices, trials),
+        few=few,
+        metrics=METRICS,
+        palette=style.PALETTE,
+        run_page=run_page,
+        attentive=attentive,
+        is_own=is_own,
+        lost_texts=lost_texts,
+        flat=flat,
+        split=split,
+        panel=lambda each: drawing(style.panel_svg, each),
+        key=lambda *each: drawing(style.key_svg, *each),
+        most_panels=MOST_PANELS,
+        dash=format.MISSING,
     )
 
 
-def harmless(value: Any) -> Any:
-    """Return what a template prints, with nothing in a text that acts."""
-    return printable(value) if type(value) is str else value
+def split(record: Record) -> str:
+    """Return which rows a run scored."""
+    return str(record.settings.get("evaluate", {}).get("split", ""))
 
 
-def check_reference(groups: Sequence[Sequence[MethodRuns]], against: str | None) -> None:
-    """Refuse a line to compare with that no stream has.
-
-    Raises:
-        InputError: naming the nearest.
-    """
-    names = list(dict.fromkeys(line.label for group in groups for line in group))
-    if against is not None and against not in names:
-        raise InputError(
-            f"no line {against!r} to compare with; there are {', '.join(names)}"
-            f"{nearest(against, names)}."
-        )
-
-
-def page_title(runs: Sequence[Run]) -> str:
+def page_title(runs: Sequence[StoredRun]) -> str:
     """Say what the page is about in a few words."""
     if len(runs) > 1:
         return f"{len(runs)} runs compared"
-    count = len(runs[0].record.tasks)
-    return f"{runs[0].record.name}: {count} task" + ("s" if count > 1 else "")
+    tasks = len(runs[0].record.tasks)
+    return f"{runs[0].record.name}: {tasks} task{'s' * (tasks > 1)}"
 
 
-def rank(group: Sequence[MethodRuns], known: Known) -> tuple[object, ...]:
+def first(study: Study) -> Record:
+    """Return the record of a study's first run; tasks and base model are the same in all."""
+    return study.stored[study.runs["run"].iloc[0]].record
+
+
+def rank(study: Study, known: Known) -> tuple[object, ...]:
     """Return the place of a stream among others: the paper's orders first, by their numbers."""
-    run = group[0].runs[0]
-    record = run.record
-    order = order_of(run, known.orders) or ""
-    tasks = [task.name for task in record.tasks]
+    record = first(study)
+    order = order_of(record, known.orders) or ""
     names = record.model.name, record.model.fingerprint or ""
-    return not order, len(order), order, tasks, *names, record.stream_digest
+    return not order, len(order), order, study.tasks, *names, record.stream_digest
 
 
-def flat(group: Sequence[MethodRuns]) -> list[Run]:
-    """Return a stream's runs, by line and seed."""
-    return [run for line in group for run in line.runs]
+def titles(found: Sequence[Study], known: Known) -> list[str]:
+    """Name the streams of a page: by the paper's order, or their tasks, and as far as needed."""
+    if len(found) == 1:
+        return ["Comparison" if len(found[0].runs) > 1 else "Result"]
+    named: list[str] = []
+    for study in found:
+        order, tasks = order_of(first(study), known.orders), study.tasks
+        several = f"{len(tasks)} tasks from {tasks[0]} to {tasks[-1]}"
+        name = f"Order {order}" if order else ", ".join(tasks) if len(tasks) <= 5 else several
+        named.append(f"{name} on {study.model}")
+    if len(set(named)) < len(named):
+        digests = [
+            (first(s).stream_digest[:8], (first(s).model.fingerprint or "")[:8]) for s in found
+        ]
+        named = [f"{n}, stream {a}, weights {b}" for n, (a, b) in zip(named, digests, strict=True)]
+    return named
+
+
+def stream(
+    study: Study,
+    title: str,
+    anchor: str,
+    known: Known,
+    numbers: "itertools.count[int]",
+    *,
+    few: bool,
+) -> dict[str, Any]:
+    """Gather what the page shows of one stream and base model.
+
+    Args:
+        study: its runs.
+        title: its name on the page.
+        anchor: what links to it lead to.
+        known: what the runs do not tell.
+        numbers: of the runs on the page.
+        few: whether all runs are shown in full.
+    """
+    methods = methods_sheets(study.runs)
+    table = methods[0].values
+    assert table is not None
+    seeds = study.runs.groupby("label")["seed"].transform("size") > 1
+    several = study.runs["label"] + ", seed " + study.runs["seed"].astype(str)
+    shown = study.runs.assign(
+        anchor=[f"run-{next(numbers)}" for _ in study.runs["run"]],
+        title=several.where(seeds, study.runs["label"]),
+    )
+    pairs, notes, against = compared(study, known.against)
+    drawings = [
+        figures.task_curves(study),
+        *figures.figure_3(study),
+        *([] if few else figures.figure_4(study)),
+        *schemes.figure_5(study),
+        *schemes.sparsity_sweep(study),
+        *figures.picks(study),
+    ]
+    links = {
+        label: [(str(run.seed), run.anchor) for run in line.itertuples()]
+        for label, line in shown.groupby("label", sort=False)
+    }
+    parts = [("methods", "Methods", True), ("general", "General ability", len(methods) > 1)]
+    parts.append(("pairs", "In pairs", bool(pairs or notes)))
+    parts += [
+        (f"figure-{at}", each.sheet.title.partition(":")[0], True)
+        for at, each in enumerate(drawings)
+    ]
+    return {
+        "anchor": anchor,
+        "title": title,
+        "record": first(study),
+        "about": about(study, known),
+        "methods": methods,
+        "links": [links.get(label, []) for label in table["label"]],
+        "pairs": pairs,
+        "pair_notes": notes,
+        "against": against,
+        "drawings": drawings,
+        "parts": [(f"{anchor}-{name}", said) for name, said, there in parts if there],
+        "count": len(shown),
+        "runs": [(study.stored[run.run], run.title, run.anchor) for run in shown.itertuples()],
+    }
+
+
+def compared(study: Study, against: str | None) -> tuple[Sheet | None, list[str], str]:
+    """Return the lines against the reference line, what could not be compared, and that line.
+
+    It is the line asked for, else the one called as the method that others are compared with, else
+    the only line of that method; without one there is nothing.
+    """
+    lines = study.runs.drop_duplicates("label")
+    own = lines.loc[lines["method"] == REFERENCE, "label"].tolist()
+    wanted = [name for name in (against, REFERENCE) if name in set(lines["label"])]
+    line = wanted[0] if wanted else own[0] if len(own) == 1 else ""
+    if len(lines) < 2 or not line:
+        return None, [], ""
+    rows = compare.last_decisions(list(study.stored.values()))
+    tables, notes = pairs_tables(study.runs, rows, line)
+    return (pairs_sheet(tables[0]) if tables else None), notes, line
+
+
+def about(study: Study, known: Known) -> dict[str, str | None]:
+    """Say what was learned by which model under which protocol, as names and values."""
+    record = first(study)
+    model, tasks = record.model, record.tasks
+    size = f"{format.count(model.parameters)} parameters" if model.parameters else ""
+    inside = ", ".join(filter(None, (model.family, size)))
+    each = {(task.train, task.scored) for task in tasks}
+    train, scored = (sum(n) for n in zip(*((t.train, t.scored) for t in tasks), strict=True))
+    if len(each) == 1:
+        ((train, scored),) = each
+    told = sorted({protocol(run.record, known) for run in study.stored.values()})
+    rest = len(told) - MOST_PROTOCOLS
+    return {
+        "model": f"{model.name} ({inside})" if inside else model.name,
+        "order of the paper": order_of(record, known.orders),
+        "tasks": ", ".join(study.tasks),
+        "rows": f"{train:,} train rows and {scored:,} scored rows"
+        + " of each task" * (len(each) == 1 < len(tasks)),
+        "protocol": "; ".join(told[:MOST_PROTOCOLS]) + (f"; and {rest} more" if rest > 0 else ""),
+        "seeds": ", ".join(map(str, sorted(study.runs["seed"].unique()))),
+    }
+
+
+def protocol(record: Record, known: Known) -> str:
+    """Name a run's protocol: the nearest one and what differs; always prompt form and prefix."""
+    if known.protocols:
+        return protocol_of(record.settings, known.protocols)
+    stream = record.settings.get("stream", {})
+    told = {"prompt form": stream.get("form"), "prefix": stream.get("prefix")}
+    return ", ".join(f"{name} {value}" for name, value in told.items() if value)
+
+
+def paper(told: DataFrame, known: Known) -> dict[str, Any] | None:
+    """Return the paper's tables beside runs of its orders; None without such runs."""
+    orders = [order_of(record, known.orders) for record in told["record"]]
+    if not known.protocols or not any(orders):
+        return None
+    sheets: list[Sheet] = []
+    notes: list[str] = []
+    for number in ("1", "2"):
+        try:
+            made, said = paper_sheets(
+                number, told, orders=known.orders, protocols=known.protocols, facts=known.facts
+            )
+        except InputError as error:
+            notes.append(f"Table {number} is not shown: {error}")
+            continue
+        own = [sheet for sheet in made if any(is_own(sheet))]
+        sheets += own
+        notes += [f"Table {number}. {note}" for note in said if own]
+    return {"sheets": sheets, "notes": notes} if sheets or notes else None
+
+
+def is_own(sheet: Sheet) -> list[bool]:
+    """Tell which rows of a table of the paper are these runs'."""
+    return [source.startswith("ours") for source in sheet.shown["from"]]
+
+
+def choices(chosen: Sequence[Choice], trials: Sequence[StoredRun]) -> dict[str, Any] | None:
+    """Return how learning rates were chosen, and runs on dev rows that no choice names."""
+    rows: list[tuple[str, ...]] = []
+    for choice in chosen:
+        line = (
+            choice.label if choice.label == choice.method else f"{choice.label} ({choice.method})"
+        )
+        line += f", order {choice.order}" if choice.order else ""
+        for each in choice.candidates:
+            loss = format.MISSING if each.loss is None else f"{each.loss:.4f}"
+            is_ = "chosen" if each.rate == choice.rate else ""
+            where = each.run or each.problem
+            rows.append(
+                (line, choice.task, is_, where, f"{each.rate:g}", format.percent(each.score), loss)
+            )
+    named = {candidate.run for choice in chosen for candidate in choice.candidates}
+    for run in sorted(trials, key=lambda run: run.name):
+        record = run.record
+        losses = record.stages[-1].losses if record.stages else ()
+        tasks = record.tasks[0].name if len(record.tasks) == 1 else f"{len(record.tasks)} tasks"
+        line = f"{record.name}, {record.method}, seed {record.seed}"
+        rate = record.settings.get("train", {}).get("lr")
+        numbers = (
+            format.MISSING if rate is None else f"{rate:g}",
+            format.percent(record.metrics.average),
+            f"{losses[-1]:.4f}" if losses else format.MISSING,
+        )
+        if run.name not in named:
+            rows.append((line, tasks, "", run.name, *numbers))
+    if not rows:
+        return None
+    columns = ["line", "learned", "chosen", "run"]
+    columns += ["learning rate", "dev score, %", "loss, last tenth"]
+    return {
+        "table": DataFrame(rows, columns=columns),
+        "rules": list(dict.fromkeys(choice.rule for choice in chosen)),
+        "count": len(chosen),
+        "trials": len(trials),
+    }

@@ -45,7 +45,7 @@ def matrix_table(record: Record) -> "Table":
     table.add_column(Text("mean"), justify="right")
     for line in lines:
         cells = [
-            Text(cell.text, style="bold" if cell.learned else "dim" if cell.unseen else "")
+            Text(cell.text, style="bold" if cell.own else "dim" if cell.unseen else "")
             for cell in line.cells
         ]
         table.add_row(Text(one_line(line.label)), *cells, Text(line.mean))
