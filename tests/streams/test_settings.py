@@ -1,3 +1,5 @@
+"""Settings of streams: what contradicts itself or cannot be loaded is refused where it stands."""
+
 import pytest
 
 from amlora.errors import InputError
@@ -14,74 +16,67 @@ def message(**fields) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["", "a b", "../x", "-x", "x" * 65, "a/b"])
-def test_a_name_that_cannot_be_part_of_a_file_name_is_refused(name):
-    assert "name" in message(tasks=[{"name": name, "source": "x"}])
+SIX = "is not one of '1', '2', '3', '4', '5', '6', and no"
+STREAMS = [
+    ({"order": "7"}, f".order: '7' {SIX}"),
+    ({"order": "yelpp"}, f".order: 'yelpp' {SIX}"),
+    ({"order": "amazon, yelpp"}, ".order: 'yelpp' is no task of the paper; did you mean"),
+    ({"order": "yelp,amazon,"}, ".order: '' is no task of the paper; tasks: agnews,"),
+    ({"order": "yelp, cb, yelp"}, ".order: 'yelp, cb, yelp' has a task twice;"),
+    ({"form": "blnd"}, ".form: 'blnd' is not one of 'blind', 'full'; did you mean"),
+    ({"prefix": "taks"}, ".prefix: 'taks' is not one of"),
+    ({"dev_from": "test"}, ".dev_from: 'test' is not one of 'dev', 'train'."),
+    ({"border": 0.6}, ".border must be at least 0 and at most 0.5, got 0.6."),
+    ({"border": -0.1}, ".border must be at least 0 and at most 0.5, got -0.1."),
+    ({"train_per_class": 0}, ".train_per_class must be at least 1, got 0."),
+    ({"test_per_task": -3}, ".test_per_task must be at least 1, got -3."),
+    ({"first_tasks": 0}, ".first_tasks must be at least 1"),
+    ({"shuffle_seed": -1}, ".shuffle_seed must be at least 0, got -1"),
+    ({"name": "quickstart", "order": "1"}, ": only one of"),
+    ({"name": "quickstart", "tasks": (TASK,)}, ": only one of"),
+    ({"order": "1", "tasks": (TASK,)}, ": only one of"),
+    (
+        {"tasks": [TASK, {"name": "Fruit", "source": "x"}]},
+        ".tasks: 2 tasks are named 'fruit'; names are unique.",
+    ),
+]
 
 
-@pytest.mark.parametrize("name", [NONE, "None"])
-def test_what_prompts_of_no_task_go_by_is_no_tasks_name(name):
-    text = message(tasks=[{"name": name, "source": "x"}])
-    assert text == f"stream.tasks[0].name: {name!r} stands for no task at all; use another."
+@pytest.mark.parametrize(("fields", "expected"), STREAMS)
+def test_a_stream_that_cannot_be_is_refused_by_its_dotted_path(fields, expected):
+    assert message(**fields).startswith(f"stream{expected}")
 
 
-def test_names_are_unique_whatever_their_case():
-    text = message(tasks=[TASK, {"name": "Fruit", "source": "x"}])
-    assert text == "stream.tasks: 2 tasks are named 'fruit'; names are unique."
+FORMS = ".forms take the place of text;"
+TASKS = [
+    ({"source": "a", "hub": "b/c"}, ": only one of source and hub may be given."),
+    ({"source": "a", "revision": "main"}, ".revision: 'main' has no meaning"),
+    ({"source": "a", "hub_config": "x"}, ".hub_config: 'x' has no meaning"),
+    ({"source": "a", "most_train": 5}, ".most_train: 5 has no meaning without hub."),
+    ({}, ": no rows; give source, hub, or at least a train file."),
+    ({"source": "a", "text": ""}, ".text must not be empty."),
+    ({"source": "a", "options": ("a", "A.")}, ".options: option 'A.' equals 'a'"),
+    ({"source": "x", "forms": ("{a",)}, ".forms: '{a'"),
+    ({"source": "x", "forms": ("{a}",), "text": "a"}, FORMS),
+    ({"source": "x", "forms": ("{a}",), "label": "text"}, FORMS),
+    (
+        {"source": "x", "answers": {"0": "nay"}, "options": ("no", "yes")},
+        ".answers: 'nay', the answer for '0', is not among the options",
+    ),
+    ({"source": "x", "answers": {"x": "-"}}, ".answers: '-', the answer for 'x', is empty or only"),
+    ({"source": "x", "answers": {"x": ""}}, ".answers: '', the answer for 'x', is empty or only"),
+    *(
+        ({"source": "x", "name": name}, f".name: {name!r} stands for no task at all; use another.")
+        for name in (NONE, "None")
+    ),
+    *(
+        ({"source": "x", "name": name}, ".name")
+        for name in ("", "a b", "../x", "-x", "x" * 65, "a/b")
+    ),
+]
 
 
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        ({"order": "7"}, "stream.order: '7' is not one of '1', '2', '3', '4', '5', '6', and no"),
-        (
-            {"order": "yelpp"},
-            "stream.order: 'yelpp' is not one of '1', '2', '3', '4', '5', '6', an",
-        ),
-        ({"order": "amazon, yelpp"}, "stream.order: 'yelpp' is no task of the paper; did you mean"),
-        ({"order": "yelp,amazon,"}, "stream.order: '' is no task of the paper; tasks: agnews,"),
-        ({"order": "yelp, cb, yelp"}, "stream.order: 'yelp, cb, yelp' has a task twice;"),
-        ({"form": "blnd"}, "stream.form: 'blnd' is not one of 'blind', 'full'; did you mean"),
-        ({"prefix": "taks"}, "stream.prefix: 'taks' is not one of"),
-        ({"dev_from": "test"}, "stream.dev_from: 'test' is not one of 'dev', 'train'."),
-        ({"border": 0.6}, "stream.border must be at least 0 and at most 0.5, got 0.6."),
-        ({"border": -0.1}, "stream.border must be at least 0 and at most 0.5, got -0.1."),
-        ({"train_per_class": 0}, "stream.train_per_class must be at least 1, got 0."),
-        ({"test_per_task": -3}, "stream.test_per_task must be at least 1, got -3."),
-    ],
-)
-def test_a_bad_value_is_named_by_its_dotted_path(fields, expected):
-    assert message(**fields).startswith(expected)
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"name": "quickstart", "order": "1"},
-        {"name": "quickstart", "tasks": (TASK,)},
-        {"order": "1", "tasks": (TASK,)},
-    ],
-)
-def test_the_three_ways_to_name_tasks_exclude_each_other(fields):
-    assert "only one of" in message(**fields)
-
-
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        (
-            {"source": "a", "hub": "b/c"},
-            "stream.tasks[1]: only one of source and hub may be given.",
-        ),
-        ({"source": "a", "revision": "main"}, "stream.tasks[1].revision: 'main' has no meaning"),
-        ({"source": "a", "hub_config": "x"}, "stream.tasks[1].hub_config: 'x' has no meaning"),
-        ({}, "stream.tasks[1]: no rows; give source, hub, or at least a train file."),
-        ({"source": "a", "text": ""}, "stream.tasks[1].text must not be empty."),
-        (
-            {"source": "a", "options": ("a", "A.")},
-            "stream.tasks[1].options: option 'A.' equals 'a'",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("fields", "expected"), TASKS)
 def test_a_task_that_cannot_be_loaded_is_refused_where_it_is_made(fields, expected):
-    assert message(tasks=[TASK, {"name": "b", **fields}]).startswith(expected)
+    said = message(tasks=[TASK, {"name": "b", **fields}])
+    assert said.startswith(f"stream.tasks[1]{expected}")

@@ -1,4 +1,4 @@
-"""Tasks in an order drawn by `shuffle_seed`."""
+"""Tasks in an order drawn by `shuffle_seed`, and streams cut to their first tasks."""
 
 from itertools import permutations
 
@@ -6,7 +6,7 @@ import pytest
 
 from amlora.errors import InputError
 from amlora.streams.load import load_stream, ordered
-from amlora.streams.settings import StreamSettings
+from amlora.streams.settings import StreamSettings, TaskSettings
 
 
 def order(seed: int | None, names: str) -> str:
@@ -14,15 +14,9 @@ def order(seed: int | None, names: str) -> str:
     return "".join(ordered(dict(zip(names, names, strict=True)), settings))
 
 
-def test_without_a_seed_the_order_is_as_given():
+def test_a_seed_draws_one_order_whatever_the_order_given_and_each_is_drawn_by_some_seed():
     assert order(None, "cab") == "cab"
-
-
-def test_a_seed_draws_one_order_whatever_the_order_given():
     assert {order(3, "".join(names)) for names in permutations("abcd")} == {order(3, "abcd")}
-
-
-def test_every_order_is_drawn_by_some_seed():
     drawn = {order(seed, "abc") for seed in range(60)}
     assert drawn == {"".join(names) for names in permutations("abc")}
 
@@ -39,14 +33,14 @@ def test_a_stream_is_learned_in_the_drawn_order_with_the_same_tasks(write_task):
     assert "".join(task.name for task in drawn.tasks) == order(5, "abcd") != "abcd"
     assert sorted(drawn.tasks, key=lambda task: task.name) == list(plain.tasks)
     assert drawn.name == "own, shuffled by 5"
-
-
-def test_the_first_tasks_are_the_first_of_the_drawn_order(write_task):
-    tasks = tuple(write_task(name) for name in "abcd")
     cut, _ = load_stream(StreamSettings(tasks=tasks, shuffle_seed=5, first_tasks=2))
-    assert "".join(task.name for task in cut.tasks) == order(5, "abcd")[:2]
+    assert cut.tasks == drawn.tasks[:2]
+    assert cut.digest() != drawn.digest()
 
 
-def test_a_negative_seed_is_refused():
-    with pytest.raises(InputError, match=r"shuffle_seed must be at least 0, got -1"):
-        StreamSettings(shuffle_seed=-1)
+def test_tasks_behind_the_first_need_not_even_be_there(write_task):
+    tasks = (write_task("a"), TaskSettings(name="later", source="absent"))
+    cut, _ = load_stream(StreamSettings(tasks=tasks, first_tasks=1))
+    assert [task.name for task in cut.tasks] == ["a"]
+    with pytest.raises(InputError, match=r"stream.first_tasks: 2, but there are 1 tasks"):
+        load_stream(StreamSettings(tasks=tasks[:1], first_tasks=2))
