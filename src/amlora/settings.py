@@ -75,10 +75,8 @@ class Settings(BaseModel):
         """Read "none" as None where None is admitted."""
         if not isinstance(values, Mapping):
             return values
-        return {
-            name: None if value == NONE and admits_none(cls, name) else value
-            for name, value in values.items()
-        }
+        free = {n for n, at in cls.model_fields.items() if type(None) in members(at.annotation)}
+        return {name: None if v == NONE and name in free else v for name, v in values.items()}
 
     @model_validator(mode="after")
     def checked(self) -> Self:
@@ -108,12 +106,6 @@ class Settings(BaseModel):
     def replace(self, **changes: Any) -> Self:
         """Return settings that differ in some values, checked anew."""
         return type(self)(**{**dict(self), **changes})
-
-
-def admits_none(kind: type[BaseModel], name: str) -> bool:
-    """Tell whether a setting may be None."""
-    field = kind.model_fields.get(name)
-    return field is not None and type(None) in members(field.annotation)
 
 
 def refusal(error: ValidationError, kind: Any) -> WrongSetting:
@@ -153,8 +145,6 @@ def refusal(error: ValidationError, kind: Any) -> WrongSetting:
         return WrongSetting(path, f": {shown(value)} is not {described(place)}{close}")
     if BOUNDS.keys() & context.keys():
         return WrongSetting(path, f" must be {bounds(place, notes)}, got {shown(value)}.")
-    if type_ == "string_pattern_mismatch":
-        return WrongSetting(path, f": {shown(value)} does not match {context['pattern']!r}.")
     if type_.endswith("_too_short"):
         return WrongSetting(path, " must not be empty.")
     return WrongSetting(path, f": expected {described(place)}, got {shown(value)}.")
@@ -252,11 +242,10 @@ def described(kind: Any) -> str:
 
 def is_text(kind: Any) -> bool:
     """Tell whether only text fits: a string, strings to choose from, or either with none."""
+    texts = (str, type(None))
     return all(
-        member is str
-        or (get_origin(member) is Literal and all(isinstance(v, str) for v in get_args(member)))
+        member in texts or all(isinstance(choice, str) for choice in get_args(member) or [None])
         for member in members(kind)
-        if member is not type(None)
     )
 
 

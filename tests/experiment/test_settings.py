@@ -11,7 +11,6 @@ from amlora.experiment.settings import (
     load_settings,
     resolved,
     schema,
-    settings_digest,
     settings_from,
     to_toml,
 )
@@ -53,12 +52,11 @@ def complaint(raw: object) -> str:
     return text
 
 
-def test_a_file_without_a_name_is_named_after_itself(tmp_path):
-    assert load_settings(written(tmp_path)).name == "first"
-
-
-def test_what_is_not_given_has_its_default(tmp_path):
+def test_a_file_without_a_name_is_named_after_itself_and_what_is_not_given_has_its_default(
+    tmp_path,
+):
     settings = load_settings(written(tmp_path))
+    assert settings.name == "first"
     assert (settings.seed, settings.train.batch, settings.model.name) == (0, 8, "smollm2-135m")
 
 
@@ -84,19 +82,11 @@ def test_written_settings_are_read_back_equal(tmp_path, tables):
     settings = settings_from(small(**tables))
     again = load_settings(written(tmp_path, to_toml(settings)))
     assert again == settings
-    assert settings_digest(again) == settings_digest(settings)
 
 
 def test_none_can_be_written_where_the_default_is_another_value(tmp_path):
     settings = load_settings(written(tmp_path), ["model.dropout=none"])
     assert settings.model.dropout is None
-
-
-def test_the_digest_changes_with_a_setting_and_not_with_the_order_of_the_file():
-    first = settings_from(small(train={"lr": 1e-3, "batch": 4}))
-    same = settings_from(small(train={"batch": 4, "lr": 1e-3}))
-    other = settings_from(small(train={"batch": 5, "lr": 1e-3}))
-    assert settings_digest(first) == settings_digest(same) != settings_digest(other)
 
 
 @pytest.mark.parametrize(
@@ -155,41 +145,18 @@ def test_a_mistake_is_one_line_with_its_dotted_path(tables, line):
     assert complaint(small(**tables)).startswith(line)
 
 
-@pytest.mark.parametrize("missing", ["name", "method", "stream"])
-def test_what_a_run_needs_is_named_when_missing(missing):
-    raw = small()
-    del raw[missing]
-    assert complaint(raw).startswith(f"{missing} is missing;")
+def test_what_a_run_needs_is_named_when_missing():
+    for missing in ("name", "method", "stream"):
+        raw = small()
+        del raw[missing]
+        assert complaint(raw).startswith(f"{missing} is missing;")
+    assert complaint([1]) == "expected a table, got a list."
 
 
-def test_a_list_instead_of_settings_is_refused():
-    assert complaint([1]) == "settings: expected a table, got a list."
-
-
-@pytest.mark.parametrize(
-    ("text", "where"),
-    [
-        ("a = 1\nb =\n", "line 2: not TOML: Invalid value"),
-        ("a = 1\na = 2\n", "line 2: not TOML: Cannot overwrite a value"),
-        ("[x\n", "line 1: not TOML: Expected ']'"),
-        ('a = "open', "line 1: not TOML: Unterminated string"),
-    ],
-)
-def test_a_file_that_is_not_toml_is_named_with_the_line(tmp_path, text, where):
-    path = written(tmp_path, text)
-    with pytest.raises(InputError) as caught:
+def test_a_file_that_is_not_toml_or_not_there_is_named(tmp_path):
+    path = written(tmp_path, "a = 1\nb =\n")
+    with pytest.raises(InputError, match=rf"^{path}: line 2: not TOML: Invalid value"):
         load_settings(path)
-    assert str(caught.value).startswith(f"{path}: {where}")
-
-
-def test_a_file_that_is_not_utf_8_is_named(tmp_path):
-    path = tmp_path / "x.toml"
-    path.write_bytes(b"a = '\xff'")
-    with pytest.raises(InputError, match=r"x\.toml: not UTF-8 at byte 5"):
-        load_settings(path)
-
-
-def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InputError, match=r"x\.toml: no such file"):
         load_settings(tmp_path / "x.toml")
 
@@ -245,14 +212,9 @@ def test_a_wrong_override_is_one_line(tmp_path, override, line):
     assert str(caught.value) == line
 
 
-def test_a_method_on_the_command_line_replaces_the_whole_table(tmp_path):
+def test_a_method_on_the_command_line_replaces_the_whole_table_and_overrides_apply_to_it(tmp_path):
     text = SMALL.replace('"am_lora"\n', '"am_lora"\nselector_lr = 0.1\n')
-    settings = load_settings(written(tmp_path, text), method="sin_lora")
-    assert settings.method.name == "sin_lora"
-
-
-def test_overrides_apply_to_the_method_on_the_command_line(tmp_path):
-    settings = load_settings(written(tmp_path), ["method.lora.rank=2"], method="sin_lora")
+    settings = load_settings(written(tmp_path, text), ["method.lora.rank=2"], method="sin_lora")
     assert resolved(settings)["method"] == {
         "name": "sin_lora",
         "lora": {"rank": 2, "alpha": 32.0, "dropout": 0.1, "targets": []},

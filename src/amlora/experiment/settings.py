@@ -21,9 +21,8 @@ from pydantic import (
 )
 from pydantic.json_schema import GenerateJsonSchema
 
-from amlora import files
 from amlora.engine.settings import EvaluateSettings, ModelSettings, TrainSettings
-from amlora.errors import InputError, nearest
+from amlora.errors import nearest
 from amlora.experiment.toml import MARK, override, read_anchored, without_none, write_toml
 from amlora.methods import method_class, method_names
 from amlora.settings import NONE, Settings, WrongSetting, follow, is_text, shown
@@ -126,19 +125,12 @@ def load_settings(
 
 def settings_from(raw: Mapping[str, Any]) -> RunSettings:
     """Make settings of a plain dict, as `load_settings` does of a file; the same mistakes raise."""
-    if not isinstance(raw, Mapping):
-        raise InputError(f"settings: expected a table, got {shown(raw)}.")
     return RunSettings.of(raw)
 
 
 def resolved(settings: RunSettings) -> dict[str, Any]:
     """Return every setting, defaults included, as plain dicts, lists, strings and numbers."""
     return settings.model_dump(mode="json")
-
-
-def settings_digest(settings: RunSettings) -> str:
-    """Return the sha256 of all settings that decide a run."""
-    return files.digest(resolved(settings))
 
 
 def to_toml(settings: RunSettings) -> str:

@@ -25,25 +25,20 @@ MOST = 4 << 20  # bytes of a settings file
 PATH = re.compile(r"[\w-]+(\[\d+\])*(\.[\w-]+(\[\d+\])*)*")
 
 
-def contents(path: Path, *, follow: bool = False) -> bytes:
-    """Read a file of settings.
+def read_toml(path: Path, *, follow: bool = False) -> dict[str, Any]:
+    """Read a TOML file.
 
     Args:
         path: the file.
         follow: through a link as well, for what the user himself names.
 
     Raises:
-        InputError: no such file, or not a regular one.
+        InputError: no such file, not a regular one, or not TOML (with the line).
     """
     try:
-        return read_bytes(path, most=MOST, follow=follow)
+        return parse_toml(path, read_bytes(path, most=MOST, follow=follow))
     except OSError as error:
         raise InputError(f"{path}: {(error.strerror or str(error)).lower()}.") from None
-
-
-def read_toml(path: Path, *, follow: bool = False) -> dict[str, Any]:
-    """Read a TOML file; what `contents` refuses, and what is not TOML (with the line), raises."""
-    return parse_toml(path, contents(path, follow=follow))
 
 
 def read_anchored(path: Path, *, rooted: bool = False) -> dict[str, Any]:
@@ -53,9 +48,8 @@ def read_anchored(path: Path, *, rooted: bool = False) -> dict[str, Any]:
         path: the file.
         rooted: a `data_root` is given elsewhere.
     """
-    data = contents(path, follow=True)
-    raw = parse_toml(path, data)
-    if not data.startswith(MARK.encode()):
+    raw = read_toml(path, follow=True)
+    if not read_bytes(path, most=MOST, follow=True).startswith(MARK.encode()):
         anchor(raw, path.parent, rooted=rooted)
     return raw
 
