@@ -1,5 +1,6 @@
 """Settings: checked where they are made, refused in one line that names the dotted path."""
 
+import pickle
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -103,6 +104,13 @@ def test_a_table_says_where_it_stands():
         Inner.of({"rnk": 4}, "method", "lora")
     with pytest.raises(InputError, match=r"^train: expected a table, got a list\.$"):
         Inner.of([1], "train")
+
+
+def test_a_complaint_crosses_from_one_process_to_another():
+    with pytest.raises(InputError) as caught:
+        Outer(flg=1)  # pyright: ignore[reportCallIssue]
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert type(again) is InputError and str(again) == str(caught.value)
 
 
 def test_what_is_replaced_is_checked_as_well():

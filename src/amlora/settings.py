@@ -47,6 +47,10 @@ class WrongSetting(InputError):
         line = f"unknown setting {place!r}{text}" if unknown else f"{place}{text}"
         super().__init__(line if path else line.removeprefix(": "))
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[str]]:
+        """Cross to another process as the line alone."""
+        return InputError, (str(self),)
+
     def below(self, path: Path) -> "WrongSetting":
         """Return the same of a table that lies at a path."""
         return WrongSetting(path + self.path, self.text, unknown=self.unknown)
