@@ -47,10 +47,10 @@ def attention(
         chosen = rows[:rows_per_task]
         with padding.watched(), mixture.recording(padding.mask) as recorder:
             for i in range(0, len(chosen), batch):
-                made = collate(chosen[i : i + batch], backbone, share=1.0)
-                padding.begin(made)
-                with backbone.arithmetic(), by_routes(backbone, made.rows):
-                    backbone.model(**made.inputs, use_cache=False)
+                part = collate(chosen[i : i + batch], backbone, share=1.0)
+                padding.begin(part)
+                with backbone.arithmetic(), by_routes(backbone, part.rows):
+                    backbone.model(**part.inputs, use_cache=False)
         # A layer that no text passes through, as in a vision tower, has no tally.
         found["modules"] = [name for name in mixture.layers if name in recorder.tallies]
         tallies = [recorder.tallies[name] for name in found["modules"]]

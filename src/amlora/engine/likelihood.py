@@ -43,9 +43,9 @@ def answer_likelihoods(
             logs = logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
             best = logits.argmax(-1) == targets
         for place, i in enumerate(chosen):
-            told = batch.labels[place] >= 0
+            answered = batch.labels[place] >= 0
             found[i] = Likelihood(
-                tuple(logs[place][told].tolist()), tuple(best[place][told].tolist())
+                tuple(logs[place][answered].tolist()), tuple(best[place][answered].tolist())
             )
     return [found[i] for i in range(len(rows))]
 

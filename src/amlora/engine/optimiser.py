@@ -37,10 +37,10 @@ def add_up(weights: list[Tensor], totals: dict[str, float], accelerator: Acceler
     A process without rows adds nothing. A weight that has no gradient in any process keeps none, so
     that the optimiser passes it by as it does in one process.
     """
-    told = gather_object([(dict(totals), [weight.grad is not None for weight in weights])])
-    for name in told[0][0]:  # the main process has rows in every step
-        totals[name] = math.fsum(terms.get(name, 0.0) for terms, _ in told)
-    reached = zip(weights, zip(*(having for _, having in told), strict=True), strict=True)
+    gathered = gather_object([(dict(totals), [weight.grad is not None for weight in weights])])
+    for name in gathered[0][0]:  # the main process has rows in every step
+        totals[name] = math.fsum(terms.get(name, 0.0) for terms, _ in gathered)
+    reached = zip(weights, zip(*(having for _, having in gathered), strict=True), strict=True)
     for bucket in buckets([weight for weight, having in reached if any(having)]):
         grads = [torch.zeros_like(w) if w.grad is None else w.grad for w in bucket]
         summed = cast(Tensor, accelerator.reduce(torch.cat([g.flatten() for g in grads]), "sum"))

@@ -1,20 +1,24 @@
-"""What a run leaves beside its record: rows, attention, the method's texts, skills."""
+"""What a run leaves: its record, and beside it rows, attention, the method's texts, skills.
+
+A record holds results and what decides them, and nothing that differs between two equal runs.
+"""
 
 from pathlib import Path
+from typing import Any
 
 from amlora import files
 from amlora.engine import checkpoint
 from amlora.engine.attention import attention
 from amlora.engine.backbone import base_of
 from amlora.engine.checkpoint import RunProgress
+from amlora.evaluate.metrics import summary
 from amlora.experiment.evaluation import routing
 from amlora.experiment.prepare import Prepared
-from amlora.experiment.record import build_record
 from amlora.mixture.manifest import TaskCard
 from amlora.mixture.mixture import Mixture
 from amlora.mixture.save import save_skills
 from amlora.records.run import ATTENTION, ROWS
-from amlora.records.schema import Record
+from amlora.records.schema import Identity, Metrics, Record
 from amlora.streams.task import Task
 
 
@@ -49,6 +53,31 @@ def write_results(folder: Path, prepared: Prepared, progress: RunProgress, confi
         manifest = folder / "skills" / "versions" / version / "manifest.json"
         return record.model_copy(update={"skills_digest": files.sha256_file(manifest)})
     return record
+
+
+def build_record(*, identity: Identity, progress: RunProgress, **beside: Any) -> Record:
+    """Put a record together.
+
+    Args:
+        identity: what decides the result.
+        progress: matrices and counts so far.
+        beside: what a finished run knows besides, by the record's field: digests and `routing`.
+    """
+    found, sizes = identity.boundaries, [task.scored for task in identity.tasks]
+    metrics = summary(progress.R, sizes, found.course if found else None)
+    return Record.model_validate(
+        {
+            **dict(identity),
+            "R": progress.R,
+            "entered": progress.entered,
+            "stages": progress.stages,
+            "metrics": Metrics.model_validate(metrics),
+            "evaluation": progress.evaluation,
+            "general": progress.general,
+            "rows_digest": None,
+            **beside,
+        }
+    )
 
 
 def write_attention(path: Path, prepared: Prepared) -> str | None:

@@ -1,7 +1,7 @@
 """Turn settings into what a run works with: tasks, model, method, encoded rows, stages."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from amlora.engine.backbone import Backbone, positions
@@ -13,18 +13,17 @@ from amlora.evaluate.course import Course, at_once, one_by_one
 from amlora.evaluate.lost import Lost
 from amlora.experiment.found import check_method, find_stages
 from amlora.experiment.general import General, general_rows, read_texts
-from amlora.experiment.record import task_facts
 from amlora.experiment.settings import RunSettings, resolved
 from amlora.experiment.texts import encode_stream, lost_warnings, with_room
 from amlora.files import digest
 from amlora.methods import method_class
 from amlora.methods.base import Method, Stage
 from amlora.mixture.inject import adapted_projections
-from amlora.records.schema import Adapted, Identity, Model
+from amlora.records.schema import Adapted, Identity, Model, TaskFacts
 from amlora.streams.arrival import pieces
 from amlora.streams.check import find_unscored
 from amlora.streams.load import load_stream
-from amlora.streams.task import Task, TaskStream
+from amlora.streams.task import Task, TaskStream, majority
 
 
 @dataclass
@@ -97,7 +96,6 @@ def prepare(settings: RunSettings) -> Prepared:
     unrelated = [general.passages, general.questions] if general else []
     read = [*train, *scored, *unrelated]
     check_room(backbone, read, settings, method.soft_tokens(len(stream.tasks)))
-    adapted = Adapted.model_validate(adapted_projections(backbone.model))
     boundaries = None
     if settings.stream.boundaries == "found":
         stages, boundaries = find_stages(settings, stream.tasks, train, backbone)
@@ -122,7 +120,7 @@ def prepare(settings: RunSettings) -> Prepared:
         tokens_digest=tokens_digest([*train, *scored], backbone),
         general_digest=general.digest if general else None,
         boundaries=boundaries,
-        adapted=adapted,
+        adapted=Adapted.model_validate(adapted_projections(backbone.model)),
     )
     return Prepared(
         settings=settings,
@@ -137,6 +135,29 @@ def prepare(settings: RunSettings) -> Prepared:
         lost=encoded.lost,
         general=general,
         identity=identity,
+    )
+
+
+def task_facts(task: Task, split: str, lost: Mapping[str, Lost]) -> TaskFacts:
+    """Return what a record says of a task.
+
+    Args:
+        task: its rows.
+        split: the one whose rows are scored.
+        lost: what tokenising lost of its texts, by split.
+    """
+    scored = task.test if split == "test" else task.dev
+    return TaskFacts(
+        name=task.name,
+        category=task.category,
+        options=task.options,
+        majority=majority(scored),
+        scored=len(scored),
+        digest=task.digest(),
+        train=len(task.train),
+        dev=len(task.dev),
+        test=len(task.test),
+        lost=dict(lost),
     )
 
 

@@ -1,8 +1,9 @@
 """The stage loop: score, learn stage after stage, score after each; from wherever a run stands."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -13,12 +14,11 @@ from amlora.engine.answer import Counts
 from amlora.engine.checkpoint import Checkpoint, Phase, RunProgress
 from amlora.engine.train import NonFiniteLoss, StageProgress, train_stage
 from amlora.experiment.evaluation import Evaluation, Moment, answer_line, scored_line, to_score
-from amlora.experiment.finish import write_results
+from amlora.experiment.finish import build_record, write_results
 from amlora.experiment.naming import check_same, facts_of
 from amlora.experiment.prepare import Prepared
 from amlora.experiment.processes import agree, by_main
 from amlora.experiment.provenance import environment, measured
-from amlora.experiment.record import build_record, tenths
 from amlora.experiment.reporter import Reporter
 from amlora.experiment.settings import to_toml
 from amlora.experiment.stop import Interrupted, Stop
@@ -299,3 +299,10 @@ def nothing_kept(method: Method, stage: Stage) -> list[str]:
     if stage.index and method.stores_examples and not method.stored_examples():
         return ["no example of an earlier task was kept, so none is learned again."]
     return []
+
+
+def tenths(values: Sequence[float]) -> list[float]:
+    """Return the mean of each tenth of a list, of each value where there are fewer than ten."""
+    parts = min(10, len(values))
+    edges = [len(values) * i // parts for i in range(parts + 1)] if parts else []
+    return [sum(values[a:b]) / (b - a) for a, b in pairwise(edges)]
