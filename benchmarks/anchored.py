@@ -46,7 +46,7 @@ def rows(size: Size) -> Iterator[Row]:
     detail, last = f"{subject.label}, N={tasks}", stages[-1]
     for method in anchored:
         yield compared(
-            f"anchored_lora {method.combine} / am_lora, training step",
+            f"anchored_lora {method.settings.combine} / am_lora, training step",
             f"{detail}, {BATCH} rows",
             step_of(method, last),
             step_of(beside, last),
@@ -59,7 +59,7 @@ def rows(size: Size) -> Iterator[Row]:
         for method in anchored:
             check_routes(method, batch)
             yield compared(
-                f"anchored_lora {method.combine} / am_lora, prediction, {what}",
+                f"anchored_lora {method.settings.combine} / am_lora, prediction, {what}",
                 f"{detail}, {len(read)} rows",
                 prediction(method, read),
                 prediction(beside, read),

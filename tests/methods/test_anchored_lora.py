@@ -247,15 +247,6 @@ def test_the_size_is_that_of_the_state_once_a_stage_has_ended(llama_folder, comb
         assert planned.stored_parameters() == size
 
 
-def test_a_newcomer_changes_no_answer_of_an_earlier_stage(any_folder):
-    method = anchored(any_folder, combine="attention")
-    learn(method, STAGES[0], lr=5e-2)
-    before = answers(method, STAGES[0])
-    method.begin(STAGES[1])
-    assert torch.equal(answers(method, STAGES[0]), before)
-    assert not method.begin_changes_answers(STAGES[1])
-
-
 def test_with_layers_the_statistic_is_of_the_frozen_models_states(any_folder):
     method, base = anchored(any_folder, feature_layers=1), load_base(any_folder)
     then = []

@@ -35,13 +35,6 @@ def test_a_task_is_learned_as_if_there_were_no_other_lora(any_folder):
         torch.testing.assert_close(bank.b[8:], layer.bank.b, rtol=1e-4, atol=1e-5)
 
 
-def test_the_only_lora_is_used_at_full_weight(any_folder):
-    method, plain = arrow_lora(any_folder), make(any_folder, "inc_lora")
-    for each in (method, plain):
-        learn(each, STAGES[0])
-    torch.testing.assert_close(answers(method, STAGES[0]), answers(plain, STAGES[0]))
-
-
 def test_one_lora_per_token_differs_from_all_of_them(any_folder):
     found = []
     for top_k in (1, 3):

@@ -5,7 +5,7 @@ import torch
 
 from amlora.engine.batch import collate, target_logits
 from amlora.engine.encode import Row
-from amlora.methods.lfpt5 import divergence, drift, only, with_vectors
+from amlora.methods.lfpt5 import divergence, only, with_vectors
 from amlora.methods.parts.prompts import behind
 
 ROWS = [
@@ -33,17 +33,6 @@ def test_gradients_flow_to_the_student_alone():
     # d KL / d student's logits = student's probabilities - teacher's
     expected = student.softmax(-1) - teacher.softmax(-1)
     torch.testing.assert_close(student.grad, expected.detach())
-
-
-def test_only_the_chosen_rows_count(prompted):
-    backbone, embedding, vectors, batch, logits = prompted
-
-    def of(*chosen: int) -> torch.Tensor:
-        return drift(backbone, embedding, vectors + 1, batch, logits, chosen)
-
-    assert of().item() == 0
-    torch.testing.assert_close(of(0, 2), of(0) + of(2))
-    assert of(1) > 0 and of(0, 1, 2) > of(0, 2)
 
 
 def test_some_rows_of_a_batch_keep_their_padding(prompted):

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from amlora.engine.batch import collate, target_logits
-from amlora.methods.base import Stage
 from amlora.methods.inf_lora import InfLoRA, InfLoRASettings, design
 from amlora.methods.lora import LoRASettings
 from amlora.mixture.layer import MixtureLinear
@@ -87,19 +86,6 @@ def test_what_is_kept_holds_the_share_of_the_inputs_after_learning(any_folder, t
             assert held >= threshold - 1e-4
 
 
-def test_a_share_of_the_moments_is_fewer_directions_as_in_the_authors_code(any_folder):
-    method = inf_lora(any_folder, threshold=0.9, threshold_of="moments")
-    learn(method, STAGES[0])
-    fewer = 0
-    for name, h in inputs_of(method, STAGES[0]).items():
-        values = torch.linalg.svdvals(h.T @ h).square()
-        shares = values.cumsum(0) / values.sum()
-        assert method.basis[name].shape[1] == int((shares < 0.9 - 1e-6).sum()) + 1
-        squares = torch.linalg.svdvals(h).square()
-        fewer += int((squares.cumsum(0) / squares.sum() < 0.9).sum()) + 1
-    assert sum(basis.shape[1] for basis in method.basis.values()) < fewer
-
-
 def test_a_new_lora_adds_nothing_to_inputs_within_what_was_kept(any_folder):
     method = inf_lora(any_folder)
     learn(method, STAGES[0])
@@ -126,24 +112,6 @@ def test_answers_of_an_old_task_stay_if_all_of_its_inputs_are_kept(any_folder):
         assert (answers(method, few[1]) - second).abs().max() > 0.1
         drift[name] = float((answers(method, few[0]) - before).abs().max())
     assert drift["inf_lora"] < 1e-3 < 0.1 < drift["inc_lora"]
-
-
-class Apart(InfLoRA):
-    """Shares nothing between layers."""
-
-    def measure(self, stage: Stage) -> dict[str, Tensor]:
-        return {name: moments.clone() for name, moments in super().measure(stage).items()}
-
-
-def test_layers_that_share_their_input_learn_as_each_alone_bit_for_bit(any_folder):
-    method = inf_lora(any_folder)
-    apart = Apart(load_base(any_folder), InfLoRASettings(), seed=0)
-    for stage in STAGES[:2]:
-        learn(method, stage)
-        learn(apart, stage)
-    ours = [*newest_a(method).values(), *method.basis.values()]
-    theirs = [*newest_a(apart).values(), *apart.basis.values()]
-    assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
 
 
 def test_b_alone_is_trained(any_folder):
@@ -176,14 +144,3 @@ def test_inputs_are_measured_on_so_many_rows_the_same_ones_twice(llama_folder):
     method.begin(STAGES[0])
     method.end(STAGES[0])
     assert len(read) == 2 and read[0] == read[1] and len(set(read[0])) == 3
-
-
-def test_the_subspaces_are_kept_but_no_answer_needs_them(any_folder):
-    method = inf_lora(any_folder)
-    banks = [layer.bank for layer in method.mixture.layers.values()]
-    lora = sum(8 * (bank.a.shape[1] + bank.b.shape[1]) for bank in banks)
-    learn(method, STAGES[0])
-    kept = sum(basis.numel() for basis in method.basis.values())
-    assert kept > 0 and method.stored_parameters() == lora
-    held = sum(tensor.numel() for tensor in method.state().tensors.values())
-    assert held >= lora + kept

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from amlora.engine.batch import collate, micro_batches
+from amlora.engine.batch import micro_batches
 from amlora.engine.encode import Row
 from amlora.methods.base import Stage
 from amlora.methods.l2p import L2P, L2PSettings, nearest_prompts
@@ -74,13 +74,6 @@ def test_a_rows_choice_does_not_depend_on_other_rows(any_folder):
         assert list(together) == alone[::-1]
 
 
-def test_equal_keys_are_taken_in_their_order(any_folder):
-    method = begun(any_folder)
-    plant(method, torch.ones_like(method.keys))
-    assert selected(method, texts()[0]) == [0, 1]
-    assert nearest_prompts([0.5, 0.2, 0.5, 0.2], [1, 1, 1, 1], 3) == [1, 3, 0]
-
-
 def test_balance_ranks_by_distance_times_frequency():
     distances = [0.1, 0.2, 0.3, 0.9]
     assert nearest_prompts(distances, [1, 1, 1, 1], 2) == [0, 1]
@@ -124,24 +117,6 @@ def test_choices_of_training_steps_are_counted_and_balance_uses_those_of_earlier
     assert method.earlier.tolist() == counted and not method.current.any()
     learn(method, STAGES[1])
     assert method.earlier.sum() == 2 * sum(counted)
-
-
-def test_balance_makes_a_second_task_use_prompts_that_the_first_one_did_not(any_folder):
-    used = {}
-    for balance in (True, False):
-        method = begun(any_folder, balance=balance)
-        # All texts are nearest to keys 0 and 1.
-        queries = [query_by_hand(method, row.prompt_ids) for row in STAGES[0].rows]
-        mean = torch.stack(queries).mean(0)
-        plant(method, torch.stack([mean, mean, -mean, -mean]))
-        train(method, STAGES[0])
-        method.end(STAGES[0])
-        assert method.earlier.tolist() == [16, 16, 0, 0]
-        second = Stage(1, "one again", STAGES[0].rows, 1)
-        method.begin(second)
-        train(method, second)
-        used[balance] = method.current.tolist()
-    assert used == {True: [0, 0, 4, 4], False: [4, 4, 0, 0]}
 
 
 def test_the_pull_is_that_of_a_literal_sum(any_folder):
@@ -198,27 +173,6 @@ def test_keys_move_by_the_pull_alone_and_prompts_by_the_task_alone(any_folder):
     assert all(weight.grad is None for weight in method.backbone.model.parameters())
 
 
-def test_chosen_keys_come_nearer_and_prompts_that_are_never_chosen_stay(any_folder):
-    method = begun(any_folder)
-    assert method.prompts is not None
-    keys, prompts = method.keys.detach().clone(), method.prompts.detach().clone()
-    queries = [query_by_hand(method, row.prompt_ids) for row in STAGES[0].rows]
-    mean = torch.stack(queries).mean(0)
-    plant(method, torch.stack([mean + 11 * keys[0], mean + 11 * keys[1], -mean, -mean]))
-    planted = method.keys.detach().clone()
-    last = train(method, STAGES[0])
-    assert list(last) == ["task", "pull"]
-    before, after = (
-        F.cosine_similarity(keys.double(), mean, dim=-1) for keys in (planted, method.keys.detach())
-    )
-    for prompt in (0, 1):
-        assert after[prompt] > before[prompt]
-        assert not torch.equal(method.prompts[prompt], prompts[prompt])
-    for prompt in (2, 3):
-        assert torch.equal(method.keys[prompt], planted[prompt])
-        assert torch.equal(method.prompts[prompt], prompts[prompt])
-
-
 def test_keys_start_as_short_as_in_the_official_code(any_folder):
     """Uniform between 0 and 0.01, the default of the initialiser that it names."""
     keys = begun(any_folder, pool=10).keys.detach()
@@ -253,21 +207,6 @@ def test_a_hidden_query_is_the_mean_of_the_frozen_models_last_states_without_pro
     assert not torch.allclose(other, method.queries(PROMPTS[0]), atol=1e-2)
 
 
-def test_a_hidden_query_stays_the_same_while_prompts_learn(any_folder):
-    method = begun(any_folder, query="hidden")
-    before = method.queries(PROMPTS[0])
-    train(method, STAGES[0])
-    method.queries.kept.clear()
-    assert torch.equal(method.queries(PROMPTS[0]), before)
-
-
-def test_before_the_first_task_the_model_is_untouched_and_has_a_state(any_folder):
-    method = make(any_folder)
-    assert list(method.readable(texts(), scoring=True)) == texts()
-    assert set(method.state().tensors) <= {"keys", "earlier", "current"}
-    assert method.stored_parameters() == 0
-
-
 def test_the_pool_is_made_once_of_tokens_and_counted(any_folder):
     method = begun(any_folder)
     assert method.prompts is not None
@@ -280,14 +219,3 @@ def test_the_pool_is_made_once_of_tokens_and_counted(any_folder):
     made = method.prompts
     method.begin(STAGES[1])
     assert method.prompts is made
-
-
-def test_the_read_vectors_are_those_of_the_chosen_prompts(any_folder):
-    method = begun(any_folder)
-    assert method.prompts is not None
-    [read] = method.readable(texts()[:1], scoring=True)
-    batch = collate([read], method.backbone, share=1.0)
-    found = method.embedding(batch.inputs["input_ids"])[0]
-    wanted = [method.prompts[prompt] for prompt in selected(method, texts()[0])]
-    side = found[: TOP * LENGTH]
-    assert torch.equal(side, torch.cat(wanted))

@@ -153,28 +153,6 @@ def test_answers_are_asked_for_without_the_generation_prompt(second):
     assert texts and all(text.startswith("Write an example of ") for text in texts)
 
 
-def test_the_first_stage_learns_to_answer_and_to_write(any_folder):
-    method = make(any_folder)
-    (stage, *_) = stages_of(method)
-    told = pass_through(method, stage)
-    assert all(set(terms) == {"task", "lm"} for terms in told)
-    assert method.stored_examples() == []
-    assert method.stored_parameters() == 5 * 48
-
-
-@pytest.mark.parametrize("name", ["task", "lm", "distil"])
-def test_a_small_move_of_the_prompt_against_a_terms_gradient_lowers_the_term(second, name):
-    method, stage = second
-    rows = method.readable(method.step_rows(stage, 0, stage.rows[:4]), scoring=False)
-    batch = collate(rows, method.backbone, share=1 / sum(len(row.answer_ids) for row in rows))
-    before = method.loss(batch)[name]
-    (gradient,) = torch.autograd.grad(before, [method.prompt])
-    slope = gradient.square().sum()
-    with torch.no_grad():
-        method.prompt -= 0.01 * before.detach() / slope * gradient  # lowers it by 1 %, if straight
-    assert 0.98 < (method.loss(batch)[name] / before).item() < 0.995
-
-
 def test_later_stages_replay_and_distil_and_the_base_stays_as_it_is(any_folder):
     method = make(any_folder)
     model = method.backbone.model
@@ -200,29 +178,6 @@ def test_every_earlier_task_and_label_has_its_pseudo_examples(any_folder):
         assert [row.row for row in rows] == [f"pseudo:{stage.index}:{i}" for i in range(len(rows))]
         answers = {(row.gold, row.answer_ids) for s in (first, second) for row in s.rows}
         assert {(row.gold, row.answer_ids) for row in rows} <= answers
-
-
-def test_pseudo_rows_come_on_top_of_each_step(second):
-    method, stage = second
-    made = {row.row for row in method.stored_examples()}
-    for ratio, expected in ((0.25, 1), (0.5, 2), (1.0, 4)):
-        method.settings = LFPT5Settings(length=5, ratio=ratio, pseudo=LOOSE)
-        rows = method.step_rows(stage, 0, stage.rows[:4])
-        assert list(rows[:4]) == list(stage.rows[:4])
-        assert len(rows) == 4 + expected and {row.row for row in rows[4:]} <= made
-        assert method.step_rows(stage, 0, stage.rows[:4]) == rows
-    drawn = {method.step_rows(stage, step, stage.rows[:4])[4].row for step in range(20)}
-    assert drawn == made
-
-
-def test_distillation_is_zero_at_first_and_then_positive(any_folder):
-    method = make(any_folder)
-    first, second, _ = stages_of(method)
-    pass_through(method, first)
-    method.begin(second)
-    assert abs(terms_of(method, second)["distil"]) < 1e-8
-    run(method, second, lr=0.1)
-    assert terms_of(method, second)["distil"] > 1e-5
 
 
 def test_distillation_is_the_divergence_over_pseudo_rows_and_their_texts(second):
@@ -265,18 +220,6 @@ def test_terms_add_up_over_micro_batches_and_processes(second, size, processes):
     whole = terms_of(method, stage)
     parts = terms_of(method, stage, size=size, processes=processes)
     assert parts == pytest.approx(whole, rel=1e-4)
-
-
-def test_weights_scale_their_terms_and_none_switches_distillation_off(second):
-    method, stage = second
-    before = terms_of(method, stage)
-    method.settings = LFPT5Settings(length=5, pseudo=LOOSE, lm_weight=0.5, kd_weight=0.1)
-    scaled = terms_of(method, stage)
-    assert scaled["task"] == pytest.approx(before["task"])
-    assert scaled["lm"] == pytest.approx(2 * before["lm"])
-    assert scaled["distil"] == pytest.approx(10 * before["distil"])
-    method.settings = LFPT5Settings(length=5, pseudo=LOOSE, kd_weight=0.0)
-    assert set(terms_of(method, stage)) == {"task", "lm"}
 
 
 def through_json(state: State) -> State:

@@ -53,10 +53,6 @@ def test_the_mask_by_hand(threshold, expected):
     assert largest(sizes, threshold).tolist() == expected
 
 
-def test_equal_sizes_leave_no_more_than_the_share():
-    assert largest(torch.ones(10), 0.7).sum() == 3
-
-
 def test_the_size_is_the_sum_of_absolute_values_over_tokens_that_are_no_padding():
     output = torch.tensor([[[1.0, -2.0], [3.0, 4.0]], [[-5.0, 0.5], [7.0, 7.0]]])
     mask = torch.tensor([[1, 1], [1, 0]]).bool()

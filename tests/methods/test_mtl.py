@@ -4,7 +4,6 @@ from collections import Counter
 
 import pytest
 
-from amlora.engine.batch import plan
 from amlora.engine.encode import Row
 from amlora.experiment.prepare import prepare
 from amlora.methods.base import Stage
@@ -43,13 +42,6 @@ def test_which_rows_come_once_more_is_decided_by_the_seed_and_not_by_tasks_names
     assert len(chosen) > 5
     renamed = [Row("my " + r.task, r.row, r.prompt_ids, r.answer_ids, r.gold) for r in TOGETHER]
     assert [row.row for row in equal(renamed, 3)] == [row.row for row in equal(TOGETHER, 3)]
-
-
-def test_batches_hold_the_tasks_in_equal_parts_on_average():
-    mixed = equal([row for n, c in (("a", 300), ("b", 20)) for row in rows(n, 100, 90, c)], 0)
-    steps = plan(mixed, batch=10, steps=60, seed=0, stage=0, bucketed=True)
-    counts = Counter(mixed[i].task for step in steps for i in step)
-    assert counts == {"a": 300, "b": 300}
 
 
 @pytest.mark.parametrize("trainable", ["all", "lora"])

@@ -79,22 +79,6 @@ def test_a_stage_is_trained_with_all_prompts_whatever_was_scored_before_it(any_f
     assert len(read.prompt_ids) == len(STAGES[1].rows[0].prompt_ids) + 2 * LENGTH
 
 
-def test_the_newest_prompt_alone_learns(any_folder):
-    method = make(any_folder)
-    learn(method, STAGES[0])
-    old = {n: w.clone() for n, w in method.backbone.model.state_dict().items()}
-    earlier = method.prompts["one"].clone()
-    method.begin(STAGES[1])
-    start = method.prompts["two"].detach().clone()
-    [group] = method.parameters()
-    assert group.parameters == [method.prompts["two"]]
-    train(method, STAGES[1])
-    assert torch.equal(method.prompts["one"], earlier)
-    assert not torch.equal(method.prompts["two"], start)
-    now = method.backbone.model.state_dict()
-    assert all(torch.equal(weight, now[name]) for name, weight in old.items())
-
-
 def test_a_prompt_starts_as_tokens_of_the_vocabulary_and_each_task_has_others(any_folder):
     method = make(any_folder)
     for stage in STAGES[:2]:

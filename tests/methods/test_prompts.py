@@ -150,15 +150,6 @@ def test_a_model_in_bfloat16_reads_and_trains_float32_vectors(any_folder):
     assert torch.isfinite(vectors.grad).all() and vectors.grad.abs().sum() > 0
 
 
-def test_without_soft_ids_nothing_changes(any_folder):
-    backbone, _ = prompted(any_folder)
-    batch = collate(rows(), backbone, share=1.0)
-    with torch.no_grad():
-        ours = target_logits(backbone, batch)
-        plain = target_logits(load_base(any_folder), batch)
-    assert torch.equal(ours, plain)
-
-
 def test_the_base_embedding_is_the_models_own_and_frozen(any_folder):
     backbone = load_base(any_folder)
     base = backbone.model.get_input_embeddings()
@@ -175,15 +166,6 @@ def test_an_id_without_a_vector_is_an_error(any_folder, count):
     embedding.vectors = lambda: vectors
     with pytest.raises(IndexError):
         embedding(torch.tensor([[5, embedding.first + count]]))
-
-
-def test_a_prompt_starts_as_random_tokens_decided_by_the_seed(any_folder):
-    embedding = add_prompts(load_base(any_folder))
-    made = [from_vocabulary(embedding, 7, torch.Generator().manual_seed(s)) for s in (1, 1, 2)]
-    assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
-    same = (made[0][:, None] == embedding.weight[None]).all(-1)
-    assert same.any(1).all()
-    assert not made[0].requires_grad and made[0].dtype == torch.float32
 
 
 class Scaled(nn.Embedding):

@@ -4,7 +4,6 @@ import pytest
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import decode, encode_rows
-from amlora.evaluate.score import normalise
 from amlora.methods.parts.pseudo import (
     Made,
     PseudoSettings,
@@ -108,12 +107,6 @@ def test_texts_that_cannot_be_examples_are_refused(text, tokens, reason):
     assert refusal(FEEL, "Bad", text, tokens, settings(min_text_tokens=3)) == reason
 
 
-def test_without_an_instruction_only_the_generation_prompt_can_be_copied():
-    bare = task_of(TEXTS, instruction="")
-    assert refusal(bare, "Bad", "a film that is good", 5, settings()) is None
-    assert refusal(bare, "Bad", "Write an example", 5, settings()) == "copy"
-
-
 def test_a_text_is_kept_once_whatever_its_label_its_case_and_its_punctuation():
     good, bad, taken = Made("Good"), Made("Bad"), {"seen before"}
     keep(good, "A film.", True, taken, 2)
@@ -127,13 +120,6 @@ def test_a_text_is_kept_once_whatever_its_label_its_case_and_its_punctuation():
     assert good.refused == {"repeated": 1, "not needed": 1}
     assert bad.refused == {"repeated": 2, "answer": 1}
     assert taken == {"seen before", "a film", "two"}
-
-
-def test_a_text_that_was_refused_under_one_label_can_be_kept_under_another():
-    good, bad, taken = Made("Good"), Made("Bad"), set()
-    keep(good, "awful film", False, taken, 1)
-    keep(bad, "awful film", True, taken, 1)
-    assert (good.texts, bad.texts) == ([], ["awful film"])
 
 
 def test_a_model_that_knows_a_tasks_texts_makes_them_up_under_their_label(knowing):
@@ -185,14 +171,6 @@ def test_the_key_decides_what_is_sampled(knowing):
     found = [kept(seed) for seed in range(6)]
     assert [kept(seed) for seed in range(6)] == found
     assert len({tuple(each) for texts in found for each in texts}) > 2  # both texts of a label
-
-
-def test_texts_that_are_there_already_are_not_made_again(knowing):
-    taken = {normalise(text) for text in TEXTS["Bad"]}
-    good, bad = make(knowing, FEEL, taken=taken)
-    assert sorted(good.texts) == sorted(TEXTS["Good"])
-    assert bad.texts == [] and bad.refused["repeated"] > 0
-    assert taken == {normalise(text) for many in TEXTS.values() for text in many}
 
 
 def test_nothing_is_made_for_free_text(any_folder):
