@@ -2,13 +2,14 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from accelerate import Accelerator
 
 from amlora.engine.backbone import Backbone
-from amlora.engine.batch import collate, micro_batches, task_loss
+from amlora.engine.batch import collate, micro_batches, target_logits, task_loss
 from amlora.engine.encode import decode, encode_rows
 from amlora.engine.fingerprint import weights_fingerprint
 from amlora.engine.load import load_backbone
@@ -16,7 +17,7 @@ from amlora.engine.settings import ModelSettings, TrainSettings
 from amlora.engine.train import StageProgress, train_stage
 from amlora.errors import InputError
 from amlora.methods.base import Stage, State, Terms
-from amlora.methods.lfpt5 import LFPT5, LFPT5Settings
+from amlora.methods.lfpt5 import LFPT5, LFPT5Settings, divergence, only
 from amlora.methods.parts.prompts import from_vocabulary
 from amlora.methods.parts.pseudo import PseudoSettings, text_rows
 from amlora.streams.task import Example, Task
@@ -364,3 +365,31 @@ def test_bfloat16_arithmetic_trains_too(any_folder):
     told = pass_through(method, second)
     assert all(math.isfinite(value) for terms in told for value in terms.values())
     assert method.prompt is not None and method.prompt.dtype == torch.float32
+
+
+def test_gradients_flow_to_the_student_alone():
+    teacher, student = torch.randn(2, 3, 7, generator=torch.Generator().manual_seed(0))
+    teacher.requires_grad_(True)
+    student.requires_grad_(True)
+    divergence(teacher, student).backward()
+    assert teacher.grad is None
+    # d KL / d student's logits = student's probabilities - teacher's
+    expected = student.softmax(-1) - teacher.softmax(-1)
+    torch.testing.assert_close(student.grad, expected.detach())
+
+
+def test_some_rows_of_a_batch_keep_their_padding(second):
+    method, stage = second
+    backbone = method.backbone
+    lengths = zip(stage.rows, range(42, 45), strict=False)
+    rows = [replace(row, prompt_ids=(5, *range(40, last))) for row, last in lengths]
+    batch = collate(rows, backbone, share=1.0)
+    with torch.no_grad():
+        logits = target_logits(backbone, batch)
+    part = only(batch, [2, 0])
+    assert [row.row for row in part.rows] == [batch.rows[2].row, batch.rows[0].row]
+    assert {name: each.shape[1] for name, each in part.inputs.items()} == {
+        name: each.shape[1] for name, each in batch.inputs.items()
+    }
+    with torch.no_grad():
+        torch.testing.assert_close(target_logits(backbone, part), logits[[2, 0]])

@@ -49,10 +49,6 @@ Schedule = Literal["per_task", "joint"]
 """per_task: one model through all tasks. joint: one stage with all tasks' rows."""
 
 
-class NoSettings(MethodSettings):
-    """A method without settings."""
-
-
 @dataclass(frozen=True)
 class Stage:
     """One task as a method may see it: its training rows and nothing that is learned later.
@@ -106,7 +102,7 @@ class Method:
     """Settings that may be a list with one number per task, whose length a run checks."""
     version: ClassVar[int] = 1
     """Raised when the same settings would give other results: a part of every run's identity."""
-    Settings: ClassVar[type[MethodSettings]] = NoSettings
+    Settings: ClassVar[type[MethodSettings]] = MethodSettings
     settings: Any
     """An object of `Settings`; a subclass says which: `settings: EWCSettings`."""
     mixture: Mixture | None = None

@@ -8,8 +8,7 @@ distillation term holds the prompt, on them, to what it answered before.
     loss = task + lm_weight * lm + kd_weight * KL(former prompt || prompt)
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -26,7 +25,6 @@ from amlora.errors import InputError
 from amlora.methods.base import Method, ParameterGroup, Stage, Terms
 from amlora.methods.parts.memory import Memory
 from amlora.methods.parts.prompts import (
-    PromptEmbedding,
     add_prompts,
     behind,
     check_positions,
@@ -201,11 +199,25 @@ class LFPT5(Method):
         return terms
 
     def moved(self, batch: Batch, logits: Tensor) -> Tensor:
-        """Return how far the prompt has moved on a batch's pseudo examples, summed over targets."""
-        assert self.former is not None
+        """Return how far the prompt has moved on a batch's pseudo examples, summed over targets.
+
+        Args:
+            batch: what the model has read.
+            logits: (rows, L, vocabulary) of the prompt as it is.
+        """
         keys = [(row.task, row.row) for row in batch.rows]
         chosen = [i for i, key in enumerate(keys) if key in self.made_up]
-        return drift(self.backbone, self.embedding, self.former, batch, logits, chosen)
+        if not chosen:
+            return logits.new_zeros(())
+        part = only(batch, chosen)
+        now, self.prompt = self.prompt, self.former
+        try:
+            with torch.no_grad(), self.backbone.evaluating():
+                teacher = target_logits(self.backbone, part).float()
+        finally:
+            self.prompt = now
+        targets = part.labels != IGNORED
+        return divergence(teacher[targets], logits[chosen][targets])
 
     def remarks(self, stage: Stage) -> list[str]:
         """Say how many texts are longer than those that are learned and written."""
@@ -241,7 +253,7 @@ class LFPT5(Method):
 
 
 def divergence(teacher: Tensor, student: Tensor) -> Tensor:
-    """Return KL(teacher || student) in nats, summed over positions.
+    """Return KL(teacher || student) in nats, summed over positions (Hinton et al. 2015).
 
     Args:
         teacher: (positions, vocabulary) logits.
@@ -256,42 +268,3 @@ def only(batch: Batch, chosen: Sequence[int]) -> Batch:
     index = torch.tensor(chosen, device=batch.labels.device)
     inputs = {name: tensor[index] for name, tensor in batch.inputs.items()}
     return Batch(tuple(batch.rows[i] for i in chosen), inputs, batch.labels[index], batch.share)
-
-
-@contextmanager
-def with_vectors(backbone: Backbone, embedding: PromptEmbedding, vectors: Tensor) -> Iterator[None]:
-    """Let the model read other soft vectors, in eval mode and without gradients."""
-    own = embedding.vectors
-    embedding.vectors = lambda: vectors
-    try:
-        with torch.no_grad(), backbone.evaluating():
-            yield
-    finally:
-        embedding.vectors = own
-
-
-def drift(
-    backbone: Backbone,
-    embedding: PromptEmbedding,
-    former: Tensor,
-    batch: Batch,
-    logits: Tensor,
-    chosen: Sequence[int],
-) -> Tensor:
-    """Return how far the model has moved from its former self, summed over some rows' targets.
-
-    Args:
-        backbone: the student.
-        embedding: where it reads its soft vectors.
-        former: (P, D) vectors of the teacher.
-        batch: what the student has read.
-        logits: (rows, L, vocabulary) of the student.
-        chosen: places of the rows that count; none gives 0.
-    """
-    if not chosen:
-        return logits.new_zeros(())
-    part = only(batch, chosen)
-    with with_vectors(backbone, embedding, former):
-        teacher = target_logits(backbone, part).float()
-    targets = part.labels != IGNORED
-    return divergence(teacher[targets], logits[list(chosen)][targets])

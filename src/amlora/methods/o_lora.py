@@ -37,8 +37,7 @@ class OLoRA(LoRAMethod):
         l2 = number_of(self.settings.l2, self.index)
         terms: Terms = {}
         if strength and len(self.mixture) > 1:
-            pairs = [old_and_new(layer.bank) for layer in self.mixture.layers.values()]
-            overlaps = torch.stack([overlap(old, new) for old, new in pairs])
+            overlaps = torch.stack([overlap(layer.bank) for layer in self.mixture.layers.values()])
             terms["orthogonality"] = strength * overlaps.sum()
         if l2:
             tails = self.mixture.lora_parameters()
@@ -47,12 +46,8 @@ class OLoRA(LoRAMethod):
         return terms
 
 
-def old_and_new(bank: Bank) -> tuple[Tensor, Tensor]:
-    """Return the frozen A (K - R, D_in) of all earlier LoRAs, and the trained A (R, D_in)."""
+def overlap(bank: Bank) -> Tensor:
+    """Return the sum of |a . a'| over all rows a of the frozen A's and a' of the trained one."""
     new = bank.tails()[0]
-    return bank.a[: len(bank.a) - len(new)], new
-
-
-def overlap(old: Tensor, new: Tensor) -> Tensor:
-    """Return the sum of |a . a'| over all rows a of old (K, D) and a' of new (R, D)."""
+    old = bank.a[: len(bank.a) - len(new)]  # (K - R, D_in), all earlier LoRAs
     return (old @ new.T).abs().sum()
