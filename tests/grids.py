@@ -8,6 +8,7 @@ processes import it by name.
 import json
 import multiprocessing
 import os
+import signal
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def sweep(file: str, runs: str, said: str, share: tuple[int, int], jobs: int, fo
         with open(said, "a") as lines:
             lines.write(line + "\n")
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a job of a shell
     executor = processes(1, "fork")
     try:
         cells, store = grid.share(*share), Path(runs)

@@ -13,7 +13,6 @@ from amlora.grid.choice import (
     best,
     choice_path,
     choose,
-    chosen_rate,
     keep_choice,
     read_choice,
 )
@@ -99,8 +98,8 @@ def kept(runs, line: Line, scores, losses=(1.0, 1.0, 1.0)):
 
 
 def test_a_choice_names_its_rule_its_candidates_and_what_they_reached(tmp_path):
-    assert chosen_rate(tmp_path, "grid", LINE) is None
-    path, _ = kept(tmp_path, LINE, (0.6, 0.6, None), (0.3, 0.2, 0.0))
+    assert read_choice(tmp_path, "grid", LINE) is None
+    path, choice = kept(tmp_path, LINE, (0.6, 0.6, None), (0.3, 0.2, 0.0))
     found = json.loads(path.read_text())
     assert (found["rate"], found["rule"], found["task"], found["seed"]) == (1e-3, RULE, "sms", 3)
     assert (found["grid"], found["label"], found["method"]) == ("grid", "one", "sin_lora")
@@ -116,7 +115,7 @@ def test_a_choice_names_its_rule_its_candidates_and_what_they_reached(tmp_path):
         "loss": [0.3, 0.2, None],
         "problem": ["", "", "the loss is not finite"],
     }
-    assert chosen_rate(tmp_path, "grid", LINE) == 1e-3
+    assert read_choice(tmp_path, "grid", LINE) == choice
 
 
 def test_equal_records_give_a_choice_of_equal_bytes(tmp_path):
@@ -134,13 +133,13 @@ def test_other_candidates_are_another_choice(tmp_path):
 def test_a_choice_for_a_long_list_of_tasks_has_a_file_name_that_can_be_written(tmp_path):
     order = "-".join(f"task-{number}-of-a-long-list" for number in range(15))
     line = Line(label="l" * 60, order=order, rates=RATES, plain=PLAIN, seed=3)
-    kept(tmp_path, line, (0.6, None, None))
-    assert chosen_rate(tmp_path, "grid", line) == 1e-4
+    _, choice = kept(tmp_path, line, (0.6, None, None))
+    assert read_choice(tmp_path, "grid", line) == choice
 
 
 def test_an_altered_choice_another_lines_and_a_rate_that_does_not_follow_are_refused(tmp_path):
     path, choice = kept(tmp_path, LINE, (0.1, 0.2, 0.3))
-    assert chosen_rate(tmp_path, "grid", LINE) == RATES[2]
+    assert choice.rate == RATES[2]
     text = path.read_text()
     path.write_text(text.replace('"rate": 0.01', '"rate": 0.0001', 1))
     with pytest.raises(InputError, match="altered"):
@@ -149,14 +148,14 @@ def test_an_altered_choice_another_lines_and_a_rate_that_does_not_follow_are_ref
     wrong = first.model_copy(update={"run": second.run})
     keep_choice(tmp_path, LINE, choice.model_copy(update={"candidates": (wrong, second, third)}))
     with pytest.raises(InputError, match="has another score than it says"):
-        chosen_rate(tmp_path, "grid", LINE)
+        read_choice(tmp_path, "grid", LINE)
     keep_choice(tmp_path, LINE, choice.model_copy(update={"rate": RATES[0]}))
     with pytest.raises(InputError, match="not the rate that its own candidates give"):
-        chosen_rate(tmp_path, "grid", LINE)
+        read_choice(tmp_path, "grid", LINE)
     other = Line(label="one", order="", rates=RATES, plain=PLAIN, seed=4)
     path.rename(choice_path(tmp_path, "grid", other))
     with pytest.raises(InputError, match="its candidates are not those of one"):
-        chosen_rate(tmp_path, "grid", other)
+        read_choice(tmp_path, "grid", other)
 
 
 def test_an_altered_record_is_not_chosen_from(tmp_path):

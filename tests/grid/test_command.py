@@ -122,14 +122,6 @@ def test_the_table_of_a_grid_names_the_cells_that_are_missing(place):
     )
 
 
-def test_a_table_is_written_to_a_file_and_never_over_another(place, tmp_path):
-    words = ("table", "methods", place.runs, "--format", "markdown", "--out")
-    assert amlora(*words, tmp_path / "t.md")[:2] == (0, f"{tmp_path}/t.md\n")
-    assert (tmp_path / "t.md").read_text().count("\n| ") == 4
-    line = f"amlora: {tmp_path}/t.md: is there already; --force overwrites it.\n"
-    assert amlora(*words, tmp_path / "t.md")[::2] == (2, line)
-
-
 WRONG = [
     ("grid absent.toml", "absent.toml: no such grid file; shipped: "),
     ("grid methods-quickstat --list", "methods-quickstat: no such grid file; did you mean"),

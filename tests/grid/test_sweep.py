@@ -52,7 +52,7 @@ def test_a_cell_is_the_run_that_its_settings_name(place):
     assert place.before == ["waiting"] * 6
     found = standings(place.grid, place.grid.cells, place.runs)
     assert [each.state for each in found] == ["finished"] * 6
-    assert {each.run for each in found} == set(times(place.runs))
+    assert {each.cell.name for each in found} == set(times(place.runs))
     named, missing = labels(place.grid, place.runs)
     assert [*named.values()] == ["sin_lora"] * 2 + ["seq_ft"] * 2 and missing == []
 
@@ -234,7 +234,7 @@ def test_an_altered_run_is_named_and_the_rest_is_done(place, tmp_path):
     (failed,) = said(runs, "failed")
     assert f"{altered}/rows.jsonl: altered" in failed
     assert (other / "record.json").read_bytes() == place.results[f"{other.name}/record.json"]
-    states = {each.run: each.state for each in standings(place.grid, place.grid.cells, runs)}
+    states = {each.cell.name: each.state for each in standings(place.grid, place.grid.cells, runs)}
     assert (states[altered.name], states[other.name]) == ("damaged", "finished")
 
 
@@ -324,11 +324,12 @@ def test_a_process_that_is_killed_is_a_failed_cell(place, tmp_path):
     assert results(runs) == place.results
 
 
-def test_what_a_killed_process_left_among_choices_is_swept(place, tmp_path):
+def test_what_a_killed_process_left_in_finished_runs_and_among_choices_is_swept(place, tmp_path):
     runs = shutil.copytree(place.runs, tmp_path / "runs")
     (path,) = runs.glob("grids/*/choices/*.json")
     path.unlink()
-    (path.parent / f"{files.TEMPORARY}0").write_text("half")
+    for folder in (path.parent, *(runs / name for name in times(runs))):
+        (folder / f"{files.TEMPORARY}0").write_text("half")
     assert ended(start(place.file, runs)) == 0
     assert strays(runs) == []
     assert results(runs) == place.results

@@ -154,7 +154,7 @@ def listing(
             "seed": each.cell.seed,
             "rate": each.cell.rate,
             "state": "failed" if each.cell.title in failed else each.state,
-            "run": each.run or None,
+            "run": None if each.cell.rate is None else each.cell.name,
             "reason": failed.get(each.cell.title, each.reason) or None,
         }
         for each in standings(loaded, cells, runs)

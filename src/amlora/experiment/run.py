@@ -81,9 +81,7 @@ def run(
             if not files.exists(folder / RECORD):
                 return False
             check_finished(folder, prepared)
-            # A kill right after the record was written leaves these.
-            files.discard(folder / "checkpoint")
-            files.sweep(folder)
+            tidy(folder)
             return True
 
         if by_main(accelerator, claim):
@@ -115,6 +113,12 @@ def check_finished(folder: Path, prepared: Prepared) -> None:
     except InputError as error:
         raise InputError(f"{error} {START_OVER}") from None
     check_same(folder, facts_of(record), facts_of(prepared.identity))
+
+
+def tidy(folder: Path) -> None:
+    """Remove what a kill right after the record was written leaves."""
+    files.discard(folder / "checkpoint")
+    files.sweep(folder)
 
 
 def start_over(folder: Path) -> None:

@@ -193,7 +193,11 @@ class Cell:
             plain["stream"] = {**plain["stream"], "first_tasks": 1}
             # Texts of no task are not measured, as nothing is chosen by them.
             plain["evaluate"] = {**plain["evaluate"], "split": "dev", "general": ""}
-            plain["method"] = first_of_lists(plain["method"])
+            lists = method_class(plain["method"]["name"]).per_task
+            plain["method"] = {
+                key: value[:1] if key in lists and isinstance(value, list | tuple) else value
+                for key, value in plain["method"].items()
+            }
         plain["train"] = {**plain["train"], "lr": self.rate}
         try:
             return settings_from({**plain, "name": name, "seed": self.seed})
@@ -220,15 +224,6 @@ class Grid:
         return self.cells[number - 1 :: of]
 
 
-def first_of_lists(method: Mapping[str, Any]) -> dict[str, Any]:
-    """Cut settings that are given one per task to the first task's."""
-    lists = method_class(method["name"]).per_task
-    return {
-        key: value[:1] if key in lists and isinstance(value, list | tuple) else value
-        for key, value in method.items()
-    }
-
-
 def load_grid(path: Path) -> Grid:
     """Read a grid file and check every cell's settings.
 
@@ -253,10 +248,8 @@ def load_grid(path: Path) -> Grid:
         for entry in grid.methods
     )
     for line in lines:  # what is wrong with settings is told before anything is run
-        for cell in line.choosing.candidates:
-            assert cell.settings
-        for seed in seeds:
-            assert Cell(line=line, seed=seed, rate=line.rates[0]).settings
+        tried = [Cell(line=line, seed=seed, rate=line.rates[0]) for seed in seeds]
+        assert all(cell.settings for cell in (*tried, *line.choosing.candidates))
     cells = tuple(
         Cell(line=line, seed=seed, rate=line.rates[0] if len(line.rates) == 1 else None)
         for seed in seeds

@@ -57,7 +57,7 @@ def choose(grid: str, line: Line, problems: Sequence[str], runs: Path) -> Choice
     for cell, problem in zip(line.candidates, problems, strict=True):
         told = {"rate": cell.settings.train.lr, "cell": cell.name}
         if problem:
-            candidates.append(Candidate(**told, score=None, loss=None, problem=problem))
+            candidates.append(Candidate(**told, problem=problem))
             continue
         record = read_folder(runs / cell.name).record
         records.append(record)
@@ -123,11 +123,3 @@ def read_choice(runs: Path, grid: str, line: Line) -> Choice | None:
                     f"{path}: {each.run} has another score than it says; remove {path}."
                 )
     return choice
-
-
-def chosen_rate(runs: Path, grid: str, line: Line) -> float | None:
-    """Return a line's rate; None while it is to be chosen."""
-    if len(line.rates) == 1:
-        return line.rates[0]
-    choice = read_choice(runs, grid, line.choosing)
-    return choice.rate if choice else None

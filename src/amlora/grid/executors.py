@@ -107,31 +107,21 @@ class Elsewhere(Executor):
 def slurm_jobs(options: Mapping[str, Any], logs: Path) -> Executor:
     """Make jobs of a Slurm cluster; submitit queues, places and requeues them, and keeps logs."""
     import submitit
+    from submitit.helpers import Checkpointable
+
+    class Resumable(Checkpointable):
+        """A call that is queued again when its time is up: the run's checkpoint goes on."""
+
+        def __call__(self, call: Callable[[], Any]) -> Any:
+            return call()
 
     engine = submitit.AutoExecutor(logs, cluster=options.get("cluster", "slurm"))
     engine.update_parameters(**{key: options[key] for key in options if key != "cluster"})
     return Elsewhere(
-        lambda call: engine.submit(Resumable(call)),
+        lambda call: engine.submit(Resumable(), call),
         lambda job: job.result(),
         lambda job, at_once: job.cancel(check=False),  # which gives it some seconds to save
     )
-
-
-class Resumable:
-    """A call that submitit may queue again when its time is up: the run's checkpoint goes on."""
-
-    def __init__(self, call: Callable[[], Any]) -> None:
-        self.call = call
-
-    def __call__(self) -> Any:
-        """Call."""
-        return self.call()
-
-    def checkpoint(self) -> Any:
-        """Return what is queued again."""
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(self)
 
 
 def ray_tasks(options: Mapping[str, Any]) -> Executor:
@@ -140,17 +130,16 @@ def ray_tasks(options: Mapping[str, Any]) -> Executor:
 
     if not ray.is_initialized():
         ray.init(log_to_driver=False)
+
+    def called(call: Callable[[], Any]) -> Any:
+        return call()
+
     task = ray.remote(max_calls=1, **options)(called)
     return Elsewhere(
         task.remote,
         ray.get,
         lambda job, at_once: ray.cancel(job, force=at_once),  # as Ctrl-C does, then by a kill
     )
-
-
-def called(call: Callable[[], Any]) -> Any:
-    """Call."""
-    return call()
 
 
 def processes(threads: int, method: str = "spawn") -> Executor:

@@ -1,30 +1,24 @@
 """Where the cells of a grid stand in a folder of runs, by its files alone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from amlora import files
 from amlora.errors import InputError
 from amlora.grid.cells import Cell, Grid
 from amlora.grid.choice import read_choice
-from amlora.records.run import finished, read_folder
+from amlora.records.run import CONFIG, finished, read_folder
 
 
-@dataclass(frozen=True, kw_only=True)
-class Standing:
+class Standing(NamedTuple):
     """A cell and where it stands."""
 
     cell: Cell
+    """Its rate is None while that is not chosen."""
     state: Literal["waiting", "started", "finished", "diverged", "damaged"]
     reason: str = ""
     """What is damaged, or how it diverged."""
-
-    @property
-    def run(self) -> str:
-        """The name of its run's folder; "" while its rate is not chosen."""
-        return "" if self.cell.rate is None else self.cell.name
 
 
 def standings(grid: Grid, cells: Sequence[Cell], runs: Path) -> list[Standing]:
@@ -33,39 +27,34 @@ def standings(grid: Grid, cells: Sequence[Cell], runs: Path) -> list[Standing]:
     Raises:
         InputError: a choice is altered or does not hold.
     """
-    choosers = {cell.line.choosing.key: cell.line.choosing for cell in cells}
-    candidates: list[Standing] = []
+    found: list[Standing] = []
     rates: dict[tuple[str, str], float] = {}
-    for key, line in choosers.items():
-        choice = read_choice(runs, grid.name, line) if line.candidates else None
-        problems = {each.cell: each.problem for each in choice.candidates} if choice else {}
-        candidates += [
-            Standing(cell=cell, state="diverged", reason=problem)
-            if (problem := problems.get(cell.name))
-            else standing(cell, runs)
-            for cell in line.candidates
-        ]
-        if choice:
+    for key, line in {cell.line.choosing.key: cell.line.choosing for cell in cells}.items():
+        problems: dict[str, str] = {}
+        if choice := read_choice(runs, grid.name, line):
             rates[key] = choice.rate
-    known = [
-        cell.at(rate) if (rate := rates.get(cell.line.choosing.key)) else cell for cell in cells
-    ]
-    return [*candidates, *(standing(cell, runs) for cell in known)]
+            problems = {each.cell: each.problem for each in choice.candidates}
+        found += [standing(cell, runs, problems.get(cell.name, "")) for cell in line.candidates]
+    for cell in cells:
+        rate = rates.get(cell.line.choosing.key)
+        found.append(standing(cell if rate is None else cell.at(rate), runs))
+    return found
 
 
-def standing(cell: Cell, runs: Path) -> Standing:
-    """Return where a cell stands."""
+def standing(cell: Cell, runs: Path, problem: str = "") -> Standing:
+    """Return where a cell stands; `problem` tells how it diverged."""
+    if problem:
+        return Standing(cell, "diverged", problem)
     if cell.rate is None:
-        return Standing(cell=cell, state="waiting")
+        return Standing(cell, "waiting")
     folder = runs / cell.name
     try:
         if finished(folder):
             read_folder(folder)
-            return Standing(cell=cell, state="finished")
-        begun = files.exists(folder / "config.toml")
+            return Standing(cell, "finished")
+        return Standing(cell, "started" if files.exists(folder / CONFIG) else "waiting")
     except (InputError, OSError) as error:
-        return Standing(cell=cell, state="damaged", reason=str(error))
-    return Standing(cell=cell, state="started" if begun else "waiting")
+        return Standing(cell, "damaged", str(error))
 
 
 def labels(grid: Grid, runs: Path) -> tuple[dict[str, str], list[str]]:
@@ -79,7 +68,7 @@ def labels(grid: Grid, runs: Path) -> tuple[dict[str, str], list[str]]:
     for each in found:
         if each.state == "damaged":
             raise InputError(each.reason)
-    done = {each.run: each.cell.line.label for each in found if each.state == "finished"}
+    done = {each.cell.name: each.cell.line.label for each in found if each.state == "finished"}
     if not done:
         raise InputError(f"{runs}: no finished run of the grid {grid.name}.")
     return done, [each.cell.title for each in found if each.state != "finished"]

@@ -8,7 +8,7 @@ process works on is looked at again later.
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent import futures
 from concurrent.futures import Executor, Future
 from contextlib import suppress
@@ -20,13 +20,14 @@ from amlora import files
 from amlora.engine.batch import steps_of
 from amlora.engine.train import NonFiniteLoss
 from amlora.errors import InputError
-from amlora.experiment.run import run
+from amlora.experiment.run import run, tidy
 from amlora.experiment.settings import RunSettings
 from amlora.experiment.stop import AGAIN
 from amlora.formats import parse_json
 from amlora.grid.cells import Cell, Grid, Line
 from amlora.grid.choice import choose, keep_choice, read_choice
 from amlora.methods import method_class
+from amlora.records.beside import Choice
 from amlora.records.run import finished, read_folder
 from amlora.streams.load import load_stream
 
@@ -100,8 +101,8 @@ class Sweep:
     """One process's work on a grid.
 
     Attributes:
-        candidates: the items that choose a rate, by the key of their line.
-        finals: the items of the comparison.
+        items: all cells of the share in the order of work, each behind the candidates of its rate.
+            So the first lines of a comparison are whole while later ones are still choosing.
         streams: digest and rows of each task of each stream, as they are now.
     """
 
@@ -116,7 +117,7 @@ class Sweep:
         tell: Callable[[str], None],
         force: bool = False,
     ) -> None:
-        """Load every stream once, and take over choices that were made before.
+        """Load every stream once, and look which rates were chosen before.
 
         Args:
             grid: all of it.
@@ -133,20 +134,15 @@ class Sweep:
         self.grid, self.runs, self.executor = grid, runs, executor
         self.jobs, self.tell, self.force = jobs, tell, force
         self.streams: dict[str, tuple[str, list[int]]] = {}
-        self.candidates: dict[tuple[str, str], list[Item]] = {}
+        self.items: list[Item] = []
         self.told = 0.0
-        self.finals = [self.item(cell) for cell in cells]
         for cell in cells:
             line = cell.line.choosing
-            if line.key in self.candidates:
-                continue
-            self.candidates[line.key] = items = [self.item(each) for each in line.candidates]
-            choice = read_choice(runs, grid.name, line) if items else None
-            now = self.now(line.candidates[0]) if items else None
-            if choice and (choice.stream_digest, choice.method_version) == now:
-                self.candidates[line.key] = []
-                for item in self.waiting(line):
-                    item.cell = item.cell.at(choice.rate)
+            if not self.candidates(line):
+                items = [self.item(each) for each in line.candidates]
+                if items and not self.made_before(line):
+                    self.items += items
+            self.items.append(self.item(cell))
         self.began, self.before = time.monotonic(), self.done()
 
     def item(self, cell: Cell) -> Item:
@@ -165,8 +161,19 @@ class Sweep:
         settings = cell.settings
         return self.streams[repr(settings.stream)][0], method_class(settings.method.name).version
 
+    def candidates(self, line: Line) -> list[Item]:
+        """Return the items that choose a line's rate."""
+        return [each for each in self.items if each.cell.selects and each.cell.line.key == line.key]
+
+    def made_before(self, line: Line) -> Choice | None:
+        """Return a line's choice, if it is of the data and the method as they are."""
+        choice = read_choice(self.runs, self.grid.name, line)
+        if choice and (choice.stream_digest, choice.method_version) == self.now(line.candidates[0]):
+            return choice
+        return None
+
     def all(self) -> list[Item]:
-        """Go through everything; return the items, candidates first.
+        """Go through everything; return the items.
 
         Raises:
             KeyboardInterrupt: stopped, once every run has saved its state and ended.
@@ -194,34 +201,19 @@ class Sweep:
                     self.executor.shutdown(wait=False, cancel_futures=True)
 
     @property
-    def items(self) -> list[Item]:
-        """All items, candidates first."""
-        return [*(item for items in self.candidates.values() for item in items), *self.finals]
-
-    @property
     def running(self) -> list[Item]:
         """The items at work in this sweep."""
         return [item for item in self.items if item.state == "running"]
-
-    def queue(self) -> Iterator[Item]:
-        """Yield the items in the order of work: each cell behind the candidates of its rate.
-
-        So the first lines of a comparison are whole while later ones are still choosing.
-        """
-        for final in self.finals:
-            yield from self.candidates[final.cell.line.choosing.key]
-            yield final
 
     def advance(self) -> bool:
         """Do what can be done now; tell whether there is anything to wait for."""
         for item in self.running:
             self.close(item)
-        for items in self.candidates.values():
-            if items and not any(item.open for item in items):
-                self.choose(items)
-        for item in self.queue():
+        for item in self.items:
             if self.jobs and len(self.running) >= self.jobs:
                 break
+            if item.state == "todo" and item.cell.rate is None:
+                self.choose(item)
             known = item.cell.rate is not None
             if item.state == "todo" and known and time.monotonic() >= item.again:
                 self.begin(item)
@@ -241,20 +233,27 @@ class Sweep:
     def look(self, item: Item) -> None:
         """Take from the disk whether an item's run is finished, damaged, or another process's."""
         folder = self.runs / item.cell.name
+        if not files.exists(folder):
+            return
         try:
-            if finished(folder):
+            with files.lock(folder):
+                if not finished(folder):
+                    return
                 record = read_folder(folder).record
                 found = record.stream_digest, record.method_version
                 item.stale = found != self.now(item.cell)
                 if not item.stale:
-                    rows = "dev rows" if item.cell.selects else "average"
-                    took = f"in {time.monotonic() - item.began:.1f} s" if item.began else "already"
-                    score = percent(record.metrics.average)
-                    self.end(item, "finished", f"finished {took}, {rows} {score}.")
-            elif held_elsewhere(folder):
-                item.again = time.monotonic() + ELSEWHERE
+                    tidy(folder)
+        except files.Locked:
+            item.again = time.monotonic() + ELSEWHERE
         except (InputError, OSError) as error:
             self.end(item, "failed", str(error))
+        else:
+            if not item.stale:
+                rows = "dev rows" if item.cell.selects else "average"
+                took = f"in {time.monotonic() - item.began:.1f} s" if item.began else "already"
+                score = percent(record.metrics.average)
+                self.end(item, "finished", f"finished {took}, {rows} {score}.")
 
     def close(self, item: Item) -> None:
         """Book how an attempt ended, if it has."""
@@ -281,34 +280,26 @@ class Sweep:
         item.state, item.reason = state, reason
         self.say(f"{item.cell.title}: {reason if state == 'finished' else f'{state}: {reason}'}")
 
-    def choose(self, items: Sequence[Item]) -> None:
-        """Choose a rate among candidates that have all ended, keep it, and give it to its cells."""
-        line = items[0].cell.line
-        if not (waiting := self.waiting(line)):
+    def choose(self, item: Item) -> None:
+        """Give an item its rate, once all candidates have ended; keep the choice."""
+        line = item.cell.line.choosing
+        candidates = self.candidates(line)
+        if any(each.open for each in candidates):
             return
         try:
-            for item in items:
-                if item.state == "failed":
-                    raise InputError(f"no rate can be chosen: {item.cell.title}: {item.reason}")
-            problems = [item.reason if item.state == "diverged" else "" for item in items]
-            choice = choose(self.grid.name, line, problems, self.runs)
-            keep_choice(self.runs, line, choice)
+            for each in candidates:
+                if each.state == "failed":
+                    raise InputError(f"no rate can be chosen: {each.cell.title}: {each.reason}")
+            if (choice := self.made_before(line)) is None:
+                problems = [each.reason if each.state == "diverged" else "" for each in candidates]
+                choice = choose(self.grid.name, line, problems, self.runs)
+                keep_choice(self.runs, line, choice)
+                tried = [f"{each.rate:g}: {percent(each.score)}" for each in choice.candidates]
+                among = f"dev rows of {choice.task}, {', '.join(tried)}"
+                self.say(f"{line.title}: rate {choice.rate:g} chosen ({among}).")
         except InputError as error:
-            for item in waiting:
-                self.end(item, "failed", str(error))
-            return
-        among = ", ".join(f"{each.rate:g}: {percent(each.score)}" for each in choice.candidates)
-        self.say(f"{line.title}: rate {choice.rate:g} chosen (dev rows of {choice.task}, {among}).")
-        for item in waiting:
-            item.cell = item.cell.at(choice.rate)
-
-    def waiting(self, line: Line) -> list[Item]:
-        """Return the items that wait for a line's rate."""
-        return [
-            item
-            for item in self.finals
-            if item.open and item.cell.rate is None and item.cell.line.choosing.key == line.key
-        ]
+            return self.end(item, "failed", str(error))
+        item.cell = item.cell.at(choice.rate)
 
     def say(self, line: str) -> None:
         """Tell a line."""
@@ -334,17 +325,6 @@ class Sweep:
             left = spent * (total - done) / (done - self.before)
             said.append(f"about {left / 60:.0f} min left")
         self.say(f"{'; '.join(said)}.")
-
-
-def held_elsewhere(folder: Path) -> bool:
-    """Tell whether a process works on a run now."""
-    if not files.exists(folder / ".lock"):
-        return False
-    try:
-        with files.lock(folder):
-            return False
-    except files.Locked:
-        return True
 
 
 def percent(share: float | None) -> str:
