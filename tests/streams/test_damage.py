@@ -26,7 +26,7 @@ PIECES = [
 @pytest.fixture(scope="module")
 def whole() -> dict[str, bytes]:
     """A file of each kind; one of Parquet where the library is there."""
-    arrow = pytest.importorskip("pyarrow", reason="needs the extra amlora[data]")
+    arrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     noted = {"features": {"label": {"_type": "ClassLabel", "names": ["no", "yes"]}}}
     table = arrow.table({"text": ["a", "b,c", "d"], "label": [0, 1, 0], "n": [1.5, None, 2.0]})
