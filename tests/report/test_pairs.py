@@ -1,11 +1,6 @@
 """Methods in pairs: differences, intervals and verdicts by hand, and what cannot be compared."""
 
-import csv
-import io
-import json
-import re
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from pandas import DataFrame
@@ -18,7 +13,6 @@ from amlora.report.compare import last_decisions, told
 from amlora.report.format import MINUS
 from amlora.report.format import MISSING as DASH
 from amlora.report.pairs import COLUMNS, LEGEND, pairs_sheet, pairs_tables, verdict_of
-from amlora.report.write import Format, write
 from paired_runs import change, write_run
 
 OURS = {"a": "1100", "b": "11"}
@@ -150,10 +144,7 @@ def test_six_seeds_are_the_fewest_that_speak_of_others(tmp_path, seeds, p, verdi
         ((-0.2, -0.01), None, LOWER),
         ((0.01, 0.2), 0.06, HIGHER),
         ((0.01, 0.2), 0.05, "higher"),
-        ((-0.2, -0.01), 0.05, "lower"),
-        ((-0.01, 0.2), 0.01, "not told apart"),
         ((0.0, 0.2), 0.01, "not told apart"),
-        ((-0.2, 0.0), 0.01, "not told apart"),
         # What rounding leaves of a sum of shares that is 0.
         ((1e-17, 0.2), 0.01, "not told apart"),
         ((-0.2, -1e-17), 0.01, "not told apart"),
@@ -334,18 +325,3 @@ def test_a_reader_sees_points_and_what_they_speak_of():
     said = " ".join(LEGEND)
     for fact in ("says nothing about other seeds", "sign-flip test", "judged by itself", "at most"):
         assert fact in said
-
-
-@pytest.mark.parametrize("form", get_args(Format))
-def test_no_format_calls_anything_better(form):
-    said = write([pairs_sheet(table_with(verdict="higher"))], form)
-    assert not re.search(r"\b(better|best|outperform|superior|beats?|wins?)\b", said)
-
-
-def test_csv_and_json_have_full_precision():
-    sheet = pairs_sheet(table_with(low=None, high=None, p=None))
-    (row,) = csv.DictReader(io.StringIO(write([sheet], "csv")))
-    assert (row["against"], row["tasks"], row["seeds"]) == ("am_lora", "sms topic", "0 1 2")
-    assert (row["difference"], row["low"], row["smallest_p"]) == ("-0.2", "", "0.25")
-    ((plain,),) = [table["rows"] for table in json.loads(write([sheet], "json"))["tables"]]
-    assert (plain["seeds"], plain["bwt"], plain["p"]) == ([0, 1, 2], 0.1, None)

@@ -2,9 +2,8 @@
 
 import csv
 import io
-import json
 import re
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
@@ -16,13 +15,12 @@ from amlora.report.compare import OVER
 from amlora.report.format import MINUS
 from amlora.report.format import MISSING as DASH
 from amlora.report.paper import paper_sheets, published, rounded
-from amlora.report.write import Format, Sheet, write
+from amlora.report.write import Sheet, write
 from amlora.streams import catalogue
 
 from .conftest import AM_LORA, SIN_LORA, record_of
 from .stored import FACTS, runs_of
 
-FORMS = get_args(Format)
 PROTOCOLS = protocols()
 T5 = {"name": "google-t5/t5-large", "parameters": 737_668_096, "fingerprint": "a1" * 32}
 LLAMA = {"name": "/models/Llama-2-7b-hf/", "parameters": 6_738_415_616, "fingerprint": "b2" * 32}
@@ -300,24 +298,9 @@ def test_the_legend_says_that_baselines_were_copied_and_what_reruns_gave():
     assert "LB-CL's rerun *" in made.shown["from"].tolist() and "* secondary: not read in" in said
     assert "MIGU's rerun" in made.shown["from"].tolist()
     assert all(source["label"] in said for source in published()["1"]["sources"])
-    for form in FORMS:
-        shown = write([sheet(record()), sheet(number="2")], form)
-        assert not re.search(r"\b(better|best method|outperform|superior|beats?)\b", shown)
 
 
-def test_csv_and_json_have_the_same_numbers_in_full_precision():
-    made = sheet(record(), record(seed=1, R=shifted(-0.1)), record(order="2"))
-    listed = list(csv.DictReader(io.StringIO(write([made], "csv"))))
-    (plain,) = json.loads(write([made], "json"))["tables"]
-    assert [float(row["value"]) for row in listed] == [row["value"] for row in plain["rows"]]
-    (row,) = [row for row in listed if row["read"] == "own" and row["column"] == "1"]
-    assert (row["seeds"], row["interval"], row["table"]) == ("0 1", "seeds", "1")
-    assert row["model"] == T5["name"] and row["protocol"].startswith("paper (")
-    assert float(row["value"]) == pytest.approx(71.5, abs=1e-12)
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_equal_runs_give_equal_bytes_whatever_their_order(form):
+def test_equal_runs_give_equal_bytes_whatever_their_order():
     made = [
         record(),
         record(seed=1, R=SIN_LORA),
@@ -326,7 +309,8 @@ def test_equal_runs_give_equal_bytes_whatever_their_order(form):
         record(protocol="clean"),
         record(model=LLAMA | {"name": "other"}),
     ]
-    assert write(sheets(*made)[0], form) == write(sheets(*made[::-1])[0], form)
+    for form in ("text", "json"):
+        assert write(sheets(*made)[0], form) == write(sheets(*made[::-1])[0], form)
 
 
 def test_the_shipped_protocols_decide_by_settings_that_there_are():

@@ -168,17 +168,10 @@ def lines_across(runs: DataFrame) -> list[DataFrame]:
 def clash(line: DataFrame) -> tuple[str, str] | None:
     """Return two runs of one order that cannot share a cell: equal seeds, other rates or rows."""
     for _, runs in line.groupby("order"):
-        seeds: dict[int, str] = {}
-        first = runs.iloc[0]
-        for _, run in runs.iterrows():
-            if other := seeds.get(run["seed"]):
-                return other, run["run"]
-            seeds[run["seed"]] = run["run"]
-            # A rate that is not known differs from none.
-            if run["stream"] != first["stream"] or (
-                run["rate"] != first["rate"] and not (isna(run["rate"]) and isna(first["rate"]))
-            ):
-                return first["run"], run["run"]
+        same = runs[["stream", "rate"]].fillna("").eq(runs[["stream", "rate"]].fillna("").iloc[0])
+        odd = (runs.duplicated("seed") | ~same.all(axis=1)).to_numpy()
+        if odd.any():
+            return tuple(runs["run"].iloc[odd.argmax() - 1 : odd.argmax() + 1])
     return None
 
 
