@@ -38,6 +38,7 @@ def told(runs: Sequence[StoredRun]) -> DataFrame:
     return frame(runs).assign(
         run=[printable(str(run.path)) for run in runs],
         record=records,
+        method_version=[str(record.method_version) for record in records],
         parameters=[record.model.parameters for record in records],
         tasks=[tuple(task.name for task in record.tasks) for record in records],
         task_digests=[tuple(task.digest for task in record.tasks) for record in records],
@@ -122,7 +123,7 @@ def names(group: DataFrame) -> dict[str, str]:
     A method of which lines have several versions is named with its version.
     """
     lines = group.drop_duplicates("line").set_index("line")
-    version = lines["method_version"].astype(str)
+    version = lines["method_version"]
     several = version.groupby(lines["method"]).transform("nunique") > 1
     suffix = (", version " + version).where(several, "")
     both = lines["name"] + ", " + lines["method"]

@@ -294,7 +294,7 @@ def sources(lines: Sequence[DataFrame]) -> list[str]:
     By the model where it is not the table's, the version where there are several, form and rates,
     and where these leave two alike also by name and settings.
     """
-    several = len({str(line["method_version"].iloc[0]) for line in lines}) > 1
+    several = len({line["method_version"].iloc[0] for line in lines}) > 1
     told: list[str] = []
     for line in lines:
         first = line.iloc[0]
