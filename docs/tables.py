@@ -46,7 +46,7 @@ def one_decimal(fraction: float | None, signed: bool = False) -> str:
     """Show a fraction as per cent or points."""
     if fraction is None or pd.isna(fraction):
         return NONE
-    value = round(100 * fraction, 1) + 0.0
+    value = round(round(100 * fraction, 6), 1) + 0.0  # the order of the runs may not round a tie
     return (f"{value:+.1f}" if signed and value else f"{value:.1f}").replace("-", "\N{MINUS SIGN}")
 
 
@@ -72,13 +72,13 @@ def means(runs: DataFrame, value: str, signed: bool = False) -> dict[str, str]:
 
 def anchored() -> str:
     """Everything beside anchored_lora, in three settings."""
-    runs = on_test("anchored/orders")
+    runs = on_test("anchored-orders")
     first = runs[runs["order"] == "1"]
     pairs = {
         row["label"]: row
-        for row in printed("pairs", "anchored/orders", against="anchored_lora")[-1]["rows"]
+        for row in printed("pairs", "anchored-orders", against="anchored_lora")[-1]["rows"]
     }
-    blind, more = on_test("anchored/blind"), on_test("anchored/more")
+    blind, more = on_test("anchored-blind"), on_test("anchored-more")
     blind = blind[blind["order"] == "1"]
     table = DataFrame(
         {

@@ -1,7 +1,6 @@
 """The numbers in the documentation are what the commands print from the kept records."""
 
 import importlib.util
-import json
 import re
 from pathlib import Path
 from types import ModuleType
@@ -12,12 +11,14 @@ from amlora.cli import main as command
 from amlora.experiment.settings import load_settings
 from amlora.methods import METHODS
 from amlora.methods.n_lora import NLoRASettings
+from amlora.records.schema import Record
+from amlora.records.store import read_runs
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 CENTRE = ("am_lora-am_lora-*", "mean_lora-*", "inc_lora-inc_lora-*")
 """What the study of the attention shares with the comparison on order 1; one run each."""
-FLOOR = ["attention/all-without-l1-am_lora-a2362329-0", "attention/l1-proximal-am_lora-12690934-0"]
+FLOOR = ["attention/all-without-l1-am_lora-*", "attention/l1-proximal-am_lora-*"]
 """Two runs that differ by nothing that matters."""
 
 
@@ -35,11 +36,13 @@ def page(name: str) -> str:
 
 def stores(*names: str) -> list[str]:
     """Return the folders of kept records; "attention" comes with its centre."""
-    found = [RESULTS / name for name in names]
-    if "attention" in names:
-        found += [run for runs in CENTRE for run in sorted((RESULTS / "order1").glob(runs))]
-        assert len(found) == len(names) + len(CENTRE)
-    return [str(path) for path in found]
+    centre = [f"order1/{runs}" for runs in CENTRE] if "attention" in names else []
+    return [str(RESULTS / name) for name in (*names, *centre)]
+
+
+def records(wanted: str) -> list[Record]:
+    """Return the records of kept runs."""
+    return [run.record for run in read_runs([str(RESULTS / wanted)])]
 
 
 def tables() -> ModuleType:
@@ -86,12 +89,11 @@ def test_the_right_picks_of_the_study_are_those_of_the_kept_records(capsys, tmp_
 
 
 def test_anchored_lora_sent_every_row_of_three_orders_to_its_own_stage():
-    runs = sorted((RESULTS / "anchored/orders").glob("anchored_lora-anchored_lora-*"))
-    found = [json.loads((run / "record.json").read_text("utf-8")) for run in runs]
+    found = records("anchored-orders/anchored_lora-anchored_lora-*")
     for record in found:
-        shares = record["routing"]["shares"]
-        assert [row.index(1.0) for row in shares] == [1, 2, 3, 4]
-    rows = sum(task["scored"] for record in found for task in record["tasks"])
+        assert record.routing is not None
+        assert [row.index(1.0) for row in record.routing.shares] == [1, 2, 3, 4]
+    rows = sum(task.scored for record in found for task in record.tasks)
     assert f"all {rows:,} test rows were answered by their own task's stage" in page("anchored")
 
 
@@ -107,18 +109,16 @@ def test_the_pictures_of_the_study_are_those_of_the_kept_records(
     name, runs, words, capsys, tmp_path
 ):
     out = tmp_path / "figure.svg"
-    folders = [str(run) for run in sorted((RESULTS / "order1").glob(runs)) if run.name != "grids"]
-    printed(capsys, "figure", words[0], *folders, *words[1:], "--out", str(out))
+    printed(capsys, "figure", words[0], f"{RESULTS}/order1/{runs}", *words[1:], "--out", str(out))
     assert out.read_bytes() == (ROOT / "docs" / "images" / f"{name}.svg").read_bytes()
 
 
 def test_the_quick_starts_rates_are_those_that_the_kept_records_favour():
     best: dict[str, tuple[float, float]] = {}
-    for run in sorted((RESULTS / "quickstart").glob("*-[123]e-[23]-*")):
-        record = json.loads((run / "record.json").read_text("utf-8"))
-        assert record["settings"]["evaluate"]["split"] == "dev"
-        method, rate = record["method"], record["settings"]["train"]["lr"]
-        scores = [100 * score for score in [*record["R"][-1], record["metrics"]["average"]]]
+    for record in records("quickstart/*-[123]e-[23]-*"):
+        assert record.settings["evaluate"]["split"] == "dev"
+        method, rate = record.method, record.settings["train"]["lr"]
+        scores = [100 * (score or 0.0) for score in [*record.R[-1], record.metrics.average]]
         row = " | ".join([method, f"{rate:g}", *(f"{score:.1f}" for score in scores)])
         assert f"| {row} |\n" in page("results")
         best[method] = max(best.get(method, (-1.0, 0.0)), (scores[-1], rate))
@@ -132,11 +132,10 @@ def test_the_default_strength_of_n_lora_follows_from_the_kept_records():
     shown = {float(row[0][2:]): row[1] for row in rows if len(row) == 3 and row[0][2:3].isdigit()}
     scores: dict[float, float] = {}
     scored = 0
-    for run in (RESULTS / "n_lora-strength").iterdir():
-        record = json.loads((run / "record.json").read_text("utf-8"))
-        assert record["settings"]["evaluate"]["split"] == "dev"
-        strength, scored = record["settings"]["method"]["strength"], record["tasks"][0]["scored"]
-        scores[strength] = record["metrics"]["average"]
+    for record in records("n_lora-strength"):
+        assert record.settings["evaluate"]["split"] == "dev"
+        strength, scored = record.settings["method"]["strength"], record.tasks[0].scored
+        scores[strength] = record.metrics.average or 0.0
         assert shown[strength] == f"{100 * scores[strength]:.1f}"
     free = scores[0.0]
     bound = free - (free * (1 - free) / scored) ** 0.5
@@ -146,16 +145,15 @@ def test_the_default_strength_of_n_lora_follows_from_the_kept_records():
 def test_the_readme_shows_the_last_rows_of_the_kept_runs_of_the_demo():
     readme = (ROOT / "README.md").read_text("utf-8")
     for method in ("sin_lora", "am_lora", "anchored_lora"):
-        [run] = (RESULTS / "quickstart").glob(f"quickstart-{method}-*")
-        record = json.loads((run / "record.json").read_text("utf-8"))
-        row = [*record["R"][-1], record["metrics"]["average"]]
-        wanted = [method, *(f"{100 * score:.1f}" for score in row)]
+        [record] = records(f"quickstart/quickstart-{method}-*")
+        row = [*record.R[-1], record.metrics.average]
+        wanted = [method, *(f"{100 * (score or 0.0):.1f}" for score in row)]
         assert wanted in [line.split() for line in readme.splitlines()]
 
 
 def test_a_method_page_has_the_methods_line_of_a_table_or_says_that_there_is_none(capsys):
     lines: dict[str, str] = {}
-    for store in ("methods", "anchored/orders"):
+    for store in ("methods", "anchored-orders"):
         words = ("methods", *stores(store), "--format", "markdown")
         for row in printed(capsys, "table", *words).splitlines():
             if row.startswith("| "):

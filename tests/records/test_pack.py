@@ -74,6 +74,7 @@ def test_a_packed_run_is_found_by_path_name_and_start(pack: Path):
     for wanted in (str(pack / name), name, "own"):
         assert read_run(find_run(wanted, pack)).name == name
     assert find_runs([str(pack)], None) == [pack / run for run in Pack(pack).lines]
+    assert find_runs([str(pack / "own-*"), str(pack / "own")], None) == [pack / name]
     with pytest.raises(InputError, match="no such run in"):
         find_run("other", pack)
 

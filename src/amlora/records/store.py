@@ -3,6 +3,7 @@
 Nothing altered is read, and no torch is needed.
 """
 
+import fnmatch
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,8 +117,10 @@ def find_run(wanted: str, runs: Path | None) -> Path:
     Raises:
         InputError: none or several fit.
     """
-    if is_run(path := Path(wanted)) or (is_packed(path) and path.name in Pack(path.parent).lines):
+    if is_run(path := Path(wanted)):
         return path
+    if is_packed(path):
+        wanted, runs = path.name, path.parent
     if Path(wanted).is_dir():
         raise InputError(f"{wanted}: not a run folder; it has neither {CONFIG} nor {RECORD}.")
     if runs is None:
@@ -138,6 +141,8 @@ def find_run(wanted: str, runs: Path | None) -> Path:
 def find_runs(wanted: Sequence[str], runs: Path | None) -> list[Path]:
     """Find several runs, each as `find_run` does; a folder stands for the finished runs in it.
 
+    In a pack, whose runs no shell sees, `*` and `?` stand for any letters of their names.
+
     Raises:
         InputError: one is not found, or nothing is.
     """
@@ -148,12 +153,21 @@ def find_runs(wanted: Sequence[str], runs: Path | None) -> list[Path]:
             if not (done := [run for run in inside if is_packed(run) or finished(run)]):
                 raise InputError(f"{item}: no finished runs.")
             found.extend(done)
+        elif is_packed(folder) and (
+            named := fnmatch.filter(Pack(folder.parent).lines, folder.name)
+        ):
+            found.extend(named)
         else:
             found.append(find_run(item, runs))
     unique = list({folder.resolve(): folder for folder in found}.values())
     if not unique:
         raise InputError(f"{runs}: no runs.")
     return unique
+
+
+def matching(path: Path) -> list[Path]:
+    """Return the runs of a pack that a pattern such as PACK/am_lora-* means."""
+    return [path.parent / name for name in fnmatch.filter(Pack(path.parent).lines, path.name)]
 
 
 def first(names: Sequence[str], most: int = 4) -> str:
