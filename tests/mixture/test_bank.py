@@ -167,10 +167,10 @@ def test_a_loaded_state_reaches_stacks_and_tails():
 def test_all_but_the_newest_are_the_bank_before_it_grew():
     old, new = grown((2, 2)), grown((2, 2, 3))
     new.train_newest("all")
-    stacks, spread, tails, rank = new.oldest(2)
+    stacks, spread, tails, rank = new.part(0, 2)
     for before, after in zip(old.stacks(), stacks, strict=True):
         assert torch.equal(after, before)
     assert torch.equal(spread, old.spread)
     assert rank == 2
     assert [len(tail) for tail in tails] == [0, 0, 2]
-    assert new.oldest(3).rank == 0
+    assert new.part(0, 3).rank == 0

@@ -25,11 +25,7 @@ LEAST_SCALE, LARGEST_SCALE = 1e-6, 1e6
 
 
 def check_scale(alpha: float, rank: int) -> None:
-    """Refuse an alpha that no LoRA of this rank can be used at.
-
-    Raises:
-        ValueError: alpha / rank is out of range, or no number.
-    """
+    """Refuse an alpha that no LoRA of this rank can be used at, by a ValueError."""
     if not LEAST_SCALE <= alpha / rank <= LARGEST_SCALE:
         raise ValueError(
             f"alpha / rank must be between {LEAST_SCALE:g} and {LARGEST_SCALE:g}, got alpha {alpha}"
@@ -173,34 +169,32 @@ class Bank(nn.Module):
         first = sum(self.ranks[:index])
         return slice(first, first + self.ranks[index])
 
-    def oldest(self, loras: int) -> LoRAs:
-        """Return the oldest LoRAs: all N, or N - 1 as if the newest did not exist."""
-        tails, ranks = self.tails(), self.ranks[:loras]
-        rank = ranks[0] if len(set(ranks)) == 1 else 0
-        if loras == len(self):
-            return LoRAs(self.stacks(), self.spread, tails, rank)
-        rows = sum(ranks)
-        stacks = self.a[:rows], self.b[:rows], self.w[:loras]
-        spread = self.spread[:loras, :rows].contiguous()
-        return LoRAs(stacks, spread, (tails[0][:0], tails[1][:0], tails[2][:-1]), rank)
+    def part(self, first: int, last: int) -> LoRAs:
+        """Return LoRAs first .. last - 1; their selectors learn where they are all or the oldest.
 
-    def newest(self) -> LoRAs:
-        """Return the newest LoRA alone; nothing weighs it, so its selector does not learn."""
-        rank, tails = self.ranks[-1], self.tails()
-        stacks = self.a[-rank:], self.b[-rank:], self.w[-1:]
-        spread = self.spread[-1:, -rank:].contiguous()
-        return LoRAs(stacks, spread, (tails[0], tails[1], tails[2][:0]), rank)
+        Tails end where the stacks do, so only the newest LoRA's rows may be trained.
+        """
+        ranks, count = self.ranks[first:last], len(self)
+        start = sum(self.ranks[:first])
+        rows = slice(start, start + sum(ranks))
+        a, b, w = self.tails()
+        if last < count:
+            a, b, w = a[:0], b[:0], w[: last - count]
+        if first:
+            w = w[:0]
+        stacks = self.a[rows], self.b[rows], self.w[first:last]
+        spread = self.spread[first:last, rows].contiguous()
+        return LoRAs(stacks, spread, (a, b, w), ranks[0] if len(set(ranks)) == 1 else 0)
 
     def of_stage(self, stage: int) -> LoRAs:
         """Return LoRAs 1..k, frozen, with the selectors kept at stage k, or today's where none are.
 
         They are those that answered when the stage ended.
         """
-        ranks = self.ranks[:stage]
-        rows, rank = sum(ranks), ranks[0] if len(set(ranks)) == 1 else 0
-        w = self.kept_of(stage) if len(self.kept) else self.w[:stage]
-        spread, nothing = self.spread[:stage, :rows].contiguous(), (self.a[:0], self.b[:0], w[:0])
-        return LoRAs((self.a[:rows], self.b[:rows], w), spread, nothing, rank)
+        loras = self.part(0, stage)
+        a, b, w = loras.stacks
+        w = self.kept_of(stage) if len(self.kept) else w
+        return loras._replace(stacks=(a, b, w), tails=(a[:0], b[:0], w[:0]))
 
     def prototypes(self) -> Tensor:
         """Return (N, D_in) Arrow's prototypes of all LoRAs, computed once after each change."""

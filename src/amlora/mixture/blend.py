@@ -42,9 +42,6 @@ def add(
     Returns:
         (..., D_out), and the scores (tokens of all rows, 1 + S) without gain, column 0 the zero
         LoRA's and, for "sum", stage 0's weight.
-
-    Raises:
-        ValueError: the tokens cannot be shared out among the rows.
     """
     assert combine != "mean", "no method keeps stages of a mean"
     (a, b, _), kind = loras.stacks, x.dtype
@@ -74,9 +71,6 @@ def add_gated(base: Tensor, x: Tensor, loras: LoRAs, gates: Tensor) -> tuple[Ten
     Returns:
         (..., D_out), and the scores (tokens of all rows, 1 + N); column 0 is what the widest gate
         leaves to the base model.
-
-    Raises:
-        ValueError: the tokens cannot be shared out among the rows.
     """
     (a, b, _), (a_tail, b_tail, _) = loras.stacks, loras.tails
     flat, kind, frozen = x.reshape(-1, x.shape[-1]), x.dtype, len(a) - len(a_tail)
@@ -97,7 +91,7 @@ def add_gated(base: Tensor, x: Tensor, loras: LoRAs, gates: Tensor) -> tuple[Ten
 
 
 def tokens_of_a_row(x: Tensor, rows: int, what: str) -> int:
-    """Return how many of the input's tokens (..., D_in) each row has."""
+    """Return how many of the input's tokens (..., D_in) each row has; a ValueError if unequal."""
     tokens, left = divmod(x.shape[:-1].numel(), rows)
     if left:
         raise ValueError(f"a layer's input is {tuple(x.shape)}, but {rows} rows have {what}.")

@@ -80,13 +80,13 @@ class MixtureLinear(nn.Module):
         # Under autocast x may be float32 while the frozen layer answered in bfloat16.
         given, x = x, dropout(x.to(base.dtype), control.dropout, self.training)
         if control.alone:
-            return fused.add(base, x, bank.newest(), combine="sum")[0]
+            return fused.add(base, x, bank.part(len(bank) - 1, len(bank)), combine="sum")[0]
         routes = control.routing.now
         if control.arrow is not None:
-            loras, wanted = bank.oldest(len(bank)), bank.prototypes()
+            loras, wanted = bank.part(0, len(bank)), bank.prototypes()
             out, scores = arrow.add(base, x, loras, wanted, control.arrow)
         elif isinstance(routes, Tensor):
-            out, scores = blend.add_gated(base, x, bank.oldest(len(bank)), routes)
+            out, scores = blend.add_gated(base, x, bank.part(0, len(bank)), routes)
         else:
             out, scores = self.plain(base, x) if routes is None else self.routed(base, x, routes)
         if control.recorder is not None:
@@ -106,7 +106,7 @@ class MixtureLinear(nn.Module):
         return fused.add(
             base,
             x,
-            bank.oldest(open_loras),
+            bank.part(0, open_loras),
             combine=control.combine,
             gain=len(bank) + math.exp(newcomer) if control.gain else 1.0,
             newcomer=newcomer if open_loras == len(bank) else 0.0,

@@ -4,8 +4,7 @@ Each file is read once, and what is parsed was hashed. Whoever writes a file can
 values are checked here too.
 """
 
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -68,14 +67,14 @@ def read_skills(folder: Path, version: str | None = None) -> StoredSkills:
     path, selectors = read_tensors(folder, manifest, f"{manifest.folder}/{SELECTOR}")
     shapes = {f"{name}.w": (loras, None) for name in manifest.targets}
     check_tensors(path, selectors, shapes, manifest.dtype)
-    stages, kept = read_stages(folder, manifest)
+    stages, gates, kept = read_chooser(folder, manifest)
     skills = StoredSkills(
         manifest=manifest,
         cards=read_cards(folder, manifest),
         scores=read_scores(folder, manifest),
         tensors={**tensors, **selectors, **kept},
         stages=stages,
-        gates=read_gates(folder, manifest),
+        gates=gates,
     )
     for name in manifest.files:
         if name.endswith((CONFIG, README)):  # for other readers
@@ -119,58 +118,44 @@ def read_tensors(folder: Path, manifest: Manifest, name: str) -> tuple[Path, dic
     return folder / name, formats.parse_tensors(folder / name, read_file(folder, manifest, name))
 
 
-def read_stages(folder: Path, manifest: Manifest) -> tuple[Stages | None, dict[str, Tensor]]:
-    """Return the statistic of stages, and "<layer>.kept" selectors where attention decides.
+def read_chooser(
+    folder: Path, manifest: Manifest
+) -> tuple[Stages | None, Gates | None, dict[str, Tensor]]:
+    """Return what chooses among LoRAs by the prompt, and "<layer>.kept" selectors of stages.
 
     Raises:
         InputError: a tensor is missing, unknown, or not what it should be.
     """
-    if manifest.stages is None:
-        return None, {}
-    path, tensors = read_tensors(folder, manifest, f"{manifest.folder}/{STAGES}")
-    stages, loras = Stages(manifest.stages), len(manifest.loras)
-    kept = {name: tensors[name] for name in tensors.keys() - stages.tensors().keys()}
-    shapes: dict[str, Shape] = {}
-    if manifest.combine == "attention":
-        rows = loras * (loras + 1) // 2
-        shapes = {f"{name}.{KEPT}": (rows, None) for name in manifest.targets}
+    stages = None if manifest.stages is None else Stages(manifest.stages)
+    gates = None if manifest.gates is None else Gates(manifest.gates)
+    if stages is None and gates is None:
+        return None, None, {}
+    name = GATES if stages is None else STAGES
+    path, tensors = read_tensors(folder, manifest, f"{manifest.folder}/{name}")
+    own: set[str] = set()
+    loras, shapes = len(manifest.loras), dict[str, Shape]()
+    try:
+        if gates is not None:
+            gates.restore(tensors, loras)
+            own |= gates.tensors().keys()
+        if stages is not None:
+            stages.restore(tensors)
+            check_stages(stages, loras)
+            own |= stages.tensors().keys()
+            if manifest.combine == "attention":
+                rows = loras * (loras + 1) // 2
+                shapes = {f"{layer}.{KEPT}": (rows, None) for layer in manifest.targets}
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    kept = {name: tensors[name] for name in tensors.keys() - own}
     check_tensors(path, kept, shapes, manifest.dtype)
-    with within(path):
-        stages.restore(tensors)
-        check_stages(stages, loras)
-    return stages, kept
-
-
-def read_gates(folder: Path, manifest: Manifest) -> Gates | None:
-    """Return the gates, one per LoRA.
-
-    Raises:
-        InputError: a tensor is missing, unknown, or not what it should be.
-    """
-    if manifest.gates is None:
-        return None
-    path, tensors = read_tensors(folder, manifest, f"{manifest.folder}/{GATES}")
-    gates = Gates(manifest.gates)
-    with within(path):
-        gates.restore(tensors, len(manifest.loras))
-    if unknown := tensors.keys() - gates.tensors().keys():
-        raise InputError(f"{path}: the tensor {min(unknown)!r} is unknown.")
-    return gates
+    return stages, gates, kept
 
 
 def check_stages(stages: Stages, loras: int) -> None:
     """Refuse a mixture in which not every LoRA has a stage that has ended."""
     if len(stages) != loras:
         raise InputError(f"skills: {loras} LoRAs, but {len(stages)} stages have ended.")
-
-
-@contextmanager
-def within(path: Path) -> Generator[None]:
-    """Put a file's path before the error of what it holds."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
 
 
 def load_skills(folder: Path, model: nn.Module, skills: StoredSkills, *, base: Base) -> Mixture:
