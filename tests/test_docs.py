@@ -14,7 +14,7 @@ import yaml
 from amlora.evaluate.metrics import summary
 from amlora.experiment.naming import run_name
 from amlora.experiment.settings import load_settings, resolved, settings_from
-from amlora.methods import METHODS, method_class
+from amlora.methods import METHODS
 from amlora.methods.base import Method
 from amlora.records.beside import Candidate, Choice
 from amlora.records.schema import Record
@@ -189,6 +189,12 @@ def test_the_readme_names_the_folders_that_the_demo_leaves():
     assert named == {run_name(load_settings(config, method=method)) for method in methods}
 
 
+def test_the_page_about_loading_names_the_folder_of_the_example_of_own_tasks():
+    [code] = [code for _, code in blocks("toml") if code.startswith("# Two tasks of our own.")]
+    name = run_name(settings_from(tomllib.loads(code)))
+    assert f'amlora.load("runs/{name}")' in text_of(DOCS / "howto" / "load-and-share.md")
+
+
 def test_the_example_method_learns_and_goes_on_from_its_state(llama_folder):
     [code] = [code for page, code in blocks("python") if page.name == "own-method.md"]
     names: dict[str, Any] = {"__name__": "example"}
@@ -215,9 +221,3 @@ def test_the_format_page_names_every_key_of_a_record_and_of_a_grids_files():
     kept = [*Choice.model_fields, *Candidate.model_fields]
     assert [key for key in kept if f"`{key}`" not in page] == []
     assert [key for key in summary([[0.0], [1.0]], [1]) if f"`{key}`" not in page] == []
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_every_setting_of_a_method_is_explained_in_its_source(method: str):
-    fields = method_class(method).Settings.model_fields
-    assert [name for name in fields if not (fields[name].description or name == "lora")] == []
