@@ -175,16 +175,19 @@ class Bank(nn.Module):
         Tails end where the stacks do, so only the newest LoRA's rows may be trained.
         """
         ranks, count = self.ranks[first:last], len(self)
+        rank = ranks[0] if len(set(ranks)) == 1 else 0
+        a, b, w = self.tails()
+        if last - first == count:  # as in nearly every forward pass
+            return LoRAs(self.stacks(), self.spread, (a, b, w), rank)
         start = sum(self.ranks[:first])
         rows = slice(start, start + sum(ranks))
-        a, b, w = self.tails()
         if last < count:
             a, b, w = a[:0], b[:0], w[: last - count]
         if first:
             w = w[:0]
         stacks = self.a[rows], self.b[rows], self.w[first:last]
         spread = self.spread[first:last, rows].contiguous()
-        return LoRAs(stacks, spread, (a, b, w), ranks[0] if len(set(ranks)) == 1 else 0)
+        return LoRAs(stacks, spread, (a, b, w), rank)
 
     def of_stage(self, stage: int) -> LoRAs:
         """Return LoRAs 1..k, frozen, with the selectors kept at stage k, or today's where none are.
