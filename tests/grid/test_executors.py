@@ -26,7 +26,7 @@ def elsewhere(request, tmp_path, monkeypatch):
         ray = pytest.importorskip("ray")
         ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
     options = {"slurm": {"cluster": "local", "timeout_min": 1}, "ray": {"num_cpus": 1}}
-    yield make(request.param, options.get(request.param, {}), threads=3, logs=tmp_path / "logs")
+    yield make(request.param, options.get(request.param, {}), jobs=1, logs=tmp_path / "logs")
     if request.param == "ray":
         ray.shutdown()
 
@@ -142,7 +142,7 @@ def test_this_process_calls_at_once_and_lets_an_interrupt_through():
 )
 def test_a_wrong_option_is_one_line(tmp_path, where, options, line):
     with pytest.raises(InputError) as refused:
-        make(where, options, threads=1, logs=tmp_path)
+        make(where, options, jobs=1, logs=tmp_path)
     assert str(refused.value).startswith(line) and "\n" not in str(refused.value)
 
 
@@ -152,7 +152,7 @@ def test_a_missing_package_is_one_line_that_says_how_to_install_it(
 ):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(InputError) as refused:
-        make(where, {}, threads=1, logs=tmp_path)
+        make(where, {}, jobs=1, logs=tmp_path)
     assert str(refused.value) == (
         f"--on {where} needs the package {name}: pip install 'amlora[{where}]'."
     )

@@ -58,13 +58,24 @@ def grid(
     check_kind(path, "grid")
     numbers, options = parse_shard(shard), parse_options(with_ or ())
 
+    def told(line: str) -> None:
+        if not quiet:
+            tell(one_line(line))
+
     from amlora.grid.cells import load_grid
 
     loaded = load_grid(path)
     cells = loaded.share(*numbers)
     failed: dict[str, str] = {}
     if not list_only:
-        failed = sweep(loaded, cells, runs, on, jobs, options, force=force, quiet=quiet)
+        from amlora.grid.executors import make
+        from amlora.grid.sweep import Sweep
+
+        jobs = jobs or (1 if on in ("here", "processes") else 0)
+        executor = make(on, options, jobs=jobs, logs=runs / "grids" / loaded.name / "jobs")
+        told(f"{len(cells)} cells in {runs}, {jobs or 'all'} at a time.")
+        work = Sweep(loaded, cells, runs, executor, jobs=jobs, tell=told, force=force)
+        failed = {item.cell.title: item.reason for item in work.all() if item.state == "failed"}
     rows = listing(loaded, cells, runs, failed)
     if as_json:
         print_json(rows)
@@ -109,37 +120,6 @@ def parse_options(words: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def sweep(
-    loaded: "Grid",
-    cells: "Sequence[Cell]",
-    runs: Path,
-    on: Literal["here", "processes", "slurm", "ray"],
-    jobs: int | None,
-    options: Mapping[str, Any],
-    *,
-    force: bool,
-    quiet: bool,
-) -> dict[str, str]:
-    """Run the cells; return the reasons of those that failed, by title."""
-    import torch
-
-    from amlora.grid.executors import make
-    from amlora.grid.sweep import Sweep
-
-    jobs = jobs or (1 if on in ("here", "processes") else 0)
-    threads = max(1, torch.get_num_threads() // (jobs or 1))
-    executor = make(on, options, threads=threads, logs=runs / "grids" / loaded.name / "jobs")
-
-    def told(line: str) -> None:
-        if not quiet:
-            tell(one_line(line))
-
-    at_a_time = f"; {jobs} at a time, threads for each: {threads}" if on == "processes" else ""
-    told(f"{len(cells)} cells in {runs}{at_a_time}.")
-    work = Sweep(loaded, cells, runs, executor, jobs=jobs, tell=told, force=force)
-    return {item.cell.title: item.reason for item in work.all() if item.state == "failed"}
-
-
 def listing(
     loaded: "Grid", cells: "Sequence[Cell]", runs: Path, failed: Mapping[str, str]
 ) -> list[dict[str, Any]]:
@@ -148,26 +128,22 @@ def listing(
 
     return [
         {
-            "kind": "select" if each.cell.selects else "run",
-            "label": each.cell.line.label,
-            "order": each.cell.line.order,
-            "seed": each.cell.seed,
-            "rate": each.cell.rate,
-            "state": "failed" if each.cell.title in failed else each.state,
-            "run": None if each.cell.rate is None else each.cell.name,
-            "reason": failed.get(each.cell.title, each.reason) or None,
+            "kind": "select" if cell.selects else "run",
+            "label": cell.line.label,
+            "order": cell.line.order,
+            "seed": cell.seed,
+            "rate": cell.rate,
+            "state": "failed" if cell.title in failed else state,
+            "run": None if cell.rate is None else cell.name,
+            "reason": failed.get(cell.title, reason) or None,
         }
-        for each in standings(loaded, cells, runs)
+        for cell, state, reason in standings(loaded, cells, runs)
     ]
 
 
 def shown(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Return a row as a person reads it."""
-    return (
-        f"select {row['label']}" if row["kind"] == "select" else row["label"],
-        row["order"] or MISSING,
-        str(row["seed"]),
-        MISSING if row["rate"] is None else f"{row['rate']:g}",
-        row["state"],
-        row["reason"] or row["run"] or MISSING,
-    )
+    label = f"select {row['label']}" if row["kind"] == "select" else row["label"]
+    rate = MISSING if row["rate"] is None else f"{row['rate']:g}"
+    run = row["reason"] or row["run"] or MISSING
+    return label, row["order"] or MISSING, str(row["seed"]), rate, row["state"], run

@@ -23,13 +23,13 @@ Where = Literal["here", "processes", "slurm", "ray"]
 STOPPED = 130  # exit status of a process that was asked to stop and saved its state
 
 
-def make(where: Where, options: Mapping[str, Any], *, threads: int, logs: Path) -> Executor:
+def make(where: Where, options: Mapping[str, Any], *, jobs: int, logs: Path) -> Executor:
     """Make an executor.
 
     Args:
         where: which one.
         options: of submitit's executor or of Ray's tasks, by their own names.
-        threads: that each process here computes with.
+        jobs: processes here at a time, which share the threads.
         logs: the folder for submitit's.
 
     Raises:
@@ -48,7 +48,11 @@ def make(where: Where, options: Mapping[str, Any], *, threads: int, logs: Path) 
         ) from None
     except (NameError, AssertionError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"--on {where}: {str(error).splitlines()[0]}") from None
-    return Here() if where == "here" else processes(threads)
+    if where == "here":
+        return Here()
+    import torch
+
+    return processes(max(1, torch.get_num_threads() // jobs))
 
 
 class Here(Executor):
