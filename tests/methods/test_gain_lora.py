@@ -7,9 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from amlora.engine.batch import collate, target_logits
-from amlora.engine.exact import exact_match, generated_match
-from amlora.engine.generate import generate_ids, inference
 from amlora.engine.load import load_backbone
 from amlora.engine.settings import ModelSettings
 from amlora.methods.base import Stage
@@ -147,70 +144,6 @@ def test_earlier_gates_stay_as_they_were_bit_for_bit(any_folder):
         learn(method, stage, lr=5e-2)
     assert torch.equal(gates_of(method, STAGES[0])[:, 0], before)
     assert not any(part.requires_grad for gate in method.gates.all for part in gate.parts())
-
-
-@pytest.fixture(scope="module")
-def learned(any_folder):
-    """A method that has learned three stages; read it only."""
-    method = gain_lora(any_folder)
-    for stage in STAGES:
-        learn(method, stage, lr=5e-2)
-    method.backbone.model.eval()
-    return method
-
-
-def mixed(method: GainLoRA):
-    """Rows of all stages and others, of different lengths, with their gates."""
-    rows = [stage.rows[i] for i in range(2) for stage in STAGES]
-    others = [
-        dataclasses.replace(row, prompt_ids=(1, 30 + i, *[45] * (2 + i)))
-        for i, row in enumerate(rows[:2])
-    ]
-    return list(method.readable([*rows, *others], scoring=True))
-
-
-def logits(method: GainLoRA, rows) -> Tensor:
-    with torch.inference_mode():
-        return target_logits(method.backbone, collate(rows, method.backbone, share=1.0))
-
-
-def test_rows_in_one_batch_are_answered_as_each_alone(learned):
-    rows = mixed(learned)
-    assert len({row.route for row in rows}) == len({row.prompt_ids for row in rows}) > 4
-    together = logits(learned, rows)
-    for index, row in enumerate(rows):
-        alone = logits(learned, [row])
-        torch.testing.assert_close(together[index : index + 1], alone, rtol=1e-3, atol=1e-3)
-
-
-def test_gates_depend_on_the_prompt_alone(learned):
-    rows = mixed(learned)
-    others = [dataclasses.replace(row, answer_ids=(7, 2), task="?", route=None) for row in rows]
-    alone = [learned.readable([row], scoring=True)[0].route for row in others[::-1]][::-1]
-    assert [row.route for row in rows] == alone
-
-
-def test_an_answer_that_is_generated_keeps_the_gates_of_its_prompt(learned):
-    rows = mixed(learned)
-    ids = [row.prompt_ids for row in rows]
-    with inference(learned.backbone):
-        together = generate_ids(learned.backbone, ids, 6, routes=[row.route for row in rows])
-    for row, made in zip(rows, together, strict=True):
-        found: list[int] = []
-        for _ in range(6):
-            asked = dataclasses.replace(row, answer_ids=(*found, 5))
-            token = int(logits(learned, [asked])[0, len(found)].argmax())
-            if token in learned.backbone.end_ids:
-                break
-            found.append(token)
-        assert found == made
-
-
-def test_one_pass_decides_as_generating_each_row_alone(learned):
-    rows = mixed(learned)
-    passed, _ = exact_match(learned.backbone, rows, tokens_per_batch=256, max_new_tokens=8)
-    made, _ = generated_match(learned.backbone, rows, max_new_tokens=8)
-    assert [answer.hit for answer in passed] == [answer.hit for answer in made]
 
 
 def test_layers_that_are_computed_again_in_the_backward_pass_have_their_gates(any_folder):
