@@ -3,6 +3,8 @@
 All LoRAs are summed as in IncLoRA. While one is learned, the L1 norm of its update of the weights,
 B A, is added to the loss (arXiv 2410.10179): two sparse updates seldom change the same weight. The
 authors' code multiplies the two the other way round, which is another term: A B, rank x rank.
+
+    loss = task + strength * sum over layers of |B A|_1
 """
 
 from typing import Any, Literal, cast

@@ -4,6 +4,9 @@ All LoRAs are summed as in IncLoRA. While one is learned, |A_old A_new^T|_1 is a
 that it reads other directions of the input than the frozen ones do (arXiv 2310.14152; absolute
 values, not squares, as in the authors' code). The frozen LoRAs act as one LoRA of rank N * R, in
 the layer and in this term.
+
+    loss = task + strength * sum over layers of |A_old A_new^T|_1
+                + l2 * sum over layers of (|A_new|_2 + |B_new|_2)
 """
 
 import torch
