@@ -4,7 +4,7 @@ import pytest
 
 from amlora.engine.encode import Row
 from amlora.errors import InputError
-from amlora.experiment.prepare import plan_stages
+from amlora.experiment.borders import plan_stages
 from amlora.experiment.run import run
 from amlora.experiment.settings import load_settings, settings_from
 from amlora.methods.base import Stage

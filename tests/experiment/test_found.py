@@ -13,7 +13,7 @@ from amlora import files
 from amlora.cli import main as command
 from amlora.engine.borders import Borders
 from amlora.errors import InputError
-from amlora.experiment.found import entry_of, find_stages, parts_at, stages_at, summary_line
+from amlora.experiment.borders import entry_of, find_stages, parts_at, stages_at, summary_line
 from amlora.experiment.plan import plan
 from amlora.experiment.prepare import Prepared, prepare
 from amlora.experiment.reporter import Silent
@@ -200,13 +200,17 @@ def test_a_record_has_the_borders_and_metrics_of_its_stages(whole):
     assert [row[0] for row in printed][2:] == [f"after stage {k}" for k in (1, 2, 3)]
 
 
+def page_of(*folders: Path) -> str:
+    return build_page([read_folder(folder) for folder in folders])
+
+
 def test_a_page_and_the_model_card_show_found_stages(whole, llama_folder, data, tmp_path):
     other = run(settings(llama_folder, data, boundaries="told", detection={}), runs=tmp_path)
-    page = build_page([whole])
+    page = page_of(whole)
     assert "2 of 2 borders found; false alarms: 0; stages: 3." in page
     assert "after stage 3" in page and "borders found, not told" in page
-    assert "borders found" not in build_page([other])
-    assert "after stage 3" in build_page([whole, other])
+    assert "borders found" not in page_of(other)
+    assert "after stage 3" in page_of(whole, other)
     (card,) = (whole / "skills" / "versions").glob("*/README.md")
     assert "| after stage 1 |" in card.read_text()
 
@@ -224,7 +228,7 @@ def test_fewer_or_more_stages_than_tasks_are_learned_shown_and_loaded(
     assert stages > len(LABELS) if more else stages == 1
     assert len(record["R"]) == stages + 1
     assert (record["metrics"]["forgetting"] is None) == (stages == 1)
-    assert f"stages: {stages}." in build_page([folder])
+    assert f"stages: {stages}." in page_of(folder)
     model: Any = amlora.load(folder / "skills")[0]
     assert len(model.amlora.mixture) == stages
     with pytest.raises(SystemExit):
@@ -247,7 +251,7 @@ def test_borders_that_do_not_fit_a_record_are_refused(whole, tmp_path, wrong):
     record["boundaries"] |= wrong
     files.write_sealed(tmp_path / "record.json", record)
     with pytest.raises(InputError, match="its found borders do not fit its"):
-        build_page([tmp_path])
+        page_of(tmp_path)
 
 
 @pytest.mark.parametrize("any_folder", ["t5"], indirect=True)

@@ -133,7 +133,7 @@ def counted(name: str, backbone: "Backbone") -> tuple[list[int], list[int]]:
         Parameters trained in each stage, and stored after it; a joint method has one stage.
     """
     from amlora.engine.encode import encode_rows
-    from amlora.experiment.prepare import plan_stages
+    from amlora.experiment.borders import plan_stages
     from amlora.experiment.settings import settings_from
     from amlora.methods import method_class
     from amlora.streams.task import Example, Task

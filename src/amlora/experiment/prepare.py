@@ -1,17 +1,15 @@
 """Turn settings into what a run works with: tasks, model, method, encoded rows, stages."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from amlora.engine.backbone import Backbone, positions
-from amlora.engine.batch import steps_of
 from amlora.engine.encode import Row
 from amlora.engine.load import load_backbone
 from amlora.errors import InputError
 from amlora.evaluate.course import Course, at_once, one_by_one
 from amlora.evaluate.lost import Lost
-from amlora.experiment.found import check_method, find_stages
+from amlora.experiment.borders import check_method, find_stages, plan_stages
 from amlora.experiment.general import General, general_rows, read_texts
 from amlora.experiment.settings import RunSettings, resolved
 from amlora.experiment.texts import encode_stream, lost_warnings, with_room
@@ -20,7 +18,6 @@ from amlora.methods import method_class
 from amlora.methods.base import Method, Stage
 from amlora.mixture.inject import adapted_projections
 from amlora.records.schema import Adapted, Identity, Model, TaskFacts
-from amlora.streams.arrival import pieces
 from amlora.streams.check import find_unscored
 from amlora.streams.load import load_stream
 from amlora.streams.task import Task, TaskStream, majority
@@ -202,48 +199,6 @@ def check_room(
                 f"{vectors} and an answer of up to {written} tokens need {needed} positions; the"
                 f" model has {limit}."
             )
-
-
-def plan_stages(
-    settings: RunSettings, tasks: Sequence[Task], rows: Sequence[Sequence[Row]], *, joint: bool
-) -> list[Stage]:
-    """Return one stage per task, or one with all rows for a joint method.
-
-    With blurred borders a stage holds rows of neighbouring tasks as well, in its `sources` too;
-    each row keeps its task's name. `rows` are those of each task's `train`, in the same order.
-
-    Raises:
-        InputError: borders where there are none, or that leave a task no row in its own stage.
-    """
-    train, border = settings.train, settings.stream.border
-    words = settings.stream.prefix, settings.stream.form
-    sources = [dataclasses.replace(task, dev=(), test=()) for task in tasks]
-
-    def steps(count: int) -> int:
-        return steps_of(count, train.batch, train.epochs, train.steps)
-
-    if joint:
-        if border:
-            raise InputError(
-                f"stream.border: {settings.method.name} learns all tasks in one stage, so there is"
-                " no border to blur; set it to 0."
-            )
-        together = [row for task_rows in rows for row in task_rows]
-        # A joint method is given as many steps as all stages of a sequential one together.
-        total = sum(steps(len(task_rows)) for task_rows in rows)
-        return [Stage(0, "all tasks", together, total, tuple(sources), *words)]
-    names, counts = [task.name for task in tasks], [len(task_rows) for task_rows in rows]
-    stages: list[Stage] = []
-    for i, parts in enumerate(pieces(names, counts, border)):
-        learned = [row for part in parts for row in rows[part.task][part.start : part.stop]]
-        seen = [
-            dataclasses.replace(
-                sources[part.task], train=tasks[part.task].train[part.start : part.stop]
-            )
-            for part in parts
-        ]
-        stages.append(Stage(i, names[i], learned, steps(len(learned)), tuple(seen), *words))
-    return stages
 
 
 def check_per_task(settings: RunSettings, stream: TaskStream) -> None:

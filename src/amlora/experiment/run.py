@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from amlora import files
 from amlora.engine.load import resolve_device
 from amlora.errors import InputError
-from amlora.experiment.found import summary_line
+from amlora.experiment.borders import summary_line
 from amlora.experiment.naming import check_same, facts_of, run_name
 from amlora.experiment.prepare import Prepared, prepare
 from amlora.experiment.processes import agree, by_main, join

@@ -1,8 +1,9 @@
-"""Stages of a stream whose borders nobody tells: found in its train rows' prompts alone.
+"""Which rows each stage learns: one task's with told borders, what looks alike with found ones.
 
-All rows arrive as one sequence (`streams/arrival.py`). The detector (`engine/borders.py`) reads the
-vector of each row's prompt, and never a label, a task's name or a later row. So borders found
-beforehand are those that it would find while the stages are learned.
+Borders that nobody tells are found in the train rows' prompts alone. All rows arrive as one
+sequence (`streams/arrival.py`). The detector (`engine/borders.py`) reads the vector of each row's
+prompt, and never a label, a task's name or a later row. So borders found beforehand are those that
+it would find while the stages are learned.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ from amlora.experiment.settings import RunSettings
 from amlora.methods import method_class
 from amlora.methods.base import Stage
 from amlora.records.schema import Boundaries
-from amlora.streams.arrival import Arrival, arrivals, compare, true_borders
+from amlora.streams.arrival import Arrival, arrivals, compare, pieces, true_borders
 from amlora.streams.task import Task
 
 T = TypeVar("T")
@@ -81,36 +82,76 @@ def stages_at(
         tasks: of the stream.
         rows: of each task.
     """
-    train, stream = settings.train, settings.stream
-    stages: list[Stage] = []
-    parts = parts_at(found.starts, order)
-    owners = parts_at(found.starts, found.owners)
-    for k, (part, owned) in enumerate(zip(parts, owners, strict=True)):
-        learned = [rows[at.task][at.row] for at in part]
-        sources = [
-            dataclasses.replace(
-                tasks[task],
-                train=tuple(tasks[task].train[at.row] for at in part if at.task == task),
-                dev=(),
-                test=(),
-            )
-            for task in dict.fromkeys(at.task for at in part)
-        ]
-        steps = steps_of(len(learned), train.batch, train.epochs, train.steps)
-        own = tuple(place for place, owner in enumerate(owned) if owner == k)
-        stages.append(
-            Stage(
-                k,
-                f"stage-{k + 1}",
-                learned,
-                steps,
-                tuple(sources),
-                stream.prefix,
-                stream.form,
-                own,
-            )
+    parts = zip(parts_at(found.starts, order), parts_at(found.starts, found.owners), strict=True)
+    return [
+        dataclasses.replace(
+            stage_of(k, f"stage-{k + 1}", part, settings, tasks, rows),
+            own=tuple(place for place, owner in enumerate(owners) if owner == k),
         )
-    return stages
+        for k, (part, owners) in enumerate(parts)
+    ]
+
+
+def plan_stages(
+    settings: RunSettings, tasks: Sequence[Task], rows: Sequence[Sequence[Row]], *, joint: bool
+) -> list[Stage]:
+    """Return one stage per task, or one with all rows for a joint method.
+
+    With blurred borders a stage holds rows of neighbouring tasks as well, in its `sources` too;
+    each row keeps its task's name. `rows` are those of each task's `train`, in the same order.
+
+    Raises:
+        InputError: borders where there are none, or that leave a task no row in its own stage.
+    """
+    border, names = settings.stream.border, [task.name for task in tasks]
+    if joint and border:
+        raise InputError(
+            f"stream.border: {settings.method.name} learns all tasks in one stage, so there is"
+            " no border to blur; set it to 0."
+        )
+    each = [
+        stage_of(
+            i,
+            names[i],
+            [Arrival(part.task, row) for part in parts for row in range(part.start, part.stop)],
+            settings,
+            tasks,
+            rows,
+        )
+        for i, parts in enumerate(pieces(names, [len(task_rows) for task_rows in rows], border))
+    ]
+    if not joint:
+        return each
+    together = [row for stage in each for row in stage.rows]
+    sources = tuple(source for stage in each for source in stage.sources)
+    # A joint method is given as many steps as all stages of a sequential one together.
+    steps = sum(stage.steps for stage in each)
+    words = settings.stream.prefix, settings.stream.form
+    return [Stage(0, "all tasks", together, steps, sources, *words)]
+
+
+def stage_of(
+    index: int,
+    name: str,
+    part: Sequence[Arrival],
+    settings: RunSettings,
+    tasks: Sequence[Task],
+    rows: Sequence[Sequence[Row]],
+) -> Stage:
+    """Return the stage that learns some rows of some tasks."""
+    train, stream = settings.train, settings.stream
+    sources = [
+        dataclasses.replace(
+            tasks[task],
+            train=tuple(tasks[task].train[at.row] for at in part if at.task == task),
+            dev=(),
+            test=(),
+        )
+        for task in dict.fromkeys(at.task for at in part)
+    ]
+    learned = [rows[at.task][at.row] for at in part]
+    steps = steps_of(len(learned), train.batch, train.epochs, train.steps)
+    return Stage(index, name, learned, steps, tuple(sources), stream.prefix, stream.form)
 
 
 def parts_at(starts: Sequence[int], sequence: Sequence[T]) -> list[Sequence[T]]:
