@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
@@ -46,7 +47,7 @@ def one_decimal(fraction: float | None, signed: bool = False) -> str:
     """Show a fraction as per cent or points."""
     if fraction is None or pd.isna(fraction):
         return NONE
-    value = round(round(100 * fraction, 6), 1) + 0.0  # the order of the runs may not round a tie
+    value = round(100 * fraction, 1) + 0.0
     return (f"{value:+.1f}" if signed and value else f"{value:.1f}").replace("-", "\N{MINUS SIGN}")
 
 
@@ -66,7 +67,7 @@ def on_test(study: str) -> DataFrame:
 
 def means(runs: DataFrame, value: str, signed: bool = False) -> dict[str, str]:
     """Return the mean of a value over the runs of each name."""
-    found = runs.groupby("name")[value].mean()
+    found = runs.groupby("name")[value].agg(fmean)  # whatever the order of the runs
     return {str(name): one_decimal(mean, signed) for name, mean in found.items()}
 
 

@@ -153,9 +153,7 @@ def find_runs(wanted: Sequence[str], runs: Path | None) -> list[Path]:
             if not (done := [run for run in inside if is_packed(run) or finished(run)]):
                 raise InputError(f"{item}: no finished runs.")
             found.extend(done)
-        elif is_packed(folder) and (
-            named := fnmatch.filter(Pack(folder.parent).lines, folder.name)
-        ):
+        elif is_packed(folder) and (named := matching(folder)):
             found.extend(named)
         else:
             found.append(find_run(item, runs))
