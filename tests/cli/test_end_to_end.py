@@ -264,7 +264,7 @@ def test_an_answer_beyond_the_models_positions_is_refused_before_it_is_generated
         ("--file absent.txt --task feel", "absent.txt: no such file"),
         (
             "--file bad.jsonl --task feel",
-            "column 'text' is not in bad.jsonl: line 2; columns are: 'txt'",
+            "--file: column 'text' is not in bad.jsonl: line 2; columns are: 'txt'",
         ),
         ("--file texts.doc --task feel", "--file: texts.doc must end in one of .txt, .jsonl,"),
         ("--file empty.txt --task feel", "empty.txt: no texts."),

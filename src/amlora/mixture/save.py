@@ -109,12 +109,7 @@ def save_skills(
 
 
 def check_mixture(mixture: Mixture, tasks: Sequence[TaskCard]) -> None:
-    """Refuse what could not be told apart or read back.
-
-    Raises:
-        InputError: there is no LoRA, one is not fully in or its stage has not ended, one's alpha is
-            out of range, or two LoRAs or tasks have one name.
-    """
+    """Refuse what could not be told apart or read back, by an InputError."""
     if not len(mixture):
         raise InputError("skills: the mixture has no LoRA yet; learn a task first.")
     if mixture.control.newcomer:
@@ -212,11 +207,7 @@ def publish(folder: Path, manifest: Manifest, contents: Mapping[str, Contents]) 
 
 
 def write_folder(path: Path, contents: Contents) -> None:
-    """Write the files that a folder lacks; files that are there must be the same.
-
-    Raises:
-        InputError: names a file that is there and differs.
-    """
+    """Write the files that a folder lacks; one that is there and differs is refused by its name."""
     files.make_folder(path)
     files.sweep(path)
     for name, data in contents.items():

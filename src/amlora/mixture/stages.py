@@ -225,11 +225,7 @@ class Stages:
         self.check_values()
 
     def check_values(self) -> None:
-        """Refuse values that no prompts could have led to.
-
-        Raises:
-            InputError: names the tensor.
-        """
+        """Refuse values that no prompts could have led to, naming their tensor."""
         scatter = self.scatter.double()
         full = scatter.ndim == 2
         sizes = (scatter.diagonal() if full else scatter).sqrt()

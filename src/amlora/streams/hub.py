@@ -74,7 +74,7 @@ def read_splits(
 ) -> dict[str, list[RawRow]]:
     """Read the splits with what the library is given for each of its calls."""
     config = task.hub_config or None
-    with told(f"{where}.hub"):
+    with in_one_line(f"{where}.hub"):
         names: list[str] = library.get_dataset_split_names(
             task.hub, config, revision=given["revision"]
         )
@@ -95,7 +95,7 @@ def read_splits(
                 f"{where}.{split}: {task.hub} has no split {chosen or split!r}; it has"
                 f" {', '.join(names)}{nearest(chosen or split, names) or '.'}"
             )
-        with told(f"{where}.{split}"):
+        with in_one_line(f"{where}.{split}"):
             dataset = library.load_dataset(task.hub, config, split=chosen, **given)
         place, numbers = f"{task.hub} {chosen}", None
         if most is not None and most < len(dataset):
@@ -123,7 +123,7 @@ def as_text(
 
 
 @contextmanager
-def told(where: str) -> Generator[None]:
+def in_one_line(where: str) -> Generator[None]:
     """Make the library's complaint, whatever its kind, one line of ours."""
     try:
         yield
