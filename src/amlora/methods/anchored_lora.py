@@ -60,14 +60,7 @@ class AnchoredLoRASettings(AMLoRASettings):
 
     def of_stages(self) -> StageSettings:
         """Return the part that tells stages apart."""
-        return StageSettings(
-            mixing=self.mixing,
-            temperature=self.temperature,
-            reject=self.reject,
-            covariance=self.covariance,
-            shrinkage=self.shrinkage,
-            feature_layers=self.feature_layers,
-        )
+        return StageSettings(**self.model_dump(include=set(StageSettings.model_fields)))
 
 
 class AnchoredLoRA(AMLoRA):
