@@ -9,47 +9,32 @@ PACKAGE = Path(__file__).parents[1]
 Kind = Literal["settings", "grid"]
 PLACES: dict[Kind, str] = {"settings": ".", "grid": "grids"}
 """Where the files of a kind are in the shipped folder."""
-TAKES: dict[Kind, str] = {
-    "settings": "a settings file, which amlora run takes",
-    "grid": "a grid file, which amlora grid takes",
-}
-
-
-def folder() -> Path:
-    """Return the folder of the shipped files."""
-    installed = PACKAGE / "configs"
-    return installed if installed.is_dir() else PACKAGE.parents[1] / "configs"
+COMMANDS: dict[Kind, str] = {"settings": "run", "grid": "grid"}
+"""Which command takes them."""
 
 
 def shipped(kind: Kind = "settings") -> dict[str, Path]:
     """Return the shipped files of a kind by name."""
-    return {path.stem: path for path in sorted((folder() / PLACES[kind]).glob("*.toml"))}
+    installed = PACKAGE / "configs"
+    folder = installed if installed.is_dir() else PACKAGE.parents[1] / "configs"
+    return {path.stem: path for path in sorted((folder / PLACES[kind]).glob("*.toml"))}
 
 
 def find(name: str, kind: Kind = "settings") -> Path:
-    """Return the file at a path, or the shipped one of that name.
+    """Return the file at a path, or the shipped one of that name, with or without .toml.
 
     Raises:
         InputError: neither is there.
     """
-    if Path(name).is_dir():
+    path, short, files = Path(name), name.removesuffix(".toml"), shipped(kind)
+    if path.is_dir():
         raise InputError(f"{name}: a folder, not a {kind} file.")
-    return path if (path := Path(name)).is_file() else shipped_file(name, kind)
-
-
-def shipped_file(name: str, kind: Kind = "settings") -> Path:
-    """Return a shipped file by its name, with or without .toml.
-
-    Raises:
-        InputError: no such shipped file.
-    """
-    files = shipped(kind)
-    if found := files.get(name.removesuffix(".toml")):
-        return found
-    other: Kind = "grid" if kind == "settings" else "settings"
-    if name.removesuffix(".toml") in shipped(other):
-        raise InputError(f"{name}: {TAKES[other]}.")
-    close = nearest(name.removesuffix(".toml"), files) or f"; shipped: {', '.join(files)}."
+    if path.is_file() or short in files:
+        return path if path.is_file() else files[short]
+    for other in PLACES:
+        if short in shipped(other):
+            raise of_kind(name, other)
+    close = nearest(short, files) or f"; shipped: {', '.join(files)}."
     raise InputError(f"{name}: no such {kind} file{close}")
 
 
@@ -64,7 +49,12 @@ def check_kind(path: Path, kind: Kind) -> None:
     there = read_toml(path, follow=True)
     found: Kind = "grid" if "methods" in there and "method" not in there else "settings"
     if found != kind and not (kind == "grid" and "method" not in there):
-        raise InputError(f"{path}: {TAKES[found]}.")
+        raise of_kind(path, found)
+
+
+def of_kind(file: Path | str, kind: Kind) -> InputError:
+    """Return the error for a file that another command takes."""
+    return InputError(f"{file}: a {kind} file, which amlora {COMMANDS[kind]} takes.")
 
 
 def purpose(path: Path) -> str:

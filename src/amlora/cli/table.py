@@ -182,12 +182,12 @@ def facts_of(methods: Collection[str]) -> dict[str, dict[str, bool]]:
 
 def protocols() -> dict[str, dict[str, Any]]:
     """Return what decides the shipped protocols, by dotted key; a rate that is chosen does not."""
-    from amlora.cli.shipped import shipped_file
+    from amlora.cli.shipped import shipped
     from amlora.experiment.settings import load_settings, resolved
 
     found: dict[str, dict[str, Any]] = {}
     for name in ("paper", "clean"):
-        path = shipped_file(name)
+        path = shipped()[name]
         stated = parse_toml(path, path.read_bytes())["train"]
         plain = resolved(load_settings(path))
         found[name] = {
