@@ -27,7 +27,7 @@ from amlora.mixture.stages import StageSettings
 from amlora.mixture.tensors import Dtype
 from amlora.settings import Many, Settings
 
-FORMAT = 3
+FORMAT = 4
 """Raised when something is read otherwise."""
 CURRENT = "CURRENT"
 MANIFEST, SELECTOR, SCORES = "manifest.json", "selector.safetensors", "scores.json"
