@@ -13,11 +13,15 @@ from typing import Any
 
 import pandas as pd
 from pandas import DataFrame
+from pydantic import BaseModel
 
 import amlora
 from amlora.cli.table import Kind, sheets_of
+from amlora.evaluate.lost import Lost
 from amlora.printable import markdown_safe
+from amlora.records import beside, schema
 from amlora.report.write import write
+from amlora.settings import described
 
 DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "results"
@@ -140,7 +144,46 @@ def rates() -> str:
     )
 
 
+def fields(kind: type[BaseModel], title: str = "") -> str:
+    """The fields of a kind of file, or of a part of it, from their docstrings."""
+    about = " ".join((kind.__doc__ or "").split())
+    rows = [
+        f"| `{name}` | {' '.join((field.description or described(field.annotation)).split())} |"
+        for name, field in kind.model_fields.items()
+    ]
+    head = f"`{title}`: {about[0].lower()}{about[1:]}\n\n" if title else ""
+    return head + "\n".join(["| key | holds |", "|---|---|", *rows])
+
+
+def record() -> str:
+    """What record.json holds."""
+    return fields(schema.Record) + "\n| `digest` | sha256 of all the rest of the record |"
+
+
+def parts() -> str:
+    """What the parts of a record hold."""
+    kinds = {
+        **{"model": schema.Model, "adapted": schema.Adapted, "tasks": schema.TaskFacts},
+        **{"lost": Lost, "stages": schema.StageFacts, "metrics": schema.Metrics},
+        **{"evaluation": schema.Evaluated, "routing": schema.Routing},
+        **{"general": schema.Unrelated, "boundaries": schema.Boundaries},
+    }
+    return "\n\n".join(fields(kind, name) for name, kind in kinds.items())
+
+
+def choice() -> str:
+    """What a choice of a learning rate holds."""
+    seal = "\n| `digest` | sha256 of all the rest; an altered choice is refused |\n\n"
+    return fields(beside.Choice) + seal + fields(beside.Candidate, "candidates")
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "record": record,
+    "parts": parts,
+    "measured": lambda: fields(beside.Measured),
+    "decision": lambda: fields(beside.Decision),
+    "attention": lambda: fields(beside.Attention),
+    "choice": choice,
     "anchored": anchored,
     "orders": orders,
     "methods": methods,

@@ -11,13 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from amlora.evaluate.metrics import summary
 from amlora.experiment.naming import run_name
 from amlora.experiment.settings import load_settings, resolved, settings_from
 from amlora.methods import METHODS
 from amlora.methods.base import Method
-from amlora.records.beside import Candidate, Choice
-from amlora.records.schema import Record
 from amlora.streams import catalogue
 from amlora.streams.prompt import build_prompt
 from amlora.streams.quickstart import PARTS
@@ -213,11 +210,3 @@ def test_the_page_about_methods_lists_every_hook():
     hooks = {name for name, value in vars(Method).items() if callable(value) and name[0] != "_"}
     hooks -= {"Settings", "begin_changes_answers"}
     assert {name for name in hooks if f"`{name}(" not in page} == set()
-
-
-def test_the_format_page_names_every_key_of_a_record_and_of_a_grids_files():
-    page = text_of(DOCS / "format.md")
-    assert [key for key in Record.model_fields if f"`{key}`" not in page] == []
-    kept = [*Choice.model_fields, *Candidate.model_fields]
-    assert [key for key in kept if f"`{key}`" not in page] == []
-    assert [key for key in summary([[0.0], [1.0]], [1]) if f"`{key}`" not in page] == []

@@ -45,6 +45,7 @@ class Measured(Part):
     tokens_per_second: Amount | None = None
     """Of training."""
     scored_rows_per_second: Amount | None = None
+    """Of evaluation."""
     prefill_rows_per_second: Amount | None = None
     """What reading every scored row once would give; null where it was not timed."""
     peak_memory_bytes: Count | None = None
@@ -52,11 +53,13 @@ class Measured(Part):
     versions: dict[str, str] = Field(default_factory=dict)
     """Of Python and of the packages that can change a result."""
     git: Git = Git()
+    """The source code: `commit` and `dirty`; null where not known."""
     device: Device = Device()
+    """The machine: processor, threads, memory, accelerators."""
     environments: Many[dict[str, Any]] = ()
     """What decides the last bits of a result, of each process that worked on the run in turn."""
     finished: str = ""
-    """ISO time."""
+    """ISO time at which the run ended."""
 
 
 class Decision(Part):
@@ -67,9 +70,11 @@ class Decision(Part):
     phase: str
     """`before`, `entered` or `learned`."""
     task: str
+    """Its name."""
     row: str
     """Its id in the task."""
     hit: bool
+    """Whether the answer is right."""
     how: str = ""
     """How it was decided."""
     answer: str | None = None
@@ -93,9 +98,11 @@ class Attention(Part):
     """attention.json: which LoRAs a mixture uses, per task and module."""
 
     modules: Many[str]
+    """Adapted layers."""
     loras: Many[str]
     """The first is `none`, the zero LoRA."""
     tasks: Many[str]
+    """The tasks whose rows were read."""
     mean: Many[Many[Many[Share]]]
     """(tasks, modules, loras): the mean score of each LoRA over tokens."""
     top90: Many[Many[float]]
@@ -126,9 +133,11 @@ class Candidate(Part):
     """A learning rate that a grid tried."""
 
     rate: float
+    """The learning rate."""
     cell: str = ""
+    """The name of its run's folder."""
     run: str = ""
-    """The run's folder; empty where it diverged."""
+    """The same once finished; empty where it diverged."""
     score: Share | None = None
     """On the first task's dev rows; null where it diverged."""
     loss: float | None = None
@@ -141,10 +150,15 @@ class Choice(Part):
     """A learning rate that a grid chose, with its grounds."""
 
     grid: str
+    """The grid's name."""
     label: str
+    """The line whose rate it is."""
     order: str = ""
+    """The order; empty where the grid has none."""
     method: str
+    """That learned."""
     method_version: int = 0
+    """Of the method."""
     seed: int = 0
     """Of the candidates."""
     rule: str
@@ -152,6 +166,7 @@ class Choice(Part):
     task: str
     """The first task, which alone was learned."""
     task_digest: str
+    """sha256 of its rows."""
     stream_digest: str = ""
     """Of the stream that the candidates learned."""
     model: str

@@ -55,11 +55,13 @@ class TaskFacts(Part):
     name: str
     """Of the task; no two have the same."""
     test: Count
-    """Rows of the test split; `train` and `dev` likewise."""
+    """Rows of the test split."""
     scored: Annotated[int, Field(ge=1)]
     """Rows of the split that was scored."""
     train: Count = 0
+    """Rows of the train split."""
     dev: Count = 0
+    """Rows of the dev split."""
     category: str = ""
     """The kind of task, such as NLI."""
     options: Many[str] = ()
@@ -78,11 +80,13 @@ class StageFacts(Part):
     task: str
     """The task's name; `all tasks` of a joint method, `stage-1` and so on with found borders."""
     steps: Count
+    """Of the optimiser."""
     rows: Count
     """Learned, each counted once."""
     tokens: Count
     """Read in all steps."""
     trainable_parameters: Count
+    """Trained in the stage."""
     stored_parameters: Count
     """Kept after the stage."""
     stored_examples: Count | None = None
@@ -104,7 +108,9 @@ class Evaluated(Part):
     phase: str
     """`before`, `entered` or `learned`."""
     hit: Count
+    """Right."""
     miss: Count
+    """Wrong."""
     undecided: Count
     """Generated, since the forward pass could not tell."""
     low_margin: Count
@@ -115,11 +121,17 @@ class Metrics(Part):
     """The six metrics of docs/evaluation.md, fractions; null where undefined."""
 
     average: Share | None = None
+    """Mean over tasks after the last stage."""
     micro_average: Share | None = None
+    """The same over rows."""
     forgetting: Difference | None = None
+    """How far tasks fell from their best."""
     bwt: Difference | None = None
+    """Change since each task was learned."""
     fwt: Difference | None = None
+    """Change before each task was learned."""
     learning_accuracy: Share | None = None
+    """Mean just after each task was learned."""
 
 
 class Routing(Part):
@@ -128,6 +140,7 @@ class Routing(Part):
     stages: Many[str]
     """The first is `none`, the base model."""
     tasks: Many[str]
+    """Those with a route."""
     shares: Many[Many[Share]]
     """(tasks, stages)."""
 
@@ -148,12 +161,15 @@ class Unrelated(Part):
     loss: Amount
     """Nats per token of the texts."""
     tokens: Count
+    """Of the texts."""
     passages: Count
+    """How many texts."""
     right: Count
     """Questions answered exactly."""
     begun: Count
     """Questions whose greedy answer begins with the gold tokens, whatever follows."""
     questions: Annotated[int, Field(ge=1)]
+    """How many questions."""
     rejected: Share | None = None
     """Share of the prompts that the base model answered; null where prompts have no route."""
 
@@ -175,6 +191,7 @@ class Boundaries(Part):
     delays: Many[int | None]
     """Per true border, in rows; null where it was missed."""
     false_alarms: Count
+    """Borders that were found where there is none."""
     first: Many[int]
     """Per task the stage, 1 for the first, that learned its first row."""
     learned: Many[int]
@@ -208,9 +225,13 @@ class Identity(Part):
     """What decides a run: nothing of its results."""
 
     name: str
+    """The run's."""
     seed: int
+    """Decides every random choice."""
     method: str
+    """What learned."""
     method_version: int
+    """Raised when a method gives other results."""
     settings: dict[str, Any]
     """All settings; those that name files and folders too."""
     settings_digest: str
@@ -235,13 +256,14 @@ class Record(Identity):
     """record.json: the deterministic result of a run."""
 
     format: int = FORMAT
-    """1"""
+    """1."""
     R: Many[Many[Share | None]]
     """The [matrix](evaluation.md): (moments, tasks), fractions, null where nothing was measured;
     row 0 before any learning."""
     stages: Many[StageFacts]
     """What each stage did."""
     metrics: Metrics
+    """Over the matrix."""
     entered: Many[Many[Share | None]] = ()
     """The scores of earlier tasks after a stage began and before it learned: a row for each stage
     whose beginning can change them, in the order of the evaluations of that phase."""
@@ -254,14 +276,15 @@ class Record(Identity):
     texts: dict[str, str] = {}
     """sha256 of the files that the method left for a reader, such as `pseudo.jsonl` of `lfpt5`."""
     config_digest: str | None = None
-    """sha256 of config.toml."""
+    """sha256 of config.toml; null where it was not recorded."""
     skills_digest: str | None = None
     """sha256 of skills/versions/0001/manifest.json, which vouches for all skills of the run; null
     where there are none."""
     routing: Routing | None = None
-    """null where no row is answered by the model of a stage."""
+    """Which stages answered; null where no row is answered by the model of a stage."""
     general: Many[Unrelated] = ()
-    """Before learning and after the last stage; empty where it was not measured."""
+    """Texts and questions of no task, before learning and after the last stage; empty where they
+    were not measured."""
 
     @property
     def entered_stages(self) -> list[int]:
