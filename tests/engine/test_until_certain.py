@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from amlora.engine.encode import Row, encode_pairs
-from amlora.engine.generate import generate_answers
+from amlora.engine.encode import Row, decode, encode_pairs
+from amlora.engine.generate import generate_each
 from amlora.engine.load import load_backbone
 from amlora.engine.settings import ModelSettings
 from amlora.engine.until_certain import generate_until_certain
@@ -29,7 +29,8 @@ def scored(any_folder):
         Row("t", str(i), *ids, gold) for i, (ids, gold) in enumerate(zip(pairs, GOLDS, strict=True))
     ]
     learn(backbone, rows[:4], steps=40)
-    whole = generate_answers(backbone, [row.prompt_ids for row in rows], max_new_tokens=LIMIT)
+    ids = generate_each(backbone, [row.prompt_ids for row in rows], max_new_tokens=LIMIT)
+    whole = [decode(backbone, each) for each in ids]
     return backbone, rows, whole
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from amlora.engine.backbone import Backbone
-from amlora.engine.generate import generate_answers
+from amlora.engine.generate import generate_each
 from amlora.engine.load import load_backbone
 from amlora.engine.settings import ModelSettings
 from amlora.errors import InputError
@@ -36,7 +36,7 @@ def outcome(path: Path, seed: int) -> str:
                 return "answers are not finite"
             if not torch.equal(answers, logits(second)):
                 return "some weights are random"
-            generate_answers(first, [(5, 6, 7)], max_new_tokens=3)
+            generate_each(first, [(5, 6, 7)], max_new_tokens=3)
             return "loaded"
     except InputError as error:
         line = str(error)

@@ -15,7 +15,7 @@ from amlora.engine.answer import Answer, Counts, decoded_answer, judge
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import by_stage, similar
 from amlora.engine.encode import Row, decode
-from amlora.engine.generate import generate_answers, generate_ids, inference
+from amlora.engine.generate import generate_each, generate_ids, inference
 from amlora.engine.prefix import Prefix, common_start, shared_prefix
 from amlora.engine.settings import EvaluateSettings
 from amlora.engine.until_certain import generate_until_certain
@@ -51,10 +51,12 @@ def generated_match(
     backbone: Backbone, rows: Sequence[Row], *, max_new_tokens: int, rule: Rule = "reference"
 ) -> tuple[list[Answer], Counts]:
     """Generate every row's answer at batch one and compare it: the reference."""
-    prompts = [row.prompt_ids for row in rows]
-    routes = [row.route for row in rows]
-    texts = generate_answers(backbone, prompts, max_new_tokens=max_new_tokens, routes=routes)
-    answers = [decoded_answer(row, text, rule) for row, text in zip(rows, texts, strict=True)]
+    prompts, routes = [row.prompt_ids for row in rows], [row.route for row in rows]
+    generated = generate_each(backbone, prompts, max_new_tokens=max_new_tokens, routes=routes)
+    answers = [
+        decoded_answer(row, decode(backbone, ids), rule)
+        for row, ids in zip(rows, generated, strict=True)
+    ]
     return answers, Counts(undecided=len(rows))
 
 

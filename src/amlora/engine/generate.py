@@ -20,7 +20,6 @@ from transformers.generation.configuration_utils import GenerationMode
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import prompt_inputs
-from amlora.engine.encode import decode
 from amlora.mixture.route import Route
 
 
@@ -96,21 +95,6 @@ def cut_at_end(ids: list[int], end_ids: frozenset[int]) -> list[int]:
     """Return the ids before the first end token."""
     stops = (i for i, token in enumerate(ids) if token in end_ids)
     return ids[: next(stops, len(ids))]
-
-
-def generate_answers(
-    backbone: Backbone,
-    prompts: Sequence[Sequence[int]],
-    *,
-    max_new_tokens: int,
-    batch: int = 1,
-    routes: Sequence[Route | None] | None = None,
-) -> list[str]:
-    """Return the texts of what `generate_each` returns."""
-    answers = generate_each(
-        backbone, prompts, max_new_tokens=max_new_tokens, batch=batch, routes=routes
-    )
-    return [decode(backbone, ids) for ids in answers]
 
 
 def generate_each(
