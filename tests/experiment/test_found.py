@@ -24,8 +24,8 @@ from amlora.experiment.stop import Interrupted
 from amlora.methods import METHODS
 from amlora.records.run import read_folder
 from amlora.records.schema import Boundaries
+from amlora.report.matrix import matrix_rows
 from amlora.report.page import build_page
-from amlora.report.text import matrix_rows
 from amlora.skills.load import skills_of
 from amlora.streams.arrival import arrivals
 from killed import Kill, bits, killed

@@ -62,6 +62,6 @@ def print_pairs(pairs: Sequence[tuple[str, object]], indent: int = 0) -> None:
 
 def matrix(record: "Record") -> str:
     """Return a record's accuracy matrix, also of a run that is still going, as plain lines."""
-    from amlora.report.text import matrix_rows
+    from amlora.report.matrix import matrix_rows
 
     return columns(matrix_rows(record), numbers=True)

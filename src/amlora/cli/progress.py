@@ -199,7 +199,7 @@ class Bars:
         """Put the bars away and print the accuracy matrix so far."""
         self.bars.update(self.training, visible=False)
         self.bars.update(self.scoring, visible=False)
-        from amlora.report.text import matrix_table
+        from amlora.report.matrix import matrix_table
 
         plain = matrix(record)
         if width(plain.partition("\n")[0]) <= self.console.width:

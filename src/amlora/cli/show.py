@@ -32,7 +32,7 @@ def show(
     """Show a finished run: accuracy matrix, metrics, stages, settings, where it was made."""
     from amlora.experiment.toml import write_toml
     from amlora.records.store import find_run, read_run
-    from amlora.report.read import lost_texts
+    from amlora.report.matrix import lost_texts
 
     run = read_run(find_run(wanted, runs))
     record = run.record

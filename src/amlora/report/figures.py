@@ -16,7 +16,8 @@ from amlora.errors import InputError
 from amlora.printable import one_line
 from amlora.report.compare import seeds_text
 from amlora.report.format import MISSING, percent
-from amlora.report.studies import Study, chosen, course_of
+from amlora.report.matrix import course_of
+from amlora.report.studies import Study, chosen
 from amlora.report.style import HEAT, LEVEL, LEVEL_LOOK, PAPER, Drawing, Panel, line_look
 from amlora.report.write import Sheet
 
@@ -357,10 +358,10 @@ def picks(study: Study) -> list[Drawing]:
         rates.append(rows.assign(line=label, place=len(rates), seeds=seeds))
     each = concat(rates, ignore_index=True).assign(chance=1 / count)
     each["layer"] = each["layer"].astype("Int64")
-    chance = f"chance, {percent(1 / count)} %"
+    chance = f"{percent(1 / count)} %"
     notes = [
         "Share of rows, per cent, in which the task's own LoRA has the largest mean score of all"
-        f" LoRAs; mean over tasks. {chance.capitalize()}."
+        f" LoRAs; mean over tasks. Chance: {chance}."
     ]
     if study.fixed:
         notes.append(f"Left out, since their LoRAs have no scores to pick with: {study.fixed}.")
@@ -392,6 +393,6 @@ def picks(study: Study) -> list[Drawing]:
                 for projection, lines_ in by_layer.groupby("projection", sort=False)
             ),
             columns=2,
-            legend={**lines, chance: LEVEL_LOOK},
+            legend={**lines, f"chance, {chance}": LEVEL_LOOK},
         )
     ]

@@ -1,17 +1,22 @@
 """The accuracy matrix as a reader sees it: labelled rows of cells with intervals and marks.
 
-The terminal table and the page's table are two renderings of these rows.
+The terminal's table, printed after each task and by `amlora show`, and the page's are two
+renderings of these rows. A record's R may end after any stage, while its run is still going.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from amlora.evaluate.course import Course, one_by_one
+from amlora.evaluate.lost import lost_lines
 from amlora.evaluate.metrics import mean_or_none
 from amlora.evaluate.statistics import wilson_interval
+from amlora.printable import one_line
+from amlora.records.schema import Record
 from amlora.report.format import percent, points
 
-Row = Sequence[float | None]
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +24,7 @@ class Cell:
     """One score; `change` is against the row before, only in the rows of a newcomer's entry."""
 
     value: float | None
-    title: str = ""
+    title: str
     own: bool = False
     """The row is the stage that learned this task."""
     unseen: bool = False
@@ -46,9 +51,26 @@ class Line:
     mean: str
 
 
-def is_joint(names: Sequence[str], stages: Sequence[str]) -> bool:
-    """Whether one stage learned all tasks: it then bears another name than the first task's."""
-    return len(names) > 1 and len(stages) == 1 and stages[0] != names[0]
+def course_of(record: Record) -> Course | None:
+    """Return when each task was learned; None where one stage was made to learn all.
+
+    That stage bears another name than the first task's.
+    """
+    if record.boundaries is not None:
+        return record.boundaries.course
+    first = record.tasks[0].name
+    joint = len(record.tasks) > 1 and [stage.task for stage in record.stages] != [first]
+    return None if joint and len(record.stages) == 1 else one_by_one(len(record.tasks))
+
+
+def moment(record: Record, after: int, phase: str = "learned") -> str:
+    """Say when an evaluation took place: after a stage, 0 for the first; -1 before learning."""
+    if after < 0:
+        return "before learning"
+    joint = course_of(record) is None
+    name = "all tasks" if joint else record.tasks[min(after, len(record.tasks) - 1)].name
+    name = name if record.boundaries is None else f"stage {after + 1}"
+    return f"{name} enters" if phase == "entered" else f"after {name}"
 
 
 def interval_text(value: float | None, n: int) -> str:
@@ -60,79 +82,86 @@ def interval_text(value: float | None, n: int) -> str:
     return f"{told}; 95 % interval {percent(low)} to {percent(high)} %"
 
 
-def name_of(stage: int, names: Sequence[str], found: Course | None) -> str:
-    """Return what a stage, from 1, is called: its number where stages are not tasks."""
-    return f"stage {stage}" if found else names[stage - 1]
-
-
-def accuracy_lines(
-    names: Sequence[str],
-    sizes: Sequence[int],
-    R: Sequence[Row],
-    *,
-    joint: bool = False,
-    found: Course | None = None,
-) -> list[Line]:
-    """Turn R into labelled rows, one for each moment at which a task was scored.
-
-    Args:
-        names: (T,) tasks in the order of learning.
-        sizes: (T,) test rows.
-        R: (moments, T), row 0 before any learning; may end early when a run is still going.
-        joint: all tasks are learned in one stage.
-        found: stages are not tasks.
-    """
-    course = found or one_by_one(len(names))
+def accuracy_lines(record: Record) -> list[Line]:
+    """Turn R into labelled rows, one for each moment at which a task was scored."""
+    course = course_of(record)
     lines: list[Line] = []
-    for stage, row in enumerate(R):
+    for stage, row in enumerate(record.R):
         if all(value is None for value in row):
             continue  # nothing was scored at this moment
-        after = "all tasks" if joint else name_of(stage, names, found) if stage else ""
-        label = f"after {after}" if stage else "before learning"
+        label = moment(record, stage - 1)
         cells = tuple(
             Cell(
                 value=value,
-                title=f"{name}, {label}: {interval_text(value, n)}",
-                own=not joint and stage == course.learned[at],
-                unseen=stage == 0 or (not joint and stage < course.first[at]),
+                title=f"{task.name}, {label}: {interval_text(value, task.scored)}",
+                own=course is not None and stage == course.learned[at],
+                unseen=stage < (course.first[at] if course else 1),
             )
-            for at, (name, value, n) in enumerate(zip(names, row, sizes, strict=True))
+            for at, (task, value) in enumerate(zip(record.tasks, row, strict=True))
         )
-        known = row if joint and stage else row[: course.begun(stage)]
-        lines.append(Line(label=label, cells=cells, mean=percent(mean_or_none(known))))
+        begun = course.begun(stage) if course else len(row) * bool(stage)
+        lines.append(Line(label=label, cells=cells, mean=percent(mean_or_none(row[:begun]))))
     return lines
 
 
-def entered_lines(
-    names: Sequence[str],
-    sizes: Sequence[int],
-    R: Sequence[Row],
-    entered: Sequence[Row],
-    stages: Sequence[int],
-    *,
-    found: Course | None = None,
-) -> list[Line]:
+def entered_lines(record: Record) -> list[Line]:
     """Turn the rows "newcomer entered, not yet trained" into labelled rows with their changes.
 
-    Args:
-        names: (T,) tasks.
-        sizes: (T,) test rows.
-        R: the accuracy matrix; the entry of stage k is compared with R[k], the row just before.
-        entered: (entries, T) scores after a stage's LoRA entered and before it learned anything.
-        stages: (entries,) the stage of each, 0 for the first.
-        found: stages are not tasks.
+    The entry of stage k is compared with R[k], the row just before.
     """
-    course = found or one_by_one(len(names))
+    course = course_of(record)
     lines: list[Line] = []
-    for stage, row in zip(stages, entered, strict=True):
-        label = f"{name_of(stage + 1, names, found)} enters"
+    for stage, row in zip(record.entered_stages, record.entered, strict=True):
+        label = moment(record, stage, "entered")
         cells: list[Cell] = []
-        for at, (value, old) in enumerate(zip(row, R[stage], strict=True)):
+        for at, (task, value, old) in enumerate(
+            zip(record.tasks, row, record.R[stage], strict=True)
+        ):
             change = None if value is None or old is None else value - old
-            title = f"{names[at]}, {label}: {interval_text(value, sizes[at])}"
+            title = f"{task.name}, {label}: {interval_text(value, task.scored)}"
             before = "" if change is None else f"; {percent(old)} % just before"
-            unseen = stage < course.first[at]
+            unseen = stage < (course.first[at] if course else 1)
             cells.append(Cell(value=value, title=title + before, unseen=unseen, change=change))
-        mean = percent(mean_or_none(row[: course.begun(stage)]))
+        begun = course.begun(stage) if course else 0
+        mean = percent(mean_or_none(row[:begun]))
         lines.append(Line(label=label, cells=tuple(cells), mean=mean))
+    return lines
+
+
+def matrix_rows(record: Record) -> list[list[str]]:
+    """Return the matrix as text, heading first: moment, a cell per task, mean of those learned."""
+    body = [
+        [line.label, *(cell.text for cell in line.cells), line.mean]
+        for line in accuracy_lines(record)
+    ]
+    return [["%", *(task.name for task in record.tasks), "mean"], *body]
+
+
+def matrix_table(record: Record) -> "Table":
+    """Return the matrix as a rich table: learned cells bold, tasks not learned yet dim."""
+    from rich.table import Table
+    from rich.text import Text
+
+    # Text, never str: a task may be called "[red]", which rich would take for markup.
+    table = Table(title=Text("accuracy, %"), title_justify="left", box=None, pad_edge=False)
+    table.add_column(Text(""), no_wrap=True)
+    for name in (*(task.name for task in record.tasks), "mean"):
+        table.add_column(Text(one_line(name)), justify="right")
+    for line in accuracy_lines(record):
+        cells = [
+            Text(cell.text, style="bold" if cell.own else "dim" if cell.unseen else "")
+            for cell in line.cells
+        ]
+        table.add_row(Text(one_line(line.label)), *cells, Text(line.mean))
+    return table
+
+
+def lost_texts(record: Record) -> list[str]:
+    """Say what tokenising lost of each task's texts; nothing where nothing is, or none counted."""
+    longest = record.settings.get("model", {}).get("max_tokens", 0)
+    lines: list[str] = []
+    for task in record.tasks:
+        rows = {"train": task.train, "dev": task.dev, "test": task.test}
+        counts = {name: (lost, rows[name]) for name, lost in task.lost.items() if name in rows}
+        lines += lost_lines(task.name, counts, longest)
     return lines

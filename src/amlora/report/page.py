@@ -8,6 +8,7 @@ import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,10 @@ from amlora.records.beside import Choice
 from amlora.records.frames import flat
 from amlora.records.run import StoredRun
 from amlora.records.schema import Record
-from amlora.report import compare, figures, format, run_page, schemes, style
+from amlora.report import compare, figures, format, matrix, run_page, schemes, style
 from amlora.report.methods import methods_sheets
 from amlora.report.pairs import REFERENCE, pairs_sheet, pairs_tables
 from amlora.report.paper import order_of, paper_sheets, protocol_of
-from amlora.report.read import lost_texts
 from amlora.report.studies import Study, attentive, studies
 from amlora.report.write import Sheet
 
@@ -33,26 +33,6 @@ FEW = 4
 drawn one by one."""
 MOST_PANELS = 16  # of one figure; its table has the rest
 MOST_PROTOCOLS = 4
-METRICS = {
-    "average": ("Average", "Mean over tasks after the last stage. Every task weighs the same."),
-    "micro_average": ("Micro average", "The same, but every test row weighs the same."),
-    "forgetting": (
-        "Forgetting",
-        "Fall from each task's best earlier score to its last, in points. Lower is better.",
-    ),
-    "bwt": (
-        "Backward transfer",
-        "Change of each task from just learned to the end, in points. Negative: forgotten.",
-    ),
-    "fwt": (
-        "Forward transfer",
-        "Gain on each task just before its own stage over the pretrained model, in points.",
-    ),
-    "learning_accuracy": (
-        "Learning accuracy",
-        "Mean score of each task just after its own stage: can the model still learn?",
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +66,9 @@ def build_page(runs: Sequence[StoredRun], known: Known | None = None) -> str:
     from markupsafe import Markup
 
     known = known or Known()
-    shown = [run for run in runs if split(run.record) != "dev"] or list(runs)
-    trials = [run for run in runs if run not in shown]
+    scored = [run for run in runs if split(run.record) != "dev"]
+    trials = [run for run in runs if split(run.record) == "dev"] if scored else []
+    shown = scored or list(runs)
     if not shown:
         raise InputError("a report needs at least one run.")
     told = compare.with_facts(compare.told(shown), known.facts)
@@ -118,27 +99,25 @@ def build_page(runs: Sequence[StoredRun], known: Known | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        name: getattr(format, name) for name in ("percent", "points", "count", "nats")
-    }
-    environment.filters["whole"] = "{:,}".format
-    environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
+    shows = ("percent", "points", "count", "nats", "seconds", "size")
+    environment.filters |= {name: getattr(format, name) for name in shows}
+    environment.filters |= {"whole": "{:,}".format, "json": partial(json.dumps, ensure_ascii=False)}
+    named = {each.run for choice in known.choices for each in choice.candidates}
     return environment.get_template("page.html.jinja").render(
-        title=page_title(shown),
         streams=streams,
         paper=paper(told, known),
-        choices=choices(known.choices, trials),
+        choices=known.choices,
+        trials=sorted(trials, key=lambda run: run.name),
+        named=named,
         few=few,
-        metrics=METRICS,
         palette=style.PALETTE,
         run_page=run_page,
         attentive=attentive,
-        is_own=is_own,
-        lost_texts=lost_texts,
         flat=flat,
         split=split,
-        panel=lambda each: drawing(style.panel_svg, each),
-        key=lambda *each: drawing(style.key_svg, *each),
+        matrix=matrix,
+        panel=partial(drawing, style.panel_svg),
+        key=partial(drawing, style.key_svg),
         most_panels=MOST_PANELS,
         dash=format.MISSING,
     )
@@ -147,14 +126,6 @@ def build_page(runs: Sequence[StoredRun], known: Known | None = None) -> str:
 def split(record: Record) -> str:
     """Return which rows a run scored."""
     return str(record.settings.get("evaluate", {}).get("split", ""))
-
-
-def page_title(runs: Sequence[StoredRun]) -> str:
-    """Say what the page is about in a few words."""
-    if len(runs) > 1:
-        return f"{len(runs)} runs compared"
-    tasks = len(runs[0].record.tasks)
-    return f"{runs[0].record.name}: {tasks} task{'s' * (tasks > 1)}"
 
 
 def first(study: Study) -> Record:
@@ -229,25 +200,21 @@ def stream(
         label: [(str(run.seed), run.anchor) for run in line.itertuples()]
         for label, line in shown.groupby("label", sort=False)
     }
-    parts = [("methods", "Methods", True), ("general", "General ability", len(methods) > 1)]
-    parts.append(("pairs", "In pairs", bool(pairs or notes)))
-    parts += [
-        (f"figure-{at}", each.sheet.title.partition(":")[0], True)
-        for at, each in enumerate(drawings)
-    ]
+    protocols = sorted({protocol(run.record, known) for run in study.stored.values()})
+    rest = len(protocols) - MOST_PROTOCOLS
     return {
         "anchor": anchor,
         "title": title,
         "record": first(study),
-        "about": about(study, known),
+        "order": order_of(first(study), known.orders),
+        "protocol": "; ".join(protocols[:MOST_PROTOCOLS] + [f"and {rest} more"] * (rest > 0)),
+        "seeds": ", ".join(map(str, sorted(study.runs["seed"].unique()))),
         "methods": methods,
         "links": [links.get(label, []) for label in table["label"]],
         "pairs": pairs,
         "pair_notes": notes,
         "against": against,
         "drawings": drawings,
-        "parts": [(f"{anchor}-{name}", said) for name, said, there in parts if there],
-        "count": len(shown),
         "runs": [(study.stored[run.run], run.title, run.anchor) for run in shown.itertuples()],
     }
 
@@ -269,29 +236,6 @@ def compared(study: Study, against: str | None) -> tuple[Sheet | None, list[str]
     return (pairs_sheet(tables[0]) if tables else None), notes, line
 
 
-def about(study: Study, known: Known) -> dict[str, str | None]:
-    """Say what was learned by which model under which protocol, as names and values."""
-    record = first(study)
-    model, tasks = record.model, record.tasks
-    size = f"{format.count(model.parameters)} parameters" if model.parameters else ""
-    inside = ", ".join(filter(None, (model.family, size)))
-    each = {(task.train, task.scored) for task in tasks}
-    train, scored = (sum(n) for n in zip(*((t.train, t.scored) for t in tasks), strict=True))
-    if len(each) == 1:
-        ((train, scored),) = each
-    told = sorted({protocol(run.record, known) for run in study.stored.values()})
-    rest = len(told) - MOST_PROTOCOLS
-    return {
-        "model": f"{model.name} ({inside})" if inside else model.name,
-        "order of the paper": order_of(record, known.orders),
-        "tasks": ", ".join(study.tasks),
-        "rows": f"{train:,} train rows and {scored:,} scored rows"
-        + " of each task" * (len(each) == 1 < len(tasks)),
-        "protocol": "; ".join(told[:MOST_PROTOCOLS]) + (f"; and {rest} more" if rest > 0 else ""),
-        "seeds": ", ".join(map(str, sorted(study.runs["seed"].unique()))),
-    }
-
-
 def protocol(record: Record, known: Known) -> str:
     """Name a run's protocol: the nearest one and what differs; always prompt form and prefix."""
     if known.protocols:
@@ -306,7 +250,7 @@ def paper(told: DataFrame, known: Known) -> dict[str, Any] | None:
     orders = [order_of(record, known.orders) for record in told["record"]]
     if not known.protocols or not any(orders):
         return None
-    sheets: list[Sheet] = []
+    sheets: list[tuple[Sheet, list[bool]]] = []
     notes: list[str] = []
     for number in ("1", "2"):
         try:
@@ -316,7 +260,7 @@ def paper(told: DataFrame, known: Known) -> dict[str, Any] | None:
         except InputError as error:
             notes.append(f"Table {number} is not shown: {error}")
             continue
-        own = [sheet for sheet in made if any(is_own(sheet))]
+        own = [(sheet, bold) for sheet in made if any(bold := is_own(sheet))]
         sheets += own
         notes += [f"Table {number}. {note}" for note in said if own]
     return {"sheets": sheets, "notes": notes} if sheets or notes else None
@@ -325,44 +269,3 @@ def paper(told: DataFrame, known: Known) -> dict[str, Any] | None:
 def is_own(sheet: Sheet) -> list[bool]:
     """Tell which rows of a table of the paper are these runs'."""
     return [source.startswith("ours") for source in sheet.shown["from"]]
-
-
-def choices(chosen: Sequence[Choice], trials: Sequence[StoredRun]) -> dict[str, Any] | None:
-    """Return how learning rates were chosen, and runs on dev rows that no choice names."""
-    rows: list[tuple[str, ...]] = []
-    for choice in chosen:
-        line = (
-            choice.label if choice.label == choice.method else f"{choice.label} ({choice.method})"
-        )
-        line += f", order {choice.order}" if choice.order else ""
-        for each in choice.candidates:
-            loss = format.MISSING if each.loss is None else f"{each.loss:.4f}"
-            is_ = "chosen" if each.rate == choice.rate else ""
-            where = each.run or each.problem
-            rows.append(
-                (line, choice.task, is_, where, f"{each.rate:g}", format.percent(each.score), loss)
-            )
-    named = {candidate.run for choice in chosen for candidate in choice.candidates}
-    for run in sorted(trials, key=lambda run: run.name):
-        record = run.record
-        losses = record.stages[-1].losses if record.stages else ()
-        tasks = record.tasks[0].name if len(record.tasks) == 1 else f"{len(record.tasks)} tasks"
-        line = f"{record.name}, {record.method}, seed {record.seed}"
-        rate = record.settings.get("train", {}).get("lr")
-        numbers = (
-            format.MISSING if rate is None else f"{rate:g}",
-            format.percent(record.metrics.average),
-            f"{losses[-1]:.4f}" if losses else format.MISSING,
-        )
-        if run.name not in named:
-            rows.append((line, tasks, "", run.name, *numbers))
-    if not rows:
-        return None
-    columns = ["line", "learned", "chosen", "run"]
-    columns += ["learning rate", "dev score, %", "loss, last tenth"]
-    return {
-        "table": DataFrame(rows, columns=columns),
-        "rules": list(dict.fromkeys(choice.rule for choice in chosen)),
-        "count": len(chosen),
-        "trials": len(trials),
-    }

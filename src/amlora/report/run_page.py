@@ -9,10 +9,9 @@ from pandas import DataFrame
 from amlora.records.beside import Device
 from amlora.records.frames import frame
 from amlora.records.run import StoredRun
-from amlora.records.schema import Record
 from amlora.report.figures import heat_panels
-from amlora.report.format import count, percent, seconds, size
-from amlora.report.matrix import Line, accuracy_lines, entered_lines, is_joint, name_of
+from amlora.report.format import percent, seconds, size
+from amlora.report.matrix import course_of
 from amlora.report.studies import attention_frames
 
 NONE = "none"  # the base model, where a route ends at no stage
@@ -20,38 +19,17 @@ SHOWN = 20  # rows that are listed one by one
 DRAWN = 6  # tasks whose attention is drawn
 
 
-def joint(record: Record) -> bool:
-    """Tell whether one stage was made to learn all of the record's tasks."""
-    names = [task.name for task in record.tasks]
-    return record.boundaries is None and is_joint(names, [stage.task for stage in record.stages])
-
-
-def matrices(record: Record) -> tuple[list[Line], list[Line]]:
-    """Return the accuracy matrix, and what newcomers' entries did before they learned."""
-    names = [task.name for task in record.tasks]
-    sizes = [task.scored for task in record.tasks]
-    found = record.boundaries and record.boundaries.course
-    return (
-        accuracy_lines(names, sizes, record.R, joint=joint(record), found=found),
-        entered_lines(names, sizes, record.R, record.entered, record.entered_stages, found=found),
-    )
-
-
 def last_rows(run: StoredRun) -> DataFrame:
     """Return the rows of a run's last evaluation; `hit_then`: right after the own stage."""
     names = [task.name for task in run.record.tasks]
-    found = run.record.boundaries
-    own = dict(zip(names, found.learned if found else range(1, len(names) + 1), strict=True))
+    course = course_of(run.record)
+    own = dict(zip(names, course.learned if course else [0] * len(names), strict=True))
     rows = frame([run], "rows")
     rows = rows[rows["phase"] == "learned"]
     keys = ["task", "row"]
     then = rows[rows["stage"] == rows["task"].map(own) - 1].set_index(keys)[["hit"]]
     last = rows[rows["stage"] == rows["stage"].max()]
-    return (
-        last.join(then.set_axis(["hit_then"], axis=1), on=keys)
-        if not joint(run.record)
-        else last.assign(hit_then=None)
-    )
+    return last.join(then.set_axis(["hit_then"], axis=1), on=keys)
 
 
 def flips(rows: DataFrame) -> tuple[DataFrame, DataFrame]:
@@ -139,15 +117,6 @@ def attention(run: StoredRun, *, draw: bool) -> dict[str, Any]:
     }
 
 
-def moment(record: Record, after: int, phase: str) -> str:
-    """Say when an evaluation took place."""
-    if after < 0:
-        return "before learning"
-    names = ["all tasks"] if joint(record) else [task.name for task in record.tasks]
-    name = name_of(after + 1, names, record.boundaries and record.boundaries.course)
-    return f"{name} enters" if phase == "entered" else f"after {name}"
-
-
 def device_text(device: Device) -> str:
     """Say on what a run was made: accelerators, processor, threads, memory, system."""
     cards = Counter(card.name for card in device.accelerators)
@@ -161,25 +130,7 @@ def device_text(device: Device) -> str:
     return ", ".join(str(part) for part in parts if part)
 
 
-def provenance(run: StoredRun) -> dict[str, str | None]:
-    """Return where a run comes from, as names and values."""
-    record, measured = run.record, run.measured
-    commit, speed, model = measured.git.commit, measured.tokens_per_second, record.model
-    return {
-        "folder": run.name,
-        "method": f"{record.method}, version {record.method_version}",
-        "model": f"{model.name} {model.revision or ''}".strip(),
-        "model parameters": count(model.parameters) if model.parameters else None,
-        "fingerprint of the frozen weights": model.fingerprint,
-        "digest of settings": record.settings_digest,
-        "digest of the task stream": record.stream_digest,
-        "digest of texts and questions of no task": record.general_digest,
-        "digest of the rows' decisions": record.rows_digest,
-        "code": commit and commit + " with uncommitted changes" * bool(measured.git.dirty),
-        "versions": ", ".join(f"{name} {v}" for name, v in sorted(measured.versions.items())),
-        "device": device_text(measured.device),
-        "time": ", ".join(f"{k} {seconds(v)}" for k, v in sorted(measured.seconds.items())),
-        "training speed": f"{count(speed)} tokens per second" if speed else None,
-        "peak memory": size(measured.peak_memory_bytes) if measured.peak_memory_bytes else None,
-        "finished": measured.finished,
-    }
+def named(values: Mapping[str, Any], *, times: bool = False) -> str:
+    """Write names and values, which may be seconds, in one line, by name."""
+    shown = ((name, seconds(value) if times else value) for name, value in sorted(values.items()))
+    return ", ".join(f"{name} {value}" for name, value in shown)

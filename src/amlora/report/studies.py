@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from pandas import DataFrame, concat
 
-from amlora.evaluate.course import Course, one_by_one
 from amlora.records.frames import frame
 from amlora.records.run import StoredRun
 from amlora.records.schema import Record
 from amlora.report.compare import comparable, told
-from amlora.report.matrix import is_joint
+from amlora.report.matrix import course_of
 
 EQUAL = 1e-9  # scores that differ by less are the same number, rounded
 WHERE = ["run", "task", "module", "projection", "layer"]
@@ -104,15 +103,6 @@ def chosen(runs: DataFrame, word: str) -> DataFrame:
         if not found.empty:
             break
     return found
-
-
-def course_of(record: Record) -> Course | None:
-    """Return when each task was learned; None where one stage was made to learn all."""
-    names = [task.name for task in record.tasks]
-    if record.boundaries is not None:
-        return record.boundaries.course
-    joint = is_joint(names, [stage.task for stage in record.stages])
-    return None if joint else one_by_one(len(names))
 
 
 def staged(record: Record) -> bool:

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from amlora.records.schema import Record
 from amlora.report.format import MISSING
-from amlora.report.text import matrix_rows, matrix_table
+from amlora.report.matrix import matrix_rows, matrix_table
 from stored import a_record
 
 from .conftest import AM_LORA, JOINT, TASKS
