@@ -151,6 +151,12 @@ def test_the_readme_shows_the_last_rows_of_the_kept_runs_of_the_demo():
         assert wanted in [line.split() for line in readme.splitlines()]
 
 
+def test_a_grid_stands_in_a_pack_as_it_stood_in_its_folder(capsys):
+    words = ("methods", *stores("order1"), "--grid", "order1-methods")
+    out = printed(capsys, "table", *words)
+    assert "0.003 of 0.001, 0.003" in out and "without a finished run" not in out
+
+
 def test_a_method_page_has_the_methods_line_of_a_table_or_says_that_there_is_none(capsys):
     lines: dict[str, str] = {}
     for store in ("methods", "anchored-orders"):

@@ -14,6 +14,7 @@ from amlora.errors import InputError
 from amlora.formats import typed
 from amlora.grid.cells import Line
 from amlora.records.beside import Candidate, Choice
+from amlora.records.pack import Pack, is_pack
 from amlora.records.run import RECORD, read_folder
 from amlora.records.schema import Record
 
@@ -105,9 +106,13 @@ def read_choice(runs: Path, grid: str, line: Line) -> Choice | None:
         InputError: altered, another line's, or not what its candidates and their runs say.
     """
     path = choice_path(runs, grid, line)
-    if not files.exists(path):
+    if is_pack(runs):
+        packed = {(each.grid, each.label, each.order): each for each in Pack(runs).choices()}
+        choice = packed.get((grid, line.label, line.order))
+    else:
+        choice = typed(path, files.read_sealed(path), Choice) if files.exists(path) else None
+    if choice is None:
         return None
-    choice = typed(path, files.read_sealed(path), Choice)
     rates = {cell.name: cell.settings.train.lr for cell in line.candidates}
     if {each.cell: each.rate for each in choice.candidates} != rates:
         raise InputError(f"{path}: its candidates are not those of {line.label}; remove it.")

@@ -8,7 +8,8 @@ from amlora import files
 from amlora.errors import InputError
 from amlora.grid.cells import Cell, Grid
 from amlora.grid.choice import read_choice
-from amlora.records.run import CONFIG, finished, read_folder
+from amlora.records.run import CONFIG
+from amlora.records.store import is_finished, read_run
 
 
 class Standing(NamedTuple):
@@ -49,8 +50,8 @@ def standing(cell: Cell, runs: Path, problem: str = "") -> Standing:
         return Standing(cell, "waiting")
     folder = runs / cell.name
     try:
-        if finished(folder):
-            read_folder(folder)
+        if is_finished(folder):
+            read_run(folder)
             return Standing(cell, "finished")
         return Standing(cell, "started" if files.exists(folder / CONFIG) else "waiting")
     except (InputError, OSError) as error:

@@ -106,6 +106,13 @@ def is_packed(path: Path) -> bool:
     return not path.exists() and is_pack(path.parent)
 
 
+def is_finished(path: Path) -> bool:
+    """Return whether there is a finished run at a path: a folder's, or one in a pack."""
+    if is_packed(path):
+        return path.name in Pack(path.parent).lines
+    return finished(path)
+
+
 def is_store(path: Path) -> bool:
     """Return whether a path is that of several runs."""
     return path.is_dir() and not is_run(path)
