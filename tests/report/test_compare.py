@@ -1,6 +1,7 @@
 """Which runs share a line, what lines are called, and which stand side by side."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -60,8 +61,8 @@ def test_other_tasks_or_another_model_are_another_table_in_an_order_of_their_own
 
 
 def test_a_seed_that_is_given_twice_is_refused_with_both_folders():
-    again = record("a", AM_LORA) | {"name": "again"}
-    again["settings"]["name"] = "a"
+    again: dict[str, Any] = {**record("a", AM_LORA), "name": "again"}
+    again["settings"] = {**again["settings"], "name": "a"}
     with pytest.raises(InputError, match=r"^runs/again-.*: the same run as runs/a-.*; give one of"):
         comparable(runs_of(record("a", AM_LORA), again))
 
@@ -74,13 +75,14 @@ def test_labels_of_a_grid_name_the_lines_and_order_them():
 
 
 def test_orders_of_the_same_tasks_are_put_together_line_by_line():
-    tasks = ("a", "b", "c", "d")
-    orders = {"1": tasks, "2": tasks[::-1], "3": (*tasks[:3], "e")}
+    abcd = ("a", "b", "c", "d")
+    orders = {"1": abcd, "2": abcd[::-1], "3": (*abcd[:3], "e")}
     made = []
     for order, names in orders.items():
         for method in ("own", "am_lora"):
-            each = record_of(method, AM_LORA, tasks=names) | {"stream_digest": order * 64}
-            made += [each | {"tasks": [{**task, "digest": task["name"]} for task in each["tasks"]]}]
+            each = record_of(method, AM_LORA, tasks=names)
+            tasks = [{**task, "digest": task["name"]} for task in each["tasks"]]
+            made.append({**each, "stream_digest": order * 64, "tasks": tasks})
     (both,) = pooled(comparable(runs_of(*made)))
     assert labels(both) == [("am_lora", [0, 0]), ("own", [0, 0])]
     assert both["stream"].str[0].tolist() == ["1", "2", "1", "2"]

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -148,7 +149,7 @@ def test_a_rate_names_the_candidates_that_it_was_chosen_from():
 def test_rows_that_their_own_stage_answered_are_counted_by_task():
     shares = [[0.0, 1.0, 0.0, 0.0, 0.0], [0.05, 0.0, 0.95, 0.0, 0.0]]
     routing = {"stages": ["none", *TASKS], "tasks": list(TASKS[:2]), "shares": shares}
-    routed = record("anchored_lora", AM_LORA) | {"routing": routing}
+    routed: dict[str, Any] = {**record("anchored_lora", AM_LORA), "routing": routing}
     routed["tasks"] = [{**task, "scored": 10 + 30 * at} for at, task in enumerate(routed["tasks"])]
     made = [routed, record("am_lora", AM_LORA)]
     right = table_of(*made)["routed_right"]

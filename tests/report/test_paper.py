@@ -81,6 +81,7 @@ def sheet(*records: dict[str, Any], number: str = "1") -> Sheet:
 
 def lines(made: Sheet, method: str = "am_lora") -> dict[str, dict[str, dict[str, Any]]]:
     """Return a method's own cells by source and column."""
+    assert made.values is not None
     values = made.values.to_dict("records")
     own = [row for row in values if (row["method"], row["read"]) == (method, "own")]
     sources = dict.fromkeys(row["source"] for row in own)
