@@ -56,14 +56,13 @@ def choose(grid: str, line: Line, problems: Sequence[str], runs: Path) -> Choice
     candidates: list[Candidate] = []
     records: list[Record] = []
     for cell, problem in zip(line.candidates, problems, strict=True):
-        told = {"rate": cell.settings.train.lr, "cell": cell.name}
-        if problem:
-            candidates.append(Candidate(**told, problem=problem))
-            continue
-        record = read_folder(runs / cell.name).record
-        records.append(record)
-        score, loss = record.R[-1][0], record.stages[-1].losses[-1]
-        candidates.append(Candidate(**told, run=cell.name, score=score, loss=loss))
+        found = {"rate": cell.settings.train.lr, "cell": cell.name, "problem": problem}
+        if not problem:
+            record = read_folder(runs / cell.name).record
+            records.append(record)
+            score, loss = record.R[-1][0], record.stages[-1].losses[-1]
+            found |= {"run": cell.name, "score": score, "loss": loss}
+        candidates.append(Candidate(**found))
     rate = best(candidates).rate
     record = records[-1]
     return Choice(

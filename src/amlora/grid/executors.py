@@ -170,6 +170,8 @@ def processes(threads: int, method: str = "spawn") -> Executor:
         except (EOFError, OSError):
             process.join()
             raise InputError(ending(process.exitcode)) from None
+        finally:
+            process.join()  # its memory is free before another one starts
 
     def stop(job: Any, at_once: bool) -> None:
         process, _ = job
