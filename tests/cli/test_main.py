@@ -11,7 +11,19 @@ from amlora.cli import start
 from command import amlora
 
 COMMANDS = (
-    *("config", "doctor", "grid", "ls", "methods", "orders", "predict", "report", "run", "show"),
+    *(
+        "config",
+        "doctor",
+        "figure",
+        "grid",
+        "ls",
+        "methods",
+        "orders",
+        "predict",
+        "report",
+        "run",
+        "show",
+    ),
     *("table", "tasks", "version"),
 )
 
