@@ -7,6 +7,7 @@ come from `amlora.results` and from what `amlora table` prints as JSON, as anybo
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -18,6 +19,7 @@ from pydantic import BaseModel
 import amlora
 from amlora.cli.table import Kind, sheets_of
 from amlora.evaluate.lost import Lost
+from amlora.methods import METHODS
 from amlora.printable import markdown_safe
 from amlora.records import beside, schema
 from amlora.report.write import write
@@ -25,10 +27,16 @@ from amlora.settings import described
 
 DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "results"
-BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- table: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 NONE = "\N{EN DASH}"
+MEASURED = (
+    ("quick start", "results", "methods", "sms, bbc, movies"),
+    ("order 1", "anchored", "anchored-orders", "dbpedia, amazon, yahoo, agnews"),
+)
+"""Where the methods' own pages take their lines: words, page, pack, tasks."""
 
 
+@cache
 def printed(kind: str, *studies: str, against: str | None = None) -> list[dict[str, Any]]:
     """Return the tables that `amlora table KIND STUDIES --format json` prints."""
     folders = [str(RESULTS / study) for study in studies]
@@ -128,6 +136,28 @@ def methods() -> str:
     return write(sheets, "markdown", notes).strip()
 
 
+def method(name: str) -> str:
+    """One method on the quick start's texts and on the paper's order 1, a row each."""
+    rows: list[dict[str, str]] = []
+    for words, page, study, tasks in MEASURED:
+        for row in (row for sheet in printed("methods", study) for row in sheet["rows"]):
+            if row["label"] == name and ", ".join(row["tasks"]) == tasks:
+                low, high = one_decimal(row["average_low"]), one_decimal(row["average_high"])
+                rows.append(
+                    {
+                        "on": f"[{words}](../{page}.md)",
+                        "seeds": f"{len(row['seeds'])}",
+                        "average, %": f"{one_decimal(row['average'])} ({low} to {high})",
+                        "BWT, points": one_decimal(row["bwt"], signed=True),
+                        "trained": f"{row['trainable_parameters']:,.0f}",
+                        "stored, MB": f"{row['stored_megabytes']:.1f}",
+                        "time": f"{row['seconds'] / 60:.1f} min",
+                        "rate": f"{row['rate']:g}",
+                    }
+                )
+    return as_markdown(DataFrame(rows)).replace("\\](", "](")  # what stands there is a link
+
+
 def rates() -> str:
     """Dev scores of the quick start's methods at each rate."""
     runs = amlora.results(RESULTS / "quickstart").query("split == 'dev'")
@@ -140,6 +170,19 @@ def rates() -> str:
     return as_markdown(
         DataFrame(
             {"method": table["method"], "rate": table["train.lr"].map("{:g}".format), **shown}
+        )
+    )
+
+
+def strengths() -> str:
+    """Dev scores of a first task under each strength of n_lora's term."""
+    runs = amlora.results(RESULTS / "n_lora-strength").sort_values("method.strength")
+    return as_markdown(
+        DataFrame(
+            {
+                "strength": runs["method.strength"].map("{:g}".format),
+                "dev score, %": runs["average"].map(one_decimal),
+            }
         )
     )
 
@@ -188,6 +231,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "orders": orders,
     "methods": methods,
     "rates": rates,
+    "strengths": strengths,
+    **{f"method {name}": partial(method, name) for name in METHODS},
 }
 
 

@@ -123,6 +123,8 @@ def test_a_method_page_has_the_same_sections_as_the_others(page: Path):
         "Traps",
         "Measured",
     ]
+    assert f"<!-- table: method {page.stem} -->" in text_of(page).partition("## Measured")[2]
+    assert len(text_of(page).splitlines()) <= 95
 
 
 @pytest.mark.parametrize("order", catalogue.orders())

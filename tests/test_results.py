@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -9,7 +10,6 @@ import pytest
 
 from amlora.cli import main as command
 from amlora.experiment.settings import load_settings
-from amlora.methods import METHODS
 from amlora.methods.n_lora import NLoRASettings
 from amlora.records.schema import Record
 from amlora.records.store import read_runs
@@ -45,6 +45,7 @@ def records(wanted: str) -> list[Record]:
     return [run.record for run in read_runs([str(RESULTS / wanted)])]
 
 
+@cache
 def tables() -> ModuleType:
     """Return docs/tables.py, which is no part of the package."""
     spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
@@ -128,15 +129,13 @@ def test_the_quick_starts_rates_are_those_that_the_kept_records_favour():
 
 
 def test_the_default_strength_of_n_lora_follows_from_the_kept_records():
-    rows = [line.replace("*", "").split(" | ") for line in page("methods/n_lora").splitlines()]
-    shown = {float(row[0][2:]): row[1] for row in rows if len(row) == 3 and row[0][2:3].isdigit()}
     scores: dict[float, float] = {}
     scored = 0
     for record in records("n_lora-strength"):
         assert record.settings["evaluate"]["split"] == "dev"
-        strength, scored = record.settings["method"]["strength"], record.tasks[0].scored
-        scores[strength] = record.metrics.average or 0.0
-        assert shown[strength] == f"{100 * scores[strength]:.1f}"
+        scored = record.tasks[0].scored
+        scores[record.settings["method"]["strength"]] = record.metrics.average or 0.0
+    assert f"on {scored} rows that are neither" in page("methods/n_lora")
     free = scores[0.0]
     bound = free - (free * (1 - free) / scored) ** 0.5
     assert max(each for each, score in scores.items() if score >= bound) == NLoRASettings().strength
@@ -155,19 +154,3 @@ def test_a_grid_stands_in_a_pack_as_it_stood_in_its_folder(capsys):
     words = ("methods", *stores("order1"), "--grid", "order1-methods")
     out = printed(capsys, "table", *words)
     assert "0.003 of 0.001, 0.003" in out and "without a finished run" not in out
-
-
-def test_a_method_page_has_the_methods_line_of_a_table_or_says_that_there_is_none(capsys):
-    lines: dict[str, str] = {}
-    for store in ("methods", "anchored-orders"):
-        words = ("methods", *stores(store), "--format", "markdown")
-        for row in printed(capsys, "table", *words).splitlines():
-            if row.startswith("| "):
-                lines.setdefault(row.split()[1], row)
-    for name in METHODS:
-        measured = page(f"methods/{name}").partition("## Measured\n\n")[2]
-        if name in lines:
-            assert lines[name] in measured
-        else:
-            # What was measured without a run of the method stands under headings of its own.
-            assert measured.partition("\n### ")[0] == "Not measured yet.\n"
