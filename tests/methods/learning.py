@@ -1,20 +1,24 @@
 """Learn small stages with a method, and look at what the model then answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
+from amlora.engine.backbone import Backbone
 from amlora.engine.batch import collate, target_logits
 from amlora.engine.encode import Row
 from amlora.engine.settings import TrainSettings
 from amlora.engine.train import StageProgress, train_stage
 from amlora.methods import method_class
 from amlora.methods.base import Method, Stage
+from amlora.methods.lora import LoRAMethod
+from amlora.mixture.layer import MixtureLinear
+from amlora.mixture.mixture import Mixture
 from trained import load_base
 
 STEPS = 4
@@ -36,6 +40,16 @@ def make(folder: Path, name: str, **options: object) -> Method:
     """Return a method with a fresh model."""
     chosen = method_class(name)
     return chosen(load_base(folder), chosen.Settings(**options), seed=0)
+
+
+def with_random_loras(method: LoRAMethod, stages: Sequence[Stage], size: float = 1.0) -> None:
+    """Begin stages whose LoRAs have random B; the last one is before its first step."""
+    torch.manual_seed(3)
+    for stage in stages:
+        method.begin(stage)
+        for layer in method.mixture.layers.values():
+            layer.bank.b[layer.bank.rows(stage.index)].normal_(std=size)
+    method.before_step(stages[-1], 0)
 
 
 def train(
@@ -75,6 +89,24 @@ def answers(method: Method, stage: Stage, *, told: bool = True) -> Tensor:
     method.backbone.model.eval()
     batch = collate(method.readable(stage.rows, scoring=True), method.backbone, share=1.0)
     return target_logits(method.backbone, batch)
+
+
+def inputs_of(backbone: Backbone, mixture: Mixture, rows: Sequence[Row]) -> dict[str, Tensor]:
+    """Return (T, D_in) float64 inputs of every layer, rows read one at a time."""
+    seen: dict[str, list[Tensor]] = {name: [] for name in mixture.layers}
+
+    def keep(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(module, MixtureLinear)
+        seen[module.name].append(inputs[0][0].double())
+
+    hooks = [layer.register_forward_pre_hook(keep) for layer in mixture.layers.values()]
+    backbone.model.eval()
+    with torch.no_grad():
+        for row in rows:
+            target_logits(backbone, collate([row], backbone, share=1.0))
+    for hook in hooks:
+        hook.remove()
+    return {name: torch.cat(inputs) for name, inputs in seen.items()}
 
 
 class Stopped(Exception):

@@ -4,37 +4,15 @@ import math
 
 import pytest
 import torch
-from accelerate import Accelerator
 
-from amlora.engine.encode import Row
-from amlora.engine.settings import TrainSettings
-from amlora.engine.train import StageProgress, train_stage
-from amlora.methods import method_class
 from amlora.methods.am_lora import AMLoRA, AMLoRASettings
-from amlora.methods.base import Method, Stage
+from methods import learning
+from methods.learning import STAGES, answers, learn, train
 from trained import load_base
-
-
-def rows(task: str, answer: int, count: int = 8) -> list[Row]:
-    return [Row(task, str(i), (1, 40 + i, 60), (answer, 2), "x") for i in range(count)]
-
-
-STAGES = [Stage(0, "one", rows("one", 90), 4), Stage(1, "two", rows("two", 91), 4)]
 
 
 def make(folder, **options) -> AMLoRA:
     return AMLoRA(load_base(folder), AMLoRASettings(**options), seed=0)
-
-
-def learn(method: Method, stage: Stage, *, micro_batch: int = 4) -> dict[str, float]:
-    """Learn a stage to its end; return the last step's terms."""
-    method.begin(stage)
-    last: dict[str, float] = {}
-    settings = TrainSettings(batch=4, lr=1e-2, micro_batch=micro_batch)
-    done = lambda progress, terms: last.update(terms)  # noqa: E731
-    train_stage(method, stage, settings, Accelerator(cpu=True), StageProgress(), done)
-    method.end(stage)
-    return last
 
 
 def selectors(method: AMLoRA) -> torch.Tensor:
@@ -73,31 +51,21 @@ def test_a_ramped_newcomer_is_shut_out_at_first_and_let_in_half_way(llama_folder
 
 
 def test_a_closed_newcomer_leaves_old_answers_unchanged_until_it_is_trained(llama_folder):
-    ids = torch.tensor([[1, 40, 60, 80]])
     for newcomer, same in (("ramp", True), ("paper", False)):
         method = make(llama_folder, newcomer=newcomer)
         learn(method, STAGES[0])
-        model = method.backbone.model.eval()
-        with torch.inference_mode():
-            before = model(ids).logits
-            method.begin(STAGES[1])
-            after = model(ids).logits
-        assert torch.allclose(before, after, atol=1e-6) == same
+        before = answers(method, STAGES[0])
+        method.begin(STAGES[1])
+        assert torch.allclose(before, answers(method, STAGES[0]), atol=1e-6) == same
 
 
 def test_gain_makes_untrained_zero_selectors_a_plain_sum(llama_folder):
-    ids = torch.tensor([[1, 40, 60, 80]])
-    answers = []
-    for method in (
-        make(llama_folder, gain="loras", start="zeros", selectors="none", sparsity=0.0),
-        method_class("inc_lora")(
-            load_base(llama_folder), method_class("inc_lora").Settings(), seed=0
-        ),
-    ):
+    ours = make(llama_folder, gain="loras", start="zeros", selectors="none", sparsity=0.0)
+    plain = learning.make(llama_folder, "inc_lora")
+    for method in (ours, plain):
         learn(method, STAGES[0])
-        with torch.inference_mode():
-            answers.append(method.backbone.model.eval()(ids).logits)
-    torch.testing.assert_close(answers[0], answers[1], atol=1e-4, rtol=1e-4)
+    found, expected = (answers(method, STAGES[0]) for method in (ours, plain))
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +87,7 @@ def test_the_four_rows_of_figure_5(any_folder, selectors, sparsity):
 def test_the_l1_terms_gradient_is_lambda_times_the_sign_of_each_trained_selector(any_folder):
     for selectors, trained in (("all", 2), ("new", 1)):
         method = make(any_folder, selectors=selectors, sparsity=0.25)
-        for stage in STAGES:
+        for stage in STAGES[:2]:
             method.begin(stage)
         method.before_step(STAGES[1], 0)
         method.penalty()["sparsity"].backward()
@@ -136,9 +104,7 @@ def test_selectors_that_do_not_learn_stay_bit_identical(any_folder):
     assert [group.name for group in method.parameters()] == ["lora"]
     before = selectors(method)
     assert before.abs().sum() > 0
-    learn_on = TrainSettings(batch=4, lr=1e-2)
-    accelerator = Accelerator(cpu=True)
-    train_stage(method, STAGES[0], learn_on, accelerator, StageProgress(), lambda *_: None)
+    train(method, STAGES[0])
     assert torch.equal(selectors(method), before)
 
 

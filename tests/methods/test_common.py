@@ -92,6 +92,19 @@ def test_a_penalty_is_counted_once_per_step_whatever_the_micro_batches(llama_fol
     assert found[0] == pytest.approx(found[1], rel=1e-2)
 
 
+@pytest.mark.parametrize(("name", "strength"), [("n_lora", 1e-2), ("o_lora", 0.5)])
+def test_a_stronger_term_has_its_effect(any_folder, name, strength):
+    left = []
+    for weight in (1e-9, strength):
+        method = make(any_folder, name, strength=weight)
+        for stage in STAGES[:2]:
+            method.begin(stage)
+            train(method, dataclasses.replace(stage, steps=20))
+        [term] = method.penalty().values()
+        left.append(term.item() / weight)
+    assert left[1] < 0.5 * left[0]
+
+
 @pytest.mark.parametrize("name", ["o_lora", "n_lora"])
 def test_without_its_terms_it_is_inc_lora_bit_for_bit(any_folder, name):
     ours, plain = make(any_folder, name, strength=0.0), make(any_folder, "inc_lora")

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from amlora.engine.backbone import Backbone
 from amlora.methods.inc_lora import IncLoRA
 from amlora.methods.lora import LoRASettings, OneLoRASettings
-from methods.learning import STAGES
+from methods.learning import STAGES, with_random_loras
 from trained import load_base, logits
 
 NAMES = [stage.task for stage in STAGES]
@@ -19,16 +19,11 @@ def inc_lora(folder, **options) -> IncLoRA:
     return IncLoRA(load_base(folder), settings, seed=0)
 
 
-def with_random_loras(folder) -> IncLoRA:
+def grown(folder) -> IncLoRA:
     """Return a method with three different random LoRAs in every layer."""
     method = inc_lora(folder)
-    torch.manual_seed(1)
-    for stage in STAGES:
-        method.begin(stage)
-        for layer in method.mixture.layers.values():
-            rows = layer.bank.rows(stage.index)
-            layer.bank.b[rows] = torch.randn(RANK, layer.bank.b.shape[1]) / 5
-        method.end(stage)
+    with_random_loras(method, STAGES, size=0.2)
+    method.end(STAGES[-1])
     method.backbone.model.eval()
     return method
 
@@ -59,7 +54,7 @@ def in_peft(folder, method: IncLoRA) -> Backbone:
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 @pytest.mark.parametrize(("kind", "close"), [(torch.float64, 1e-10), (torch.float32, 1e-3)])
 def test_it_answers_as_peft_does_with_all_adapters_active(any_folder, kind, close):
-    method = with_random_loras(any_folder)
+    method = grown(any_folder)
     theirs = in_peft(any_folder, method)
     plain = logits(load_base(any_folder))
     method.backbone.model.to(kind)  # pyright: ignore[reportArgumentType]
@@ -82,7 +77,7 @@ def test_what_is_stored_grows_by_one_lora_a_task(any_folder):
 
 
 def test_a_layer_is_the_literal_sum_of_equation_2(any_folder):
-    method = with_random_loras(any_folder)
+    method = grown(any_folder)
     assert method.mixture is not None
     for layer in method.mixture.layers.values():
         layer.double()

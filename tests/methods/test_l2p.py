@@ -48,7 +48,7 @@ def selected(method: L2P, row: Row, *, scoring: bool = True) -> list[int]:
     ids = longer.prompt_ids[: -len(row.prompt_ids)]
     assert longer.prompt_ids[len(ids) :] == row.prompt_ids and longer.answer_ids == row.answer_ids
     prompts = [(id - method.embedding.first) // LENGTH for id in ids[::LENGTH]]
-    assert list(ids) == method.ids_of(prompts)
+    assert list(ids) == method.embedding.ids(prompts, LENGTH)
     return prompts
 
 
@@ -173,6 +173,20 @@ def test_keys_move_by_the_pull_alone_and_prompts_by_the_task_alone(any_folder):
     assert all(weight.grad is None for weight in method.backbone.model.parameters())
 
 
+def test_chosen_keys_come_nearer_and_prompts_that_are_never_chosen_stay(any_folder):
+    method = begun(any_folder)
+    mean = torch.stack([query_by_hand(method, row.prompt_ids) for row in STAGES[0].rows]).mean(0)
+    near = mean + 11 * method.keys.detach()[:2]
+    plant(method, torch.cat([near, torch.stack([-mean, -mean])]))
+    assert method.prompts is not None
+    keys, prompts = method.keys.detach().clone(), method.prompts.detach().clone()
+    train(method, STAGES[0])
+    before, after = (F.cosine_similarity(each, mean, dim=-1) for each in (keys, method.keys))
+    assert (after > before).tolist() == [True, True, False, False]
+    assert not torch.equal(method.prompts[:2], prompts[:2])
+    assert torch.equal(method.keys[2:], keys[2:]) and torch.equal(method.prompts[2:], prompts[2:])
+
+
 def test_keys_start_as_short_as_in_the_official_code(any_folder):
     """Uniform between 0 and 0.01, the default of the initialiser that it names."""
     keys = begun(any_folder, pool=10).keys.detach()
@@ -199,12 +213,12 @@ def test_a_hidden_query_is_the_mean_of_the_frozen_models_last_states_without_pro
                 states = plain.model.get_encoder()(input_ids=ids).last_hidden_state
             else:
                 states = plain.model(input_ids=ids, output_hidden_states=True).hidden_states[-1]
-        found = method.queries(row.prompt_ids)
+        found = method.query(row.prompt_ids)
         torch.testing.assert_close(found, F.normalize(states[0].mean(0), dim=-1))
-        assert method.queries(row.prompt_ids) is found
+        assert method.query(row.prompt_ids) is found
     assert method.backbone.model.training
-    other = begun(any_folder).queries(PROMPTS[0])
-    assert not torch.allclose(other, method.queries(PROMPTS[0]), atol=1e-2)
+    other = begun(any_folder).query(PROMPTS[0])
+    assert not torch.allclose(other, method.query(PROMPTS[0]), atol=1e-2)
 
 
 def test_the_pool_is_made_once_of_tokens_and_counted(any_folder):

@@ -7,23 +7,14 @@ from torch import Tensor
 from amlora.errors import InputError
 from amlora.methods.lora import LoRASettings
 from amlora.methods.n_lora import NLoRA, NLoRASettings, inner_size, size
-from methods.learning import STAGES
+from methods.learning import STAGES, make, with_random_loras
 from trained import load_base
-
-
-def n_lora(folder, **options) -> NLoRA:
-    return NLoRA(load_base(folder), NLoRASettings(**options), seed=0)
 
 
 def grown(folder, **options) -> NLoRA:
     """Return a method in its second stage, all LoRAs random, before the first step."""
-    method = n_lora(folder, **options)
-    torch.manual_seed(3)
-    for stage in STAGES[:2]:
-        method.begin(stage)
-        for layer in method.mixture.layers.values():
-            layer.bank.b[layer.bank.rows(stage.index)] = torch.randn(8, layer.bank.b.shape[1])
-    method.before_step(STAGES[1], 0)
+    method = NLoRA(load_base(folder), NLoRASettings(**options), seed=0)
+    with_random_loras(method, STAGES[:2])
     return method
 
 
@@ -64,7 +55,7 @@ def test_the_authors_term_is_a_literal_sum_over_pairs_of_a_row_and_a_column(any_
 def test_the_authors_term_is_refused_where_it_is_not_defined(llama_folder):
     wanted = r'method.term: "inner" needs .*down_proj reads 96 numbers and writes 48; choose'
     with pytest.raises(InputError, match=wanted):
-        n_lora(llama_folder, term="inner", lora=LoRASettings(targets=("down_proj",)))
+        make(llama_folder, "n_lora", term="inner", lora=LoRASettings(targets=("down_proj",)))
 
 
 def test_the_gradients_are_those_of_the_plain_formula():

@@ -1,10 +1,10 @@
-"""O-LoRA's terms are those of the authors' code, and its two products are the sum of all LoRAs."""
+"""O-LoRA's terms are those of the authors' code; its layers are IncLoRA's (`test_common`)."""
 
 import pytest
 import torch
 
 from amlora.methods.o_lora import OLoRA, OLoRASettings
-from methods.learning import STAGES
+from methods.learning import STAGES, with_random_loras
 from trained import load_base
 
 
@@ -15,12 +15,7 @@ def o_lora(folder, **options) -> OLoRA:
 def grown(folder, **options) -> OLoRA:
     """Return a method in its third stage, all LoRAs random, before the first step."""
     method = o_lora(folder, **options)
-    torch.manual_seed(3)
-    for stage in STAGES:
-        method.begin(stage)
-        for layer in method.mixture.layers.values():
-            layer.bank.b[layer.bank.rows(stage.index)] = torch.randn(8, layer.bank.b.shape[1])
-    method.before_step(STAGES[2], 0)
+    with_random_loras(method, STAGES)
     return method
 
 

@@ -1,7 +1,6 @@
 """Pseudo examples carry their label, and only good and new ones are kept."""
 
 import pytest
-import torch
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import decode, encode_rows
@@ -240,11 +239,3 @@ def test_the_likeliest_token_alone_is_greedy_generation(prompted):
     with inference(backbone):
         expected = generate_ids(backbone, prompts, 12)
     assert sampled(prompted, top_k=1, penalty=1.0) == expected
-
-
-def test_mode_and_generation_config_are_put_back(prompted):
-    model = prompted[0].model
-    config = model.generation_config
-    model.train()
-    sampled(prompted)
-    assert model.training and model.generation_config is config and torch.is_grad_enabled()

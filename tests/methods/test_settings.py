@@ -10,6 +10,7 @@ from amlora.methods import METHODS, method_class
 NO_SELECTORS = {"selectors": "none", "sparsity": 0.0}
 ATTENTION = {"combine": "attention"}
 WRONG = [
+    ("am_lra", {}, "unknown method 'am_lra'; did you mean 'am_lora'"),
     ("am_lora", {"selectors": "none"}, "sparsity has no effect while selectors is"),
     ("am_lora", {**NO_SELECTORS, "selector_lr": 0.1}, "selector_lr has no effect while selectors"),
     ("am_lora", {**NO_SELECTORS, "sparsity_form": "proximal"}, "no effect while sparsity is 0"),

@@ -14,13 +14,7 @@ from torch.nn import functional as F
 
 from amlora.engine.backbone import Backbone
 from amlora.methods.base import LITTLE, ParameterGroup, Stage, Terms
-from amlora.methods.lora import (
-    LoRAMethod,
-    OneLoRASettings,
-    PerTask,
-    number_of,
-    numbers,
-)
+from amlora.methods.lora import LoRAMethod, OneLoRASettings, PerTask, number_of, numbers
 from amlora.mixture.bank import Start, Trained
 
 

@@ -163,9 +163,7 @@ class Method:
     def keep_value(self, name: str, kind: type[Any]) -> None:
         """Remember an attribute of plain values, or of dataclasses of them.
 
-        Args:
-            name: of the attribute.
-            kind: what it must be when it comes back, as in `list[int]`.
+        It must be of `kind`, as in `list[int]`, when it comes back.
         """
         self.keep(KeptValue(self, name, kind))
 
@@ -226,11 +224,7 @@ class Method:
         return rows
 
     def soft_tokens(self, tasks: int) -> int:
-        """Return by how many tokens `readable` makes a row longer at most.
-
-        Args:
-            tasks: how many have begun.
-        """
+        """Return by how many tokens `readable` makes a row longer at most, after so many tasks."""
         return 0
 
     def before_step(self, stage: Stage, step: int) -> None:
@@ -243,13 +237,7 @@ class Method:
         """
 
     def after_step(self, stage: Stage, step: int, lr: dict[str, float]) -> None:
-        """Do what follows the optimiser's move.
-
-        Args:
-            stage: the current stage.
-            step: 0 for the first step.
-            lr: the rate each group was just moved with, by group name.
-        """
+        """Do what follows the optimiser's move; `lr` has each group's rate in it, by name."""
 
     def remarks(self, stage: Stage) -> list[str]:
         """Return what of a stage did next to nothing and is no term of the loss, a line each.

@@ -22,8 +22,7 @@ from amlora.methods.parts.memory import some_rows
 from amlora.methods.seq_ft import SeqFT, TrainableSettings
 
 Labels = Literal["sampled", "true"]
-"""Whose answers' likelihood it is. "sampled": drawn from the model, each token after the gold ones
-before it; that is the Fisher. "true": the gold ones; the empirical Fisher (Kunstner 2019)."""
+"""Whose answers' likelihood it is; see `EWCSettings.labels`."""
 
 
 class EWCSettings(TrainableSettings):
@@ -34,8 +33,9 @@ class EWCSettings(TrainableSettings):
     fisher_rows: PositiveInt = 128
     """Rows of a task, drawn at random, over which its Fisher is measured; at most all."""
     labels: Labels = "sampled"
-    """"sampled": answers drawn from the model, the Fisher. "true": the gold ones, the empirical
-    Fisher (Kunstner 2019, arXiv 1905.12558)."""
+    """Whose likelihood it is. "sampled": answers drawn from the model, each token after the gold
+    ones before it: the Fisher. "true": the gold answers, the empirical Fisher (Kunstner 2019, arXiv
+    1905.12558)."""
     decay: Annotated[float, Field(ge=0, le=1)] = 1.0
     """What the sum of earlier Fishers is multiplied by before a new one is added; gamma of online
     EWC (Schwarz 2018, arXiv 1805.06370)."""
@@ -88,17 +88,10 @@ def add_fisher(
     labels: Labels,
     generator: torch.Generator,
 ) -> None:
-    """Add the diagonal of the Fisher at the present weights.
+    """Add to `fisher`, in place, its diagonal at the present weights: the mean over rows.
 
-    The model is read in eval mode, without dropout, and gradients of the weights stay as they are.
-
-    Args:
-        fisher: by name, the weights' shapes; changed in place.
-        backbone: the model.
-        weights: by name; all require grad.
-        rows: over which the mean is taken, one forward and one backward pass each.
-        labels: see `Labels`.
-        generator: on the CPU; decides the sampled labels.
+    Each row takes a forward and a backward pass, without dropout; gradients of the weights, which
+    all require them, stay as they are. The generator is on the CPU.
     """
     model = backbone.model
     training = model.training

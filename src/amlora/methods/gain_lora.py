@@ -27,8 +27,6 @@ from amlora.methods.parts.subspace import Quantity, extended, leading
 from amlora.mixture.gates import PARTS, STEEPNESS, Gate, Gates, GateSettings, started
 from amlora.mixture.mixture import generator_of
 
-READ = "gate_basis/"
-
 
 class GainLoRASettings(InfLoRASettings):
     """InfLoRA's settings, the gates, and how much of old prompts they must not move for."""

@@ -18,7 +18,6 @@ from amlora.methods.lora import LoRAMethod, OneLoRASettings, SharePerTask, numbe
 from amlora.methods.parts.memory import some_rows
 from amlora.methods.parts.subspace import Quantity, extended, leading, once_an_input, second_moments
 
-BASIS = "basis/"
 LENGTH = 1 / math.sqrt(3)
 """Of a row of A, as in the authors' code; a random LoRA's rows are as long on average."""
 
@@ -101,12 +100,8 @@ class InfLoRA(LoRAMethod):
 def design(moments: Tensor, basis: Tensor, rank: int) -> Tensor:
     """Return (R, D) orthogonal rows for A: the most used directions outside a subspace.
 
-    Where inputs use fewer directions than that, the other rows are 0 and learn nothing.
-
-    Args:
-        moments: (D, D) float64 of the new task's inputs.
-        basis: (D, K) orthonormal columns of the subspace.
-        rank: R.
+    Where inputs use fewer directions than that, the other rows are 0 and learn nothing. Arguments
+    are those of `leading`.
     """
     rows = LENGTH * leading(moments, basis)[0].T[:rank]
     return torch.cat([rows, rows.new_zeros(rank - len(rows), rows.shape[1])])

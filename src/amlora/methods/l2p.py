@@ -20,12 +20,11 @@ from amlora.engine.backbone import Backbone
 from amlora.engine.batch import Batch, seed_of
 from amlora.engine.encode import Row
 from amlora.methods.base import Method, ParameterGroup, Stage, Terms
-from amlora.methods.parts.prompts import PromptEmbedding, add_prompts, from_vocabulary, in_front
+from amlora.methods.parts.prompts import add_prompts, from_vocabulary, in_front
 from amlora.settings import Settings
 
 Query = Literal["embedding", "hidden"]
-"""The mean over a prompt's tokens of input embeddings, or of the frozen model's last hidden states
-(of the encoder, where there is one)."""
+"""See `L2PSettings.query`."""
 LONGEST_KEY = 0.01
 """Keys start uniform between 0 and this, as in the official code: short ones soon turn."""
 
@@ -43,8 +42,8 @@ class L2PSettings(Settings):
     """Weight of the term that pulls chosen keys towards the query; 0: keys stay as they started."""
     query: Query = "embedding"
     """What a text asks with: "embedding", the mean of its input embeddings, as in TRACE's port; or
-    "hidden", the mean of the frozen model's last hidden states, nearer to the published class token
-    and one forward pass of each row dearer."""
+    "hidden", the mean of the frozen model's last hidden states (of the encoder, where there is
+    one), nearer to the published class token and one forward pass of each row dearer."""
     balance: bool = False
     """While training, multiply each prompt's distance by how often earlier tasks chose it (the
     paper's optional diversifying of the selection)."""
@@ -68,7 +67,7 @@ class L2P(Method):
         super().__init__(backbone, settings, seed=seed)
         self.embedding = add_prompts(backbone)
         self.embedding.vectors = self.vectors
-        self.queries = Queries(backbone, self.embedding, self.settings.query)
+        self.hidden: dict[tuple[int, ...], Tensor] = {}  # queries that took a pass, by token ids
         pool, width = self.settings.pool, self.embedding.weight.shape[1]
         self.prompts: Tensor | None = None  # (pool, length, D); none before the first task
         self.keys = torch.zeros(0)  # (pool, D)
@@ -123,10 +122,10 @@ class L2P(Method):
         counts = torch.zeros_like(self.earlier)
         longer: list[Row] = []
         for row in rows:
-            distances = (1 - keys @ self.queries(row.prompt_ids)).tolist()
+            distances = (1 - keys @ self.query(row.prompt_ids)).tolist()
             nearest = nearest_prompts(distances, often, self.settings.top_k)
             counts[nearest] += 1
-            longer += in_front([row], self.ids_of(nearest))
+            longer += in_front([row], self.embedding.ids(nearest, self.settings.length))
         if not scoring:
             self.step_counts, self.step_size = counts, len(rows)
         return longer
@@ -135,36 +134,45 @@ class L2P(Method):
         """Return the length of the prompts in front of each text."""
         return self.settings.top_k * self.settings.length
 
-    def ids_of(self, prompts: Sequence[int]) -> list[int]:
-        """Return the token ids of some prompts' vectors."""
-        length = self.settings.length
-        firsts = [self.embedding.first + prompt * length for prompt in prompts]
-        return [first + i for first in firsts for i in range(length)]
-
     def loss(self, batch: Batch) -> Terms:
         """Add the pull: over the chosen keys of each row 1 - cosine, the mean over the step."""
         terms = super().loss(batch)
-        if self.settings.pull:
-            terms["pull"] = self.settings.pull * self.pull(batch.rows) / self.step_size
-        return terms
-
-    def pull(self, rows: Sequence[Row]) -> Tensor:
-        """Return the sum over rows and their chosen keys of 1 - cosine of query and key.
-
-        Args:
-            rows: as `readable` returned them; their first ids tell what was chosen.
-        """
-        length, count = self.settings.length, self.settings.top_k
-        soft = length * count
+        if not self.settings.pull:
+            return terms
+        length, soft = self.settings.length, self.soft_tokens(1)
+        # The first ids of a row, as `readable` returned it, tell what was chosen.
         chosen = [
             [(id - self.embedding.first) // length for id in row.prompt_ids[:soft:length]]
-            for row in rows
+            for row in batch.rows
         ]
-        queries = torch.stack([self.queries(row.prompt_ids[soft:]) for row in rows])
+        queries = torch.stack([self.query(row.prompt_ids[soft:]) for row in batch.rows])
         # Not a matrix product: autocast would round that to bfloat16.
         cosines = (queries[:, None] * F.normalize(self.keys, dim=-1)).sum(-1)
         taken = cosines.gather(1, torch.tensor(chosen, device=cosines.device))
-        return (1 - taken).sum()
+        terms["pull"] = self.settings.pull * (1 - taken).sum() / self.step_size
+        return terms
+
+    def query(self, ids: tuple[int, ...]) -> Tensor:
+        """Return what a text asks with, by its token ids: (D,) float32 of length 1, no gradients.
+
+        It depends on the text alone and never on the batch that the text is in: nothing is padded,
+        and the model reads one text at a time, without any prompt and without dropout.
+        """
+        if ids in self.hidden:
+            return self.hidden[ids]
+        model = self.backbone.model
+        # What is made in inference mode could not serve a later training step.
+        with torch.inference_mode(False), torch.no_grad():
+            read = torch.tensor([ids], device=model.device)
+            if self.settings.query == "embedding":
+                return mean_direction(self.embedding.base(read))
+            with self.backbone.evaluating():
+                if self.backbone.family == "encoder-decoder":
+                    out = model.get_encoder()(input_ids=read)
+                else:
+                    out = model.base_model(input_ids=read, use_cache=False)
+            self.hidden[ids] = mean_direction(out.last_hidden_state)
+        return self.hidden[ids]
 
     def after_step(self, stage: Stage, step: int, lr: dict[str, float]) -> None:
         """Count what the step chose."""
@@ -191,48 +199,6 @@ def nearest_prompts(
     pairs = zip(distances, frequencies, strict=True)
     ranked = sorted((d * f, d, prompt) for prompt, (d, f) in enumerate(pairs))
     return [prompt for *_, prompt in ranked[:count]]
-
-
-class Queries:
-    """What texts ask with, by token ids; those that cost a forward pass are kept.
-
-    A query depends on its text alone and never on the batch that the text is in: nothing is padded,
-    and the model reads one text at a time, without any prompt.
-    """
-
-    def __init__(self, backbone: Backbone, embedding: PromptEmbedding, kind: Query) -> None:
-        self.backbone = backbone
-        self.embedding = embedding
-        self.kind = kind
-        self.kept: dict[tuple[int, ...], Tensor] = {}
-
-    def __call__(self, ids: tuple[int, ...]) -> Tensor:
-        """Return (D,) float32 of length 1, without gradients.
-
-        Args:
-            ids: a prompt's tokens, without soft ones.
-        """
-        # What is made in inference mode could not serve a later training step.
-        with torch.inference_mode(False), torch.no_grad():
-            if self.kind == "embedding":
-                return mean_direction(self.embedding.base(self.batch_of(ids)))
-            if ids not in self.kept:
-                self.kept[ids] = mean_direction(self.hidden(ids))
-            return self.kept[ids]
-
-    def batch_of(self, ids: tuple[int, ...]) -> Tensor:
-        """Return (1, tokens) ids on the model's device."""
-        return torch.tensor([ids], device=self.backbone.model.device)
-
-    def hidden(self, ids: tuple[int, ...]) -> Tensor:
-        """Return (1, tokens, D) last hidden states, the model's dropout switched off."""
-        model = self.backbone.model
-        with self.backbone.evaluating():
-            if self.backbone.family == "encoder-decoder":
-                out = model.get_encoder()(input_ids=self.batch_of(ids))
-            else:
-                out = model.base_model(input_ids=self.batch_of(ids), use_cache=False)
-        return out.last_hidden_state
 
 
 def mean_direction(vectors: Tensor) -> Tensor:

@@ -24,12 +24,7 @@ from amlora.engine.encode import Row, encode_rows
 from amlora.errors import InputError
 from amlora.methods.base import Method, ParameterGroup, Stage, Terms
 from amlora.methods.parts.memory import Memory
-from amlora.methods.parts.prompts import (
-    add_prompts,
-    behind,
-    check_positions,
-    from_vocabulary,
-)
+from amlora.methods.parts.prompts import add_prompts, behind, check_positions, from_vocabulary
 from amlora.methods.parts.pseudo import PseudoSettings, make_texts, report, text_rows, words_of
 from amlora.settings import Settings
 from amlora.streams.task import Example, Task
@@ -201,9 +196,7 @@ class LFPT5(Method):
     def moved(self, batch: Batch, logits: Tensor) -> Tensor:
         """Return how far the prompt has moved on a batch's pseudo examples, summed over targets.
 
-        Args:
-            batch: what the model has read.
-            logits: (rows, L, vocabulary) of the prompt as it is.
+        The logits (rows, L, vocabulary) are what the prompt as it is gave for the batch.
         """
         keys = [(row.task, row.row) for row in batch.rows]
         chosen = [i for i, key in enumerate(keys) if key in self.made_up]
@@ -253,11 +246,9 @@ class LFPT5(Method):
 
 
 def divergence(teacher: Tensor, student: Tensor) -> Tensor:
-    """Return KL(teacher || student) in nats, summed over positions (Hinton et al. 2015).
+    """Return KL(teacher || student) of logits (positions, vocabulary): nats, summed over positions.
 
-    Args:
-        teacher: (positions, vocabulary) logits.
-        student: the same shape; only here do gradients flow.
+    Gradients flow to the student alone (Hinton et al. 2015).
     """
     wanted, given = teacher.detach().log_softmax(-1), student.log_softmax(-1)
     return F.kl_div(given, wanted, reduction="sum", log_target=True)

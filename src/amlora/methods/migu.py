@@ -118,11 +118,9 @@ class MIGU(SeqFT):
 
 
 def size(output: Tensor, mask: Tensor) -> Tensor:
-    """Return (D) the sum over tokens of |output| (rows, tokens, D), padding left out.
+    """Return (D) the sum of |output| (rows, tokens, D) where mask (rows, tokens) is true.
 
-    Args:
-        output: some models flatten rows and tokens.
-        mask: (rows, tokens), true where a token is one.
+    Some models flatten rows and tokens of an output.
 
     Raises:
         ValueError: the layer was given a part of the tokens only.
@@ -136,9 +134,7 @@ def size(output: Tensor, mask: Tensor) -> Tensor:
 def largest(sizes: Tensor, threshold: float) -> Tensor:
     """Return (D) 1 for the outputs that learn, else 0 (equations 3 to 5).
 
-    Args:
-        sizes: (D).
-        threshold: the share of them, rounded down to a whole number, that do not learn.
+    The threshold is the share, rounded down to a whole number of outputs, that does not learn.
     """
     kept = len(sizes) - math.floor(threshold * len(sizes))
     return torch.zeros_like(sizes).index_fill_(0, sizes.topk(kept).indices, 1.0)

@@ -28,22 +28,8 @@ class MTL(SeqFT):
         """Return all tasks' rows, mixed as the settings say."""
         if self.settings.mixing == "proportional":
             return stage.rows
-        return equal(stage.rows, self.seed)
-
-
-def equal(rows: Sequence[Row], seed: int) -> list[Row]:
-    """Repeat rows until every task has as many as the largest.
-
-    Args:
-        rows: of several tasks.
-        seed: decides which rows come once more.
-
-    Returns:
-        The rows, task after task; within a task some may come once more than others.
-    """
-    by_task: dict[str, list[Row]] = {}
-    for row in rows:
-        by_task.setdefault(row.task, []).append(row)
-    largest = max(map(len, by_task.values()))
-    tasks = enumerate(by_task.values())
-    return [row for index, own in tasks for row in draw(own, largest, seed, index, "mixing")]
+        by_task: dict[str, list[Row]] = {}
+        for row in stage.rows:
+            by_task.setdefault(row.task, []).append(row)
+        largest, tasks = max(map(len, by_task.values())), enumerate(by_task.values())
+        return [row for i, own in tasks for row in draw(own, largest, self.seed, i, "mixing")]

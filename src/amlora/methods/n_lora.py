@@ -42,7 +42,13 @@ class NLoRA(LoRAMethod):
         super().__init__(backbone, settings, seed=seed)
         if self.settings.term == "inner":
             for name, layer in self.mixture.layers.items():
-                check_square(name, layer.bank.a.shape[1], layer.bank.b.shape[1])
+                read, written = layer.bank.a.shape[1], layer.bank.b.shape[1]
+                if read != written:
+                    raise InputError(
+                        f'method.term: "inner" needs layers as wide as long, but {name} reads'
+                        f" {read} numbers and writes {written}; choose other method.lora.targets,"
+                        ' or "update".'
+                    )
 
     def penalty(self) -> Terms:
         """Return the L1 norm over all adapted layers, unless its weight is 0."""
@@ -63,7 +69,6 @@ class Size(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
-        """Shapes: a (R, D_in), b (R, D_out)."""
         update = b.T @ a
         sign = update.sign()
         ctx.save_for_backward(b @ sign, a @ sign.T)
@@ -77,33 +82,10 @@ class Size(torch.autograd.Function):
 
 
 def size(a: Tensor, b: Tensor) -> Tensor:
-    """Return the L1 norm of the update B A, without its scale alpha / rank.
-
-    Args:
-        a: (R, D_in).
-        b: (R, D_out), B's columns as rows.
-    """
+    """Return |B A|_1 of a (R, D_in) and b (R, D_out), without the scale alpha / rank."""
     return cast(Tensor, Size.apply(a, b))
 
 
 def inner_size(a: Tensor, b: Tensor) -> Tensor:
-    """Return the L1 norm of A B, (R, R).
-
-    Args:
-        a: (R, D).
-        b: (R, D), B's columns as rows.
-    """
+    """Return |A B|_1 of a and b (R, D)."""
     return (a @ b.T).abs().sum()
-
-
-def check_square(layer: str, read: int, written: int) -> None:
-    """Refuse a layer for which A B is not defined.
-
-    Raises:
-        InputError: it reads and writes vectors of different width.
-    """
-    if read != written:
-        raise InputError(
-            f'method.term: "inner" needs layers as wide as long, but {layer} reads {read} numbers'
-            f' and writes {written}; choose other method.lora.targets, or "update".'
-        )

@@ -72,8 +72,12 @@ class PerTaskFT(SeqFT):
         """Take every task's weights back; the model gets the pretrained ones."""
         super().restore(state)
         models = state.value("models", list[tuple[str, dict[str, Any]]])
+        tensors: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in state.tensors.items():
+            index, _, name = name.partition("/")
+            tensors.setdefault(index, {})[name] = tensor
         self.models = {
-            task: copied(State(starting_with(f"{index}/", state.tensors), values))
+            task: copied(State(tensors.get(str(index), {}), values))
             for index, (task, values) in enumerate(models)
         }
         for model in self.models.values():
@@ -94,8 +98,3 @@ def copied(state: State) -> State:
     """Return a state whose tensors are the CPU's own."""
     tensors = {name: tensor.to("cpu", copy=True) for name, tensor in state.tensors.items()}
     return State(tensors, state.values)
-
-
-def starting_with(start: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors whose names start so, by the rest of their names."""
-    return {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}

@@ -20,11 +20,6 @@ from amlora.methods.base import Method, ParameterGroup, Stage, State
 from amlora.methods.parts.prompts import add_prompts, from_vocabulary, in_front
 from amlora.settings import Settings
 
-BOTTLENECK = 800
-"""The authors' default."""
-NETWORK = "network."
-"""Prefix of the network's weights in a state."""
-
 
 class ProgPromptSettings(Settings):
     """The prompts (arXiv 2301.12314 and the authors' code)."""
@@ -60,13 +55,19 @@ class ProgPrompt(Method):
         self.prompts: dict[str, Tensor] = {}  # (length, D) by task
         self.network: dict[str, Tensor] = {}  # of the newest prompt, while it is trained
         self.read = 0  # how many prompts, the oldest, rows are read with
-        width = self.embedding.weight.shape[1]
-        with torch.device("meta"):  # its form alone
-            self.form = residual_network(width, self.settings.bottleneck or BOTTLENECK)
-        shape = self.settings.length, width
+        with torch.device("meta"):
+            self.form = self.new_network()
+        shape = self.settings.length, self.embedding.weight.shape[1]
         self.keep_value("tasks", list[str])
         self.keep_tensors("prompts", lambda: dict.fromkeys(self.tasks, shape))
         self.keep_tensors("network", lambda: dict(self.form.named_parameters()), optional=True)
+
+    def new_network(self) -> nn.Module:
+        """Return the published network: two linear maps, a ReLU between, and a layer norm."""
+        width, hidden = self.embedding.weight.shape[1], self.settings.bottleneck or 800
+        return nn.Sequential(
+            nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width), nn.LayerNorm(width)
+        )
 
     def vectors(self) -> Tensor:
         """Return the vectors of all prompts, oldest first, the newest through its network."""
@@ -91,9 +92,7 @@ class ProgPrompt(Method):
         self.prompts[stage.task] = prompt
         if self.settings.reparameterise:
             torch.manual_seed(seed_of(self.seed, stage.index, "network"))
-            hidden = self.settings.bottleneck or BOTTLENECK
-            weights = residual_network(prompt.shape[1], hidden).to(prompt.device).state_dict()
-            self.network = dict(weights)
+            self.network = dict(self.new_network().to(prompt.device).state_dict())
         self.open(stage)
 
     def open(self, stage: Stage) -> None:
@@ -120,9 +119,8 @@ class ProgPrompt(Method):
 
         Training reads all prompts, whatever task was scored last.
         """
-        length, read = self.settings.length, self.read if scoring else len(self.tasks)
-        firsts = [self.embedding.first + i * length for i in reversed(range(read))]
-        return in_front(rows, [first + i for first in firsts for i in range(length)])
+        read = reversed(range(self.read if scoring else len(self.tasks)))
+        return in_front(rows, self.embedding.ids(read, self.settings.length))
 
     def soft_tokens(self, tasks: int) -> int:
         """Return the length of all prompts: each task adds one."""
@@ -150,15 +148,3 @@ class ProgPrompt(Method):
         """Take the prompts back, and read them all."""
         super().restore(state)
         self.read = len(self.tasks)
-
-
-def residual_network(width: int, hidden: int) -> nn.Module:
-    """Return the published network: two linear maps with a ReLU between, a layer norm at the end.
-
-    Args:
-        width: D of the model's input embedding.
-        hidden: units between the two maps.
-    """
-    return nn.Sequential(
-        nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width), nn.LayerNorm(width)
-    )

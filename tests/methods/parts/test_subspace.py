@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from amlora.engine.batch import collate, target_logits
+from amlora.engine.batch import collate
 from amlora.engine.encode import Row
 from amlora.engine.padding import Padding
 from amlora.methods.parts.subspace import Moments, extended, leading, once_an_input, second_moments
-from amlora.mixture.layer import MixtureLinear
+from methods.learning import inputs_of
 from trained import trained
 
 ROWS = [
@@ -18,18 +18,7 @@ ROWS = [
 
 def test_they_are_a_literal_sum_over_rows_read_one_at_a_time(any_folder):
     backbone, mixture = trained(any_folder)
-    seen: dict[str, list[Tensor]] = {name: [] for name in mixture.layers}
-
-    def keep(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        assert isinstance(module, MixtureLinear)
-        seen[module.name].append(inputs[0][0].double())
-
-    for layer in mixture.layers.values():
-        layer.register_forward_pre_hook(keep)
-    with torch.no_grad():
-        for row in ROWS:
-            target_logits(backbone, collate([row], backbone, share=1.0))
-    expected = {name: torch.cat(inputs) for name, inputs in seen.items()}
+    expected = inputs_of(backbone, mixture, ROWS)
     found = second_moments(backbone, mixture.layers, ROWS)
     assert found.keys() == mixture.layers.keys()
     for name, x in expected.items():

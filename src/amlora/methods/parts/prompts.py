@@ -5,7 +5,7 @@ ids is read with the vectors in their places, so padding, positions, key-value c
 and the shared prefix of `engine/prefix.py` need to know nothing of soft prompts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import torch
@@ -38,6 +38,10 @@ class PromptEmbedding(nn.Module):
     def first(self) -> int:
         """V, the id of the first soft vector."""
         return self.base.num_embeddings
+
+    def ids(self, prompts: Iterable[int], length: int) -> list[int]:
+        """Return the ids of some prompts, by their numbers, of so many vectors each."""
+        return [self.first + prompt * length + i for prompt in prompts for i in range(length)]
 
     def forward(self, ids: Tensor) -> Tensor:
         """Map (rows, tokens) ids to (rows, tokens, D) in the base's dtype.

@@ -74,15 +74,7 @@ class Made:
 def refusal(
     task: Task, label: str, text: str, tokens: int, settings: PseudoSettings
 ) -> Reason | None:
-    """Say what is wrong with a text by itself.
-
-    Args:
-        task: whose text it should be.
-        label: that it was asked for with.
-        text: as sampled.
-        tokens: how many it has.
-        settings: the limits.
-    """
+    """Say what is wrong with a text, of so many tokens, that was asked for with a label."""
     words, asked = normalise(text), normalise(ask(task, label).full)
     if not words:
         return "empty"
@@ -166,32 +158,20 @@ def report(
 ) -> list[dict[str, Any]]:
     """Return plain lines for a reader: each text kept, with its row id, and a count per label.
 
-    Args:
-        made: what `make_texts` returned.
-        task: whose texts they are.
-        stage: 0 for the first.
-        first: start of the row ids.
-        number: what follows it, for the first text.
+    A row's id is `first` and a number, `number` for the first text.
     """
     place = {"stage": stage, "task": task.name}
     if not task.options:
         return [{**place, "label": None, "kept": 0, "why": "its answers are free text"}]
     pairs = [(each.label, text) for each in made for text in each.texts]
-    kept = [
+    lines: list[dict[str, Any]] = [
         {**place, "label": label, "row": f"{first}{number + i}", "text": text}
         for i, (label, text) in enumerate(pairs)
     ]
-    counts = [
-        {
-            **place,
-            "label": each.label,
-            "kept": len(each.texts),
-            "sampled": each.sampled,
-            "refused": dict(each.refused),
-        }
-        for each in made
-    ]
-    return [*kept, *counts]
+    for each in made:
+        counts = {"kept": len(each.texts), "sampled": each.sampled, "refused": dict(each.refused)}
+        lines.append({**place, "label": each.label, **counts})
+    return lines
 
 
 def write(
@@ -278,14 +258,8 @@ def sample(
 ) -> list[list[int]]:
     """Continue each prompt of one batch at random; torch's global random state is set by `seed`.
 
-    Args:
-        backbone: the model; its mode and generation config are as before afterwards.
-        prompts: token ids, those of soft prompts included.
-        top_k: how many of the likeliest tokens may come next.
-        penalty: on tokens that a text already has (Keskar et al. 2019, section 4.1); 1 for none.
-            A label's words are no repetition, so the prompt's own do not count.
-        max_new_tokens: where a text stops at the latest.
-        seed: decides everything.
+    The penalty is on tokens that a text already has (Keskar et al. 2019, section 4.1). A label's
+    words are no repetition, so the prompt's own do not count.
 
     Returns:
         For each prompt the new ids before its first end token.

@@ -75,15 +75,11 @@ class Moments:
         means = {
             given: total.cpu() / max(1, tokens) for given, (total, tokens) in self.sums.items()
         }
+        widths = {name: layer.bank.a.shape[1] for name, layer in self.layers.items()}
         return {
-            name: means[given] if given else self.nothing(name)
+            name: means[given] if given else torch.zeros([widths[name]] * 2, dtype=torch.float64)
             for name, given in self.given.items()
         }
-
-    def nothing(self, name: str) -> Tensor:
-        """Return the moments of a layer that was given nothing."""
-        width = self.layers[name].bank.a.shape[1]
-        return torch.zeros(width, width, dtype=torch.float64)
 
 
 def product(given: Tensor, mask: Tensor) -> tuple[Tensor, int]:
@@ -98,34 +94,25 @@ def product(given: Tensor, mask: Tensor) -> tuple[Tensor, int]:
 def second_moments(
     backbone: Backbone, layers: Mapping[str, MixtureLinear], rows: Sequence[Row]
 ) -> dict[str, Tensor]:
-    """Run rows, prompt and right answer, through the model as it is now, without dropout.
-
-    Args:
-        backbone: the model; its mode is as before afterwards.
-        layers: adapted layers by name.
-        rows: at least one; answered by their routes.
+    """Run rows, prompt and right answer, by their routes through the model, without dropout.
 
     Returns:
         By layer, (D_in, D_in) float64 on the CPU: the mean of x x^T over all tokens of all rows.
         Layers that were given the same tensor in every forward pass have the same tensor here.
     """
-    model = backbone.model
-    training = model.training
     found = Moments(layers, Padding(backbone))
     hooks = [layer.register_forward_pre_hook(found.add) for layer in layers.values()]
     ordered = sorted(rows, key=length)
-    model.eval()
     try:
-        with found.padding.watched():
+        with found.padding.watched(), torch.no_grad(), backbone.evaluating():
             for i in range(0, len(ordered), BATCH):
                 batch = collate(ordered[i : i + BATCH], backbone, share=1.0)
                 found.begin(batch)
-                with torch.no_grad(), backbone.arithmetic(), by_routes(backbone, batch.rows):
-                    model(**batch.inputs, use_cache=False)
+                with by_routes(backbone, batch.rows):
+                    backbone.model(**batch.inputs, use_cache=False)
     finally:
         for hook in hooks:
             hook.remove()
-        model.train(training)
     return found.means()
 
 
@@ -156,25 +143,19 @@ def once_an_input(
     moments: Mapping[str, Tensor],
     bases: Mapping[str, Tensor],
 ) -> dict[str, Tensor]:
-    """Make something of each layer's moments and subspace, once for layers that share both.
+    """Make something of each layer's moments (D, D) and basis (D, K).
 
-    Args:
-        made: a function of moments (D, D) and a basis (D, K).
-        moments: by layer; layers share them where they have one tensor.
-        bases: by layer; layers share them where they are equal.
-
-    Returns:
-        What was made by layer, one tensor for layers that share.
+    It is made once, and is one tensor, for layers that have one tensor of moments and equal bases.
     """
-    known: dict[int, list[tuple[Tensor, Tensor]]] = {}
     found: dict[str, Tensor] = {}
     for name, basis in bases.items():
-        of_input = known.setdefault(id(moments[name]), [])
-        equal = [result for other, result in of_input if torch.equal(other, basis)]
-        if not equal:
-            equal = [made(moments[name], basis)]
-            of_input.append((basis, equal[0]))
-        found[name] = equal[0]
+        same = (
+            result
+            for other, result in found.items()
+            if moments[other] is moments[name] and torch.equal(bases[other], basis)
+        )
+        known = next(same, None)
+        found[name] = made(moments[name], basis) if known is None else known
     return found
 
 
