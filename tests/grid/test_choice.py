@@ -8,23 +8,12 @@ import pytest
 from amlora import files
 from amlora.errors import InputError
 from amlora.grid.cells import Line
-from amlora.grid.choice import (
-    RULE,
-    best,
-    choice_path,
-    choose,
-    keep_choice,
-    read_choice,
-)
+from amlora.grid.choice import RULE, best, choice_path, choose, keep_choice, read_choice
 from amlora.records.beside import Candidate
+from stored import a_record
 
-PLAIN = {
-    "model": {},
-    "method": {"name": "sin_lora"},
-    "stream": {"name": "quickstart"},
-    "train": {},
-    "evaluate": {},
-}
+PLAIN = {"method": {"name": "sin_lora"}, "stream": {"name": "quickstart"}}
+PLAIN |= {"model": {}, "train": {}, "evaluate": {}}
 RATES = (1e-4, 1e-3, 1e-2)
 LINE = Line(label="one", order="", rates=RATES, plain=PLAIN, seed=3)
 
@@ -54,9 +43,6 @@ def test_nothing_is_chosen_where_all_diverged():
         best([candidate(1e-3, None, None)])
 
 
-COUNTED = ("steps", "rows", "tokens", "trainable_parameters", "stored_parameters")
-
-
 def write_runs(runs, line: Line, scores, losses=(1.0, 1.0, 1.0)) -> list[str]:
     """Write what a choice reads of candidates' runs; a score of None: it diverged.
 
@@ -69,23 +55,10 @@ def write_runs(runs, line: Line, scores, losses=(1.0, 1.0, 1.0)) -> list[str]:
         folder = runs / cell.name
         folder.mkdir(parents=True)
         files.write_text(folder / "rows.jsonl", "")
-        settings = {"name": cell.name}
-        record = {
-            "format": 1,
-            "name": cell.settings.name,
-            "seed": 3,
-            "method": "sin_lora",
-            "method_version": 1,
-            "settings": settings,
-            "settings_digest": files.digest(settings),
-            "stream_digest": "s",
-            "model": {"name": "tiny", "fingerprint": "f"},
-            "tasks": [{"name": "sms", "digest": "d", "test": 1, "scored": 1}],
-            "R": [[0.0], [score]],
-            "stages": [{"task": "sms", "losses": [9.0, loss]} | dict.fromkeys(COUNTED, 1)],
-            "metrics": {},
-            "rows_digest": files.sha256_file(folder / "rows.jsonl"),
-        }
+        record = a_record(["sms"], [[0.0], [score]]).model_dump(mode="json")
+        record["stages"][0]["losses"] = [9.0, loss]
+        record["settings_digest"] = files.digest(record["settings"])
+        record["rows_digest"] = files.sha256_file(folder / "rows.jsonl")
         files.write_sealed(folder / "record.json", record)
     return ["" if score is not None else "the loss is not finite" for score in scores]
 
@@ -102,7 +75,7 @@ def test_a_choice_names_its_rule_its_candidates_and_what_they_reached(tmp_path):
     path, choice = kept(tmp_path, LINE, (0.6, 0.6, None), (0.3, 0.2, 0.0))
     found = json.loads(path.read_text())
     assert (found["rate"], found["rule"], found["task"], found["seed"]) == (1e-3, RULE, "sms", 3)
-    assert (found["grid"], found["label"], found["method"]) == ("grid", "one", "sin_lora")
+    assert (found["grid"], found["label"], found["method"]) == ("grid", "one", "own")
     names = [cell.name for cell in LINE.candidates]
     candidates = {
         key: [each[key] for each in found["candidates"]] for key in Candidate.model_fields

@@ -135,11 +135,8 @@ WRONG = [
     ("grid good.toml --with gpus", "--with gpus: expected KEY=VALUE, such as timeout_min=240."),
     ("grid good.toml --with gpus=1", "--with: --on processes has no options."),
     ("grid typo.toml", "unknown setting 'grid.method_s'"),
-    ("table all plain", "Invalid value for 'kind'"),
-    ("table methods plain", "plain: not a run folder;"),
     ("table methods plain --grid good.toml", "plain: no finished run of the grid good."),
     ("table methods no --grid good.toml", "--grid: give the one folder of runs"),
-    ("methods --model ./absent", "model.name: there is no folder or GGUF file './absent'."),
 ]
 
 

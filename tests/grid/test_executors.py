@@ -24,6 +24,7 @@ def elsewhere(request, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), *sys.path]))
     if request.param == "ray":
         ray = pytest.importorskip("ray")
+        monkeypatch.setenv("RAY_worker_niceness", "0")  # or a busy machine hardly lets them work
         ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
     options = {"slurm": {"cluster": "local", "timeout_min": 1}, "ray": {"num_cpus": 1}}
     yield make(request.param, options.get(request.param, {}), jobs=1, logs=tmp_path / "logs")

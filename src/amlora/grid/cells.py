@@ -82,7 +82,7 @@ class GridSettings(Settings):
     """None: every line has the rate of its settings."""
 
     def check(self) -> None:
-        """Check what can be checked without the base."""
+        """Check what can be checked without the base: names, and rates that belong to a line."""
         if not NAME.fullmatch(self.name):
             raise ValueError(f"name {shown(self.name)} cannot name a folder.")
         if not self.methods:
@@ -97,10 +97,6 @@ class GridSettings(Settings):
                     f"label {shown(label)} cannot name a folder; use letters, digits, '.', '-' and"
                     f" '_', at most {LONGEST}."
                 )
-        self.check_rates(labels)
-
-    def check_rates(self, labels: list[str]) -> None:
-        """Refuse rates of no line, rates that are none, and lines with two kinds of rate."""
         rates = self.select.rates if self.select else {}
         for label, values in rates.items():
             if label not in labels:
@@ -330,6 +326,4 @@ def in_order(stream: Mapping[str, Any], order: str | tuple[str, ...]) -> Mapping
         if name not in tasks:
             close = nearest(name, tasks) or f"; there are: {', '.join(tasks) or 'none'}."
             raise InputError(f"grid.orders: no task {name!r} in stream.tasks{close}")
-    if len(set(order)) < len(order):
-        raise InputError(f"grid.orders: {', '.join(order)} has a task twice.")
     return {**stream, "tasks": [tasks[name] for name in order]}
