@@ -15,3 +15,10 @@ def amlora(*words: object) -> tuple[int, str, str]:
         main([str(word) for word in words])
     assert isinstance(left.value.code, int)
     return left.value.code, out.getvalue(), err.getvalue()
+
+
+def said(*words: object) -> str:
+    """Run `amlora`, which must succeed; return what it printed."""
+    status, out, err = amlora(*words)
+    assert status == 0, err
+    return out

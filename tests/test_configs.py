@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from amlora.cli.shipped import purpose, shipped
+from amlora.cli.config import purpose, shipped
 from amlora.experiment.settings import load_settings, resolved, settings_from
 from amlora.grid.cells import load_grid
 from amlora.streams import catalogue

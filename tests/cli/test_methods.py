@@ -80,7 +80,7 @@ def test_one_methods_settings_come_with_its_counts(llama_folder):
     status, out, _ = amlora("methods", "sin_lora", "--model", str(llama_folder))
     assert status == 0
     assert "\ntrained  2.69 k\nstored   2.69 k\n" in out
-    assert "method.lora.rank" in out
+    assert "\n[method.lora]\nrank = 8\n" in out
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ RECORD = a_record(["film", "news"], [[0.25, 0.0], [0.75, 0.25]])
 
 
 def printed(capsys, act, *, every: float = 0.0) -> list[str]:
-    with PlainLines(every=every) as progress:
-        act(progress)
+    act(PlainLines(every=every))
     out, err = capsys.readouterr()
     assert out == ""
     return err.splitlines()
@@ -72,11 +71,12 @@ def test_a_line_said_while_another_is_printed_comes_after_it(monkeypatch):
 
 
 def test_without_a_terminal_the_lines_are_plain(capsys):
-    assert isinstance(display(verbose=False), PlainLines)
+    with display(verbose=False) as shown:
+        assert isinstance(shown, PlainLines)
 
 
 def test_bars_print_the_matrix_and_leave_nothing_else_behind(capsys):
-    with Bars() as progress:
+    with (progress := Bars()).bars:
         progress.stage_started(1, 2, "film", 2)
         progress.step(1, 2, {"task": 1.0}, 10.0)
         progress.evaluated(1, 8, "film")

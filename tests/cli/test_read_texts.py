@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from amlora.cli.read_texts import in_places, one_text, read_texts
+from amlora.cli.read_texts import in_places, read_texts
 from amlora.errors import InputError
 from amlora.mixture.manifest import TaskCard
 
@@ -101,12 +101,6 @@ def test_pipes_and_devices_are_refused_and_links_are_read(tmp_path, write):
         assert complaint(tmp_path / name).startswith(f"{tmp_path / name}: {kind}; only regular")
     assert complaint(tmp_path / "none.txt") == f"{tmp_path / 'none.txt'}: no such file."
     assert read_texts(str(tmp_path / "link.txt"), None) == ["a"]
-
-
-def test_a_text_of_half_characters_is_refused():
-    assert one_text("a") == ["a"]
-    with pytest.raises(InputError, match="TEXT: it holds"):
-        one_text("a\udcff")
 
 
 def test_answers_stand_in_the_places_of_their_texts():

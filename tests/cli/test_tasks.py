@@ -6,66 +6,41 @@ import pytest
 
 from amlora.report.format import MISSING
 from amlora.streams import catalogue
-from command import amlora
+from command import amlora, said
 
 
 def test_every_task_has_a_line_with_its_sizes_licence_and_hub_id():
-    status, out, _ = amlora("tasks")
-    header, *lines = out.splitlines()
-    assert (status, header.split()[0]) == (0, "TASK")
+    header, *lines = said("tasks").splitlines()
+    assert header.split()[0] == "TASK"
     assert [line.split()[0] for line in lines] == list(catalogue.entries())
     [cb] = [line for line in lines if line.startswith("cb ")]
     assert cb.split() == ["cb", "NLI", "3", "250", "56", "unknown", "aps/super_glue"]
 
 
-def test_one_task_is_shown_whole():
-    status, out, _ = amlora("tasks", "rte")
-    entry = catalogue.entries()["rte"]
-    assert status == 0
+def test_one_task_is_shown_whole_and_one_that_is_not_pinned_says_so():
+    out, entry = said("tasks", "rte"), catalogue.entries()["rte"]
     shown = [entry.instruction, entry.folder, entry.hub.id, entry.hub.config, entry.hub.revision]
     assert [text for text in shown if text not in out] == []
     assert "not_entailment -> contradiction" in out
     assert "277 rows (contradiction 131, entailment 146)" in out
     assert "orders       4, 5, 6" in out
-
-
-def test_a_task_that_is_not_pinned_says_so():
-    assert "not pinned, columns not verified" in amlora("tasks", "amazon")[1]
-    assert "not pinned" not in amlora("tasks", "yelp")[1]
-
-
-def test_tasks_as_json_are_all_that_the_catalogue_knows():
-    listed = json.loads(amlora("tasks", "--json")[1])
-    assert [task["name"] for task in listed] == list(catalogue.entries())
-    assert json.loads(amlora("tasks", "yelp", "--json")[1]) == listed[-1]
-    assert listed[-1]["hub"]["answers"]["2 star"] == "negative"
+    assert "not pinned, columns not verified" in said("tasks", "amazon") and "not pinned" not in out
 
 
 def test_orders_are_listed_and_one_is_shown_with_what_to_set():
-    assert "1      dbpedia, amazon, yahoo, agnews\n" in amlora("orders")[1]
-    *_, line = amlora("orders", "4")[1].splitlines()
+    assert "1      dbpedia, amazon, yahoo, agnews\n" in said("orders")
+    *_, line = said("orders", "4").splitlines()
     assert line.startswith("--set stream.order=4 --set 'method.sparsity=[0.0, 0.01,")
 
 
-def test_orders_as_json():
-    listed = json.loads(amlora("orders", "--json")[1])
-    assert {name: tuple(order["tasks"]) for name, order in listed.items()} == catalogue.orders()
-    assert json.loads(amlora("orders", "5", "--json")[1]) == listed["5"]
-
-
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        ("tasks yelpp", "unknown task 'yelpp'; did you mean 'yelp'?"),
-        ("orders 7", "unknown order '7'; orders: 1, 2, 3, 4, 5, 6."),
-        ("doctor --data --data-root absent", "absent: no such folder."),
-        ("doctor --data-root .", "--data-root: give --data as well."),
-        ("doctor --data --model x", "--data and --model exclude each other."),
-    ],
-)
-def test_wrong_input_is_one_line_and_status_2(tmp_path, monkeypatch, words, line):
-    monkeypatch.chdir(tmp_path)
-    assert amlora(*words.split()) == (2, "", f"amlora: {line}\n")
+def test_tasks_and_orders_as_json_are_all_that_the_catalogue_knows():
+    listed = json.loads(said("tasks", "--json"))
+    assert [task["name"] for task in listed] == list(catalogue.entries())
+    assert json.loads(said("tasks", "yelp", "--json")) == listed[-1]
+    assert listed[-1]["hub"]["answers"]["2 star"] == "negative"
+    orders = json.loads(said("orders", "--json"))
+    assert {name: tuple(order["tasks"]) for name, order in orders.items()} == catalogue.orders()
+    assert json.loads(said("orders", "5", "--json")) == orders["5"]
 
 
 @pytest.fixture
@@ -86,9 +61,8 @@ def copa(tmp_path):
 
 
 def test_data_at_hand_is_listed_and_what_is_absent_is_no_problem(copa):
-    status, out, _ = amlora("doctor", "--data", "--data-root", str(copa.parents[1]))
+    out = said("doctor", "--data", "--data-root", copa.parents[1])
     lines = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
-    assert status == 0
     assert lines["copa"] == ["400", MISSING, "100", "whole"]
     assert lines["yelp"] == [MISSING, MISSING, MISSING, "not", "there"]
     assert "1 of 15 tasks are in" in out
@@ -98,8 +72,7 @@ def test_data_at_hand_is_listed_and_what_is_absent_is_no_problem(copa):
 def test_a_smaller_copy_is_shown_as_such(copa):
     rows = json.loads((copa / "train.json").read_text())
     (copa / "train.json").write_text(json.dumps(rows[:90]))
-    status, out, _ = amlora("doctor", "--data", "--data-root", str(copa.parents[1]))
-    assert status == 0
+    out = said("doctor", "--data", "--data-root", copa.parents[1])
     assert f"copa     90 of 400  {MISSING}    100   smaller\n" in out
 
 
@@ -129,7 +102,6 @@ def test_without_a_folder_the_hubs_cache_is_looked_at(tmp_path, monkeypatch):
     kept = tmp_path / "datasets--aps--super_glue" / "snapshots" / entry.hub.revision / "cb"
     kept.mkdir(parents=True)
     (kept / "train-00000-of-00001.parquet").write_bytes(b"")
-    status, out, _ = amlora("doctor", "--data", "--json")
-    facts = json.loads(out)
-    assert (status, facts["problems"], facts["data_root"]) == (0, [], None)
+    facts = json.loads(said("doctor", "--data", "--json"))
+    assert (facts["problems"], facts["data_root"]) == ([], None)
     assert [task["task"] for task in facts["tasks"] if task["there"]] == ["cb"]

@@ -34,7 +34,7 @@ NASTY = {
 TASKS = ("feel", "topic")
 ACTING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 ENCODINGS = ("utf-8", "cp1252", "latin-1", "ascii")
-AMLORA = (sys.executable, "-c", "from amlora.cli.main import main; main()")
+AMLORA = (sys.executable, "-m", "amlora")
 
 
 def amlora(*words: object, encoding: str = "utf-8") -> tuple[object, str, str]:
@@ -171,7 +171,7 @@ def test_an_argument_that_is_no_text_is_refused_in_one_line():
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
 @pytest.mark.parametrize(("words", "status"), [("orders", 0), ("show absent", 2)])
 def test_a_closed_stream_changes_nothing_else(tmp_path, closed, words, status):
-    shell = f'exec "$0" -c "from amlora.cli.main import main; main()" {words} {closed}'
+    shell = f'exec "$0" -m amlora {words} {closed}'
     done = subprocess.run(
         ["bash", "-c", shell, sys.executable], capture_output=True, text=True, cwd=tmp_path
     )
@@ -185,7 +185,7 @@ def test_a_closed_stream_changes_nothing_else(tmp_path, closed, words, status):
 
 
 def test_output_that_is_read_no_further_ends_the_command_quietly():
-    shell = '"$0" -c "from amlora.cli.main import main; main()" tasks --json | head -1'
+    shell = '"$0" -m amlora tasks --json | head -1'
     done = subprocess.run(["bash", "-c", shell, sys.executable], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("[\n", "")
 
@@ -195,7 +195,7 @@ def test_a_table_loses_no_number_on_a_narrow_terminal(monkeypatch):
     names = [f"task-{number}" for number in range(15)]
     record = a_record(names, [[0.125] * 15, [0.5] * 15])
     stream = io.StringIO()
-    with redirect_stderr(stream), Bars() as bars:
+    with redirect_stderr(stream), (bars := Bars()).bars:
         bars.stage_finished(record)
     said = stream.getvalue()
     assert all(name in said for name in names)
@@ -228,7 +228,7 @@ def test_no_terminal_is_too_odd_for_the_bars(variables, monkeypatch):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     stream = io.StringIO()
-    with redirect_stderr(stream), Bars() as bars:
+    with redirect_stderr(stream), (bars := Bars()).bars:
         bars.stage_started(1, 1, "\x1b[2Jtask [red]", 2)
         bars.step(1, 2, {"task": 1.0}, 10.0)
         bars.evaluated(1, 2, "\u202etask")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from amlora.cli.shipped import find, purpose, shipped
+from amlora.cli.config import find, purpose, shipped
 from amlora.errors import InputError
 from amlora.experiment.settings import load_settings, settings_from, to_toml
 from amlora.grid.cells import Cell, Grid, load_grid

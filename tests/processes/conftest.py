@@ -15,7 +15,7 @@ import pytest
 from amlora.experiment.settings import RunSettings, settings_from, to_toml
 from small_run import TELLING, write_telling_tasks
 
-AMLORA = (sys.executable, "-c", "from amlora.cli.main import main; main()")
+AMLORA = (sys.executable, "-m", "amlora")
 SIZES = {"train": 16, "dev": 4, "test": 20}
 RATES = {("llama", "am_lora"): 1e-2, ("llama", "seq_ft"): 1e-3}
 RATES |= {("t5", "am_lora"): 6e-3, ("t5", "seq_ft"): 5e-4}

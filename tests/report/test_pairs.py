@@ -217,11 +217,11 @@ def test_labels_name_the_lines_and_order_them(tmp_path):
 @pytest.mark.parametrize(
     ("methods", "against", "line"),
     [
-        (("own", "other"), None, "no line is am_lora; name one to compare with, among other, own."),
+        (("own", "other"), None, "no line is am_lora; give --against one of other, own."),
         (
             ("am_lora", "am_lora", "own"),
             None,
-            "2 lines are am_lora; name one to compare with, among run0, run1, run2.",
+            "2 lines are am_lora; give --against one of run0, run1, run2.",
         ),
         (
             ("own", "other"),
@@ -248,7 +248,7 @@ def test_what_has_no_partner_is_left_out_and_named(two, tmp_path):
     assert pair.label == "own"
     assert notes == [
         "small, a, b: there is nothing to compare am_lora with.",
-        "small, c, d: no line is am_lora; name one to compare with, among x, y.",
+        "small, c, d: no line is am_lora; give --against one of x, y.",
     ]
 
 

@@ -15,20 +15,17 @@ from typing import Annotated
 import typer
 
 from amlora.cli import (
+    catalogue,
     config,
     doctor,
     figure,
     grid,
-    list_runs,
     methods,
-    orders,
-    pack,
     predict,
     rank,
     report,
-    show,
+    runs,
     table,
-    tasks,
     terminal,
 )
 from amlora.cli import run as run_command
@@ -53,16 +50,16 @@ app = typer.Typer(
 app.command("run", short_help="Learn a stream of tasks.")(run_command.run)
 app.command("grid", short_help="Run a comparison of methods.")(grid.grid)
 app.add_typer(config.app, name="config")
-app.command("ls", short_help="List the runs in a folder.")(list_runs.ls)
-app.command("show", short_help="Show one run.")(show.show)
-app.command("pack", short_help="Pack finished runs into a few files.")(pack.pack)
+app.command("ls", short_help="List the runs in a folder.")(runs.ls)
+app.command("show", short_help="Show one run.")(runs.show)
+app.command("pack", short_help="Pack finished runs into a few files.")(runs.pack)
 app.command("report", short_help="Write an HTML report of runs.")(report.report)
 app.command("figure", short_help="Draw one of the paper's figures.")(figure.figure)
 app.command("table", short_help="Compare runs in a table.")(table.table)
 app.command("predict", short_help="Answer a text with what was learned.")(predict.predict)
 app.command("methods", short_help="List methods and their settings.")(methods.methods)
-app.command("tasks", short_help="List the paper's tasks.")(tasks.tasks)
-app.command("orders", short_help="List the paper's orders of tasks.")(orders.orders)
+app.command("tasks", short_help="List the paper's tasks.")(catalogue.tasks)
+app.command("orders", short_help="List the paper's orders of tasks.")(catalogue.orders)
 app.command("doctor", short_help="Check what a run needs.")(doctor.doctor)
 
 
@@ -122,11 +119,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def check_word(word: str, place: int) -> None:
-    """Refuse an empty argument, as a script's unset variable makes one, and bytes that are no text.
-
-    Raises:
-        InputError: naming it.
-    """
+    """Refuse an empty argument, as an unset variable makes one, and bytes that are no text."""
     if not word:
         raise InputError(f"argument {place} is empty.")
     try:

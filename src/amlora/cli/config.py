@@ -1,13 +1,20 @@
-"""`amlora config`: the shipped settings files, checking one's own, and a schema for editors."""
+"""`amlora config`: settings and grid files, shipped (beside the package or in it) or one's own."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from amlora.cli.output import Json, check_place, columns, print_json, put
-from amlora.cli.shipped import check_kind, find, purpose, shipped
+from amlora.cli.output import Force, Json, check_place, columns, print_json, put
 from amlora.cli.terminal import say
+from amlora.errors import InputError, nearest
+
+PACKAGE = Path(__file__).parents[1]
+Kind = Literal["settings", "grid"]
+PLACES: dict[Kind, str] = {"settings": ".", "grid": "grids"}
+"""Where the files of a kind are in the shipped folder."""
+COMMANDS: dict[Kind, str] = {"settings": "run", "grid": "grid"}
+"""Which command takes them."""
 
 app = typer.Typer(help="List, show, copy and check settings files.", rich_markup_mode=None)
 Name = Annotated[
@@ -62,9 +69,9 @@ def check(name: Name, set_: Set = None, method: Method = None, as_json: Json = F
 def copy(
     name: Name,
     to: Annotated[
-        Path | None, typer.Argument(help="Where to; the current folder if absent.")
+        Path | None, typer.Argument(metavar="TO", help="Where to; here if left out.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite a file.")] = False,
+    force: Force = False,
 ) -> None:
     """Copy a settings file, to change it."""
     source, target = find(name), to or Path()
@@ -75,7 +82,7 @@ def copy(
 
 @app.command("schema")
 def schema() -> None:
-    """Print the JSON schema of a settings file, by which editors complete one."""
+    """Print the JSON schema of settings, for editors."""
     from amlora.experiment.settings import schema
 
     print_json(schema())
@@ -86,3 +93,45 @@ def text_of(path: Path) -> str:
     from amlora import files, formats
 
     return formats.unicode(path, files.read_bytes(path, most=files.MOST, follow=True))
+
+
+def shipped(kind: Kind = "settings") -> dict[str, Path]:
+    """Return the shipped files of a kind by name."""
+    installed = PACKAGE / "configs"
+    folder = installed if installed.is_dir() else PACKAGE.parents[1] / "configs"
+    return {path.stem: path for path in sorted((folder / PLACES[kind]).glob("*.toml"))}
+
+
+def find(name: str, kind: Kind = "settings") -> Path:
+    """Return the file at a path, or the shipped one of that name, with or without .toml."""
+    path, short, files = Path(name), name.removesuffix(".toml"), shipped(kind)
+    if path.is_dir():
+        raise InputError(f"{name}: a folder, not a {kind} file.")
+    if path.is_file() or short in files:
+        return path if path.is_file() else files[short]
+    for other in PLACES:
+        if short in shipped(other):
+            raise of_kind(name, other)
+    close = nearest(short, files) or f"; shipped: {', '.join(files)}."
+    raise InputError(f"{name}: no such {kind} file{close}")
+
+
+def check_kind(path: Path, kind: Kind) -> None:
+    """Refuse a file of the other kind, which would be found to lack this and that."""
+    from amlora.experiment.toml import read_toml
+
+    there = read_toml(path, follow=True)
+    found: Kind = "grid" if "methods" in there and "method" not in there else "settings"
+    if found != kind and not (kind == "grid" and "method" not in there):
+        raise of_kind(path, found)
+
+
+def of_kind(file: Path | str, kind: Kind) -> InputError:
+    """Return the error for a file that another command takes."""
+    return InputError(f"{file}: a {kind} file, which amlora {COMMANDS[kind]} takes.")
+
+
+def purpose(path: Path) -> str:
+    """Return the first comment line of a file, which says what it is for."""
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    return first.removeprefix("#").strip() if first.startswith("#") else ""

@@ -1,17 +1,20 @@
-"""`amlora doctor`: is everything here that a run needs? Fetches nothing."""
+"""`amlora doctor`: is everything here that a run needs, or with `--data` the paper's tasks?
+
+Fetches nothing.
+"""
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from amlora.cli.doctor_data import examine_data, print_data
-from amlora.cli.output import Json, print_json, print_pairs
+from amlora.cli.output import Json, columns, print_json, print_pairs
 from amlora.cli.terminal import say
 from amlora.errors import InputError
 from amlora.printable import one_line
-from amlora.report.format import size
+from amlora.report.format import MISSING, size
 
 EXTRAS = {
     "gguf": "quickstart: the built-in model",
@@ -20,6 +23,7 @@ EXTRAS = {
 }
 MODEL = "smollm2-135m"
 HUB_SECONDS = 5.0  # how long the hub may take to answer
+SPLITS = ("train", "dev", "test")
 
 
 def doctor(
@@ -61,11 +65,9 @@ def examine(model: str) -> dict[str, Any]:
     from amlora.cache import cache_folder
     from amlora.experiment.provenance import device_facts, versions
 
-    problems: list[str] = []
-    found, device = versions(), device_facts()
-    cache = cache_folder()
+    found, device, cache = versions(), device_facts(), cache_folder()
     existing = next(path for path in (cache, *cache.absolute().parents) if path.exists())
-    problems += broken_devices(len(device["accelerators"]))
+    problems = broken_devices(len(device["accelerators"]))
     state, reachable = model_state(model)
     if not reachable:
         problems.append(f"model {model}: {state}")
@@ -123,10 +125,8 @@ def model_state(name: str) -> tuple[str, bool]:
     except (HFValidationError, RepositoryNotFoundError):
         return "neither built in, nor a folder, nor on the hub", False
     except OSError as error:
-        return (
-            f"not in the hub's cache, and the hub does not answer ({type(error).__name__})",
-            False,
-        )
+        kind = type(error).__name__
+        return f"not in the hub's cache, and the hub does not answer ({kind})", False
     return "on the hub, not in its cache yet", True
 
 
@@ -154,3 +154,96 @@ def print_facts(facts: dict[str, Any]) -> None:
         say(one_line(f"problem: {problem}"))
     if not facts["problems"]:
         say("\nEverything that a run needs is here.")
+
+
+def examine_data(data_root: Path | None) -> dict[str, Any]:
+    """Return what was found of each task, with the list of what is wrong under "problems".
+
+    Args:
+        data_root: a folder in the reference layout; None: the hub's cache, which is not opened.
+    """
+    from amlora.streams.survey import complete_orders
+
+    if data_root is None:
+        tasks, problems = in_cache()
+    else:
+        tasks, problems = in_folder(data_root)
+    there = {fact["task"] for fact in tasks if fact["there"] and not fact["problems"]}
+    where = None if data_root is None else str(data_root)
+    facts = {"data_root": where, "tasks": tasks, "problems": problems}
+    return {**facts, "orders": complete_orders(there)}
+
+
+def in_folder(data_root: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Read the tasks of a folder in the reference layout; return them and what is wrong."""
+    from amlora.streams.survey import survey
+
+    if not data_root.is_dir():
+        raise InputError(f"{data_root}: no such folder.")
+    found = survey(data_root)
+    problems = [problem for finding in found for problem in finding.problems]
+    if not any(finding.there for finding in found):
+        problems.append(
+            f"{data_root}: none of the {len(found)} tasks is there; the reference layout is"
+            " Category/Name, as in TC/dbpedia/train.json."
+        )
+    return [asdict(finding) for finding in found], problems
+
+
+def in_cache() -> tuple[list[dict[str, Any]], list[str]]:
+    """Say which data sets are in the hub's cache, and what is wrong; their rows are not read."""
+    from importlib.util import find_spec
+
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    from amlora.streams.catalogue import entries
+
+    tasks: list[dict[str, Any]] = []
+    for entry in entries().values():
+        name = repo_folder_name(repo_id=entry.hub.id, repo_type="dataset")
+        kept = Path(constants.HF_HUB_CACHE) / name / "snapshots"
+        wanted = kept / entry.hub.revision if entry.hub.revision else kept
+        # A repository's configurations are folders, and a run fetches only the one it reads.
+        pattern = f"{entry.hub.config}/*" if entry.hub.config else "*"
+        there = wanted.is_dir() and any(path.is_file() for path in wanted.rglob(pattern))
+        tasks.append({"task": entry.name, "place": entry.hub.id, "there": there, "problems": []})
+    absent = "the library datasets is not installed: pip install 'amlora[data]'."
+    return tasks, [] if find_spec("datasets") else [absent]
+
+
+def print_data(facts: dict[str, Any]) -> None:
+    """Print the facts for a person."""
+    tasks = facts["tasks"]
+    there = sum(fact["there"] for fact in tasks)
+    if facts["data_root"] is None:
+        states = ("not in the cache", "in the cache")
+        rows = [(fact["task"], fact["place"], states[fact["there"]]) for fact in tasks]
+        say(columns([("TASK", "HUB", "STATE"), *rows]))
+    else:
+        say(columns([("TASK", "TRAIN", "DEV", "TEST", "STATE"), *map(folder_row, tasks)]))
+        for fact in tasks:
+            for note in fact["notes"]:
+                if not note.startswith("smaller"):  # the table says so
+                    say(f"{fact['task']}: {note}")
+    for problem in facts["problems"]:
+        say(one_line(f"problem: {problem}"))
+    where = facts["data_root"] or "the hub's cache"
+    say(f"\n{there} of {len(tasks)} tasks are in {where}.")
+    say(f"orders whose tasks are all there: {', '.join(facts['orders']) or 'none'}")
+    if facts["data_root"] is None:
+        say("A run fetches what is not there. --data-root DIR looks at files instead.")
+
+
+def folder_row(fact: dict[str, Any]) -> tuple[str, ...]:
+    """Return a task's line where tasks are read from a folder."""
+    rows, expected = fact["rows"], fact["expected"]
+    smaller = any(rows.get(split, 0) < count for split, count in expected.items())
+    state = "smaller" if smaller else "whole"
+    state = "wrong" if fact["problems"] else state if fact["there"] else "not there"
+    counts: list[str] = []
+    for split in SPLITS:
+        found = rows.get(split)
+        more = "" if found in (None, expected.get(split, found)) else f" of {expected[split]}"
+        counts.append(f"{MISSING if found is None else found}{more}")
+    return (fact["task"], *counts, state)

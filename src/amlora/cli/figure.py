@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from amlora import files
-from amlora.cli.output import check_place, put
+from amlora.cli.output import Force, OfGrid, Wanted, check_place, put
 from amlora.cli.terminal import say
 from amlora.errors import InputError, nearest
 
@@ -49,22 +49,17 @@ def figure(
             " the task's own LoRA."
         ),
     ],
-    wanted: Annotated[
-        list[str], typer.Argument(metavar="RUNS...", help="Runs, packs, or folders of runs.")
-    ],
+    wanted: Wanted,
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
-            help="The file to write: a drawing (.svg, .png, .pdf) or its numbers (.csv, .md); these"
-            " on the screen if left out. Several streams of tasks or base models stand below one"
-            " another in one file.",
+            help="The file to write: a drawing (.svg, .png, .pdf) or its numbers (.csv, .md); if"
+            " left out, the numbers are printed. Several streams of tasks or base models are drawn"
+            " below one another in one file.",
         ),
     ] = None,
-    grid: Annotated[
-        str | None,
-        typer.Option("--grid", metavar="GRID", help="Only this grid's runs, by its labels."),
-    ] = None,
+    grid: OfGrid = None,
     with_: Annotated[
         str | None,
         typer.Option(
@@ -82,7 +77,7 @@ def figure(
     task: Annotated[
         str | None, typer.Option("--task", metavar="TASK", help="Figure 4: this task alone.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    force: Force = False,
 ) -> None:
     """Draw a figure from finished runs, or write its numbers."""
     for option, value, of in (
@@ -95,7 +90,7 @@ def figure(
     ending = out.suffix.lower() if out else ""
     if out and (ending not in {**DRAWN, **WRITTEN} or not ending):
         raise InputError(f"{out}: name a file that ends in {', '.join(DRAWN)}, .csv or .md.")
-    check_place(out, force)  # before work begins
+    check_place(out, force)
     from amlora.report.style import drawn
     from amlora.report.write import write
 
@@ -111,11 +106,7 @@ def figure(
 def drawings(
     name: Name, wanted: Sequence[str], grid: str | None, options: Mapping[str, str]
 ) -> "tuple[list[Drawing], list[str]]":
-    """Return a figure's drawings, one or more for each stream and base model, and notes.
-
-    Raises:
-        InputError: runs that hold nothing for it, or no such task.
-    """
+    """Return a figure's drawings, one or more for each stream and base model, and notes."""
     from amlora.cli.table import wanted_runs
     from amlora.report import figures, schemes
     from amlora.report.studies import studies

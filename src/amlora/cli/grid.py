@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from amlora.cli.output import Json, columns, print_json
-from amlora.cli.shipped import check_kind, find
+from amlora.cli.config import check_kind, find
+from amlora.cli.output import RUNS, Json, Runs, columns, print_json
 from amlora.cli.terminal import say, tell
 from amlora.errors import InputError
 from amlora.formats import NotTOML, parse_toml
@@ -25,7 +25,7 @@ def grid(
     file: Annotated[
         str, typer.Argument(metavar="GRID", help="A grid file, or a shipped one's name.")
     ],
-    runs: Annotated[Path, typer.Option("--runs", help="The folder of runs.")] = Path("runs"),
+    runs: Runs = RUNS,
     list_only: Annotated[bool, typer.Option("--list", help="List the cells; run none.")] = False,
     shard: Annotated[
         str, typer.Option("--shard", metavar="I/N", help="Only the I-th of N shares, I from 1.")
@@ -91,11 +91,7 @@ def grid(
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """Read "2/4".
-
-    Raises:
-        InputError: not of that form, or a share that is none of them.
-    """
+    """Read "2/4"."""
     found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
     if not found or not 1 <= int(found[1]) <= int(found[2]):
         raise InputError(f"--shard {text}: expected I/N with I from 1 to N, such as 2/4.")
@@ -103,11 +99,7 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def parse_options(words: Sequence[str]) -> dict[str, Any]:
-    """Read options of an engine: each value is TOML, else plain text.
-
-    Raises:
-        InputError: one is not of the form KEY=VALUE.
-    """
+    """Read options of an engine: each value is TOML, else plain text."""
     found: dict[str, Any] = {}
     for word in words:
         key, equals, value = word.partition("=")

@@ -42,7 +42,9 @@ WORDS = {  # what a task trains, and what is stored for answers; of other packag
 
 
 def methods(
-    name: Annotated[str | None, typer.Argument(help="Show this method's settings.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="METHOD", help="Show this method's settings.")
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option("--model", help="Count parameters on this base model, with the defaults."),
@@ -60,13 +62,13 @@ def methods(
     if as_json:
         return print_json(facts if name is None else facts[0])
     if name is None:
-        say(columns([HEADER, *map(row, facts)]))
-        return
+        return say(columns([HEADER, *map(row, facts)]))
+    from amlora.experiment.toml import write_toml
+
     fact = facts[0]
     say(f"{fact['name']}: {fact['summary']}\n{fact['about']}\n")
     print_pairs([("trained", fact["trained"]), ("stored", fact["stored"])])
-    say()
-    print_pairs([(f"method.{key}", value) for key, value in flat(fact["defaults"])])
+    say(f"\n{write_toml({'method': {'name': name, **fact['defaults']}})}", end="")
 
 
 def row(fact: dict[str, Any]) -> tuple[str, ...]:
@@ -140,16 +142,9 @@ def counted(name: str, backbone: "Backbone") -> tuple[list[int], list[int]]:
 
     own = copy.deepcopy(backbone)  # methods wrap layers
     row = Example(text="a text", label="yes", row="train:0")
+    put = {"instruction": "Yes or no?", "options": ("yes", "no")}
     tasks = [
-        Task(
-            name=f"task-{index}",
-            instruction="Yes or no?",
-            options=("yes", "no"),
-            train=(row,),
-            dev=(),
-            test=(),
-        )
-        for index in range(TASKS)
+        Task(name=f"task-{index}", **put, train=(row,), dev=(), test=()) for index in range(TASKS)
     ]
     rows = [encode_rows(own, task, task.train, prefix="off", form="full") for task in tasks]
     settings = settings_from(
@@ -180,25 +175,3 @@ def grown(counts: list[int]) -> str:
 def first_line(text: str | None) -> str:
     """Return the first line of a docstring."""
     return (text or "").strip().partition("\n")[0]
-
-
-def flat(table: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:
-    """Return a nested table's settings by dotted path, values as TOML shows them."""
-    found: list[tuple[str, Any]] = []
-    for key, value in table.items():
-        if isinstance(value, dict):
-            found.extend(flat(value, f"{path}{key}."))
-        else:
-            found.append((f"{path}{key}", shown(value)))
-    return found
-
-
-def shown(value: Any) -> str:
-    """Show a default as it would stand in a settings file."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(shown(item) for item in value)}]"
-    if value is None:
-        return '"none"'
-    return f'"{value}"' if isinstance(value, str) else str(value)

@@ -1,5 +1,6 @@
 """What the commands print: JSON for scripts, aligned columns for people."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,16 @@ if TYPE_CHECKING:
     from amlora.records.schema import Record
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the file.")]
+Runs = Annotated[Path, typer.Option("--runs", help="The folder of runs.")]
+ByName = Annotated[Path, typer.Option("--runs", help="Where runs are looked up by name.")]
+Wanted = Annotated[
+    list[str], typer.Argument(metavar="RUNS", help="Runs, packs, or folders of runs.")
+]
+OfGrid = Annotated[
+    str | None, typer.Option("--grid", metavar="GRID", help="Only this grid's runs, by its labels.")
+]
+RUNS = Path("runs")
 
 
 def print_json(value: Any) -> None:
@@ -24,11 +35,7 @@ def print_json(value: Any) -> None:
 
 
 def check_place(out: Path | None, force: bool) -> None:
-    """Refuse a place that cannot or must not be written.
-
-    Raises:
-        InputError: naming it.
-    """
+    """Refuse a place that cannot or must not be written, before work begins."""
     if out is None:
         return
     if out.is_dir():
@@ -56,8 +63,8 @@ def columns(rows: Sequence[Sequence[str]], *, numbers: bool = False) -> str:
 def print_pairs(pairs: Sequence[tuple[str, object]], indent: int = 0) -> None:
     """Print names and values, the values aligned."""
     rows = [(name, MISSING if value is None else str(value)) for name, value in pairs]
-    for line in aligned(rows).split("\n") if rows else ():
-        say(f"{' ' * indent}{line}")
+    if rows:
+        say(textwrap.indent(aligned(rows), " " * indent))
 
 
 def matrix(record: "Record") -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from amlora.cli.output import Json, print_json
+from amlora.cli.output import RUNS, ByName, Json, print_json
 from amlora.cli.terminal import say, tell
 from amlora.errors import InputError, nearest
 from amlora.printable import one_line
@@ -22,13 +22,13 @@ def predict(
     skills: Annotated[
         str, typer.Argument(metavar="SKILLS", help="A run, a skills folder, or one on the hub.")
     ],
-    text: Annotated[str | None, typer.Argument(help="The text to answer.")] = None,
+    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="The text to answer.")] = None,
     file: Annotated[
         str | None,
-        typer.Option("--file", help="A table as `run` reads it, or .txt, a text a line; -: stdin."),
+        typer.Option("--file", help="A table as `run` reads it; .txt: a text a line; -: stdin."),
     ] = None,
     task: Annotated[
-        str | None, typer.Option("--task", help="Whose instruction and options go round the text.")
+        str | None, typer.Option("--task", help="Put this task's words round the text.")
     ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Send the text as it is.")] = False,
     choose: Annotated[
@@ -42,23 +42,22 @@ def predict(
     ] = "auto",
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
-        typer.Option("--precision", help="Of the arithmetic; answers repeat in float32 on a CPU."),
+        typer.Option("--precision", help="Of numbers; only float32 on a CPU repeats exactly."),
     ] = "auto",
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code that comes with the base model.")
     ] = False,
     batch: Annotated[
-        int, typer.Option("--batch", min=1, help="Texts at once; more is faster, rounds otherwise.")
+        int,
+        typer.Option("--batch", min=1, help="Texts at once; more is faster, rounded differently."),
     ] = 1,
     max_new_tokens: Annotated[
         int | None,
         typer.Option(
-            "--max-new-tokens", min=1, help="Where an answer is cut: 50, or the longest option."
+            "--max-new-tokens", min=1, help="Cut answers here; by default 50 or the longest option."
         ),
     ] = None,
-    runs: Annotated[Path, typer.Option("--runs", help="Where runs are looked up by name.")] = Path(
-        "runs"
-    ),
+    runs: ByName = RUNS,
     as_json: Json = False,
 ) -> None:
     """Answer texts. The mixture needs no task id; --task only chooses the words round the text."""
@@ -83,9 +82,9 @@ def predict(
     if choose and card is not None and not card.options:
         raise InputError(f"--choose: task {card.name!r} has no options; its answers are free text.")
 
-    from amlora.cli.read_texts import in_places, one_text, read_texts
+    from amlora.cli.read_texts import in_places, read_texts
 
-    texts = one_text(text) if text is not None else read_texts(str(file), card)
+    texts = [text] if text is not None else read_texts(str(file), card)
     known = [each for each in texts if each is not None]
 
     from amlora.skills.load import open_skills
@@ -125,11 +124,7 @@ def locate(name: str, runs: Path) -> str | Path:
 
 
 def pick_task(cards: Sequence["TaskCard"], task: str | None, skills: str) -> "TaskCard":
-    """Return the task whose words go round the texts; with one task it need not be named.
-
-    Raises:
-        InputError: no such task, or none named where there are several.
-    """
+    """Return the task whose words go round the texts; with one task it need not be named."""
     names = {card.name: card for card in cards}
     if task in names:
         return names[task]
@@ -138,9 +133,8 @@ def pick_task(cards: Sequence["TaskCard"], task: str | None, skills: str) -> "Ta
     known = ", ".join(names)
     if task is None:
         raise InputError(f"--task: {skills} learned {known}; name one, or send the text --raw.")
-    raise InputError(
-        f"--task: {skills} has no task {task!r}{nearest(task, names) or f'; tasks: {known}.'}"
-    )
+    close = nearest(task, names) or f"; tasks: {known}."
+    raise InputError(f"--task: {skills} has no task {task!r}{close}")
 
 
 def answer(
@@ -157,9 +151,6 @@ def answer(
 
     Returns:
         The answers, and warnings: of texts that were shortened, or answers that were cut.
-
-    Raises:
-        InputError: the model has no positions for an answer of that length.
     """
     from amlora.engine.encode import decode, encode_prompts, longest_option
     from amlora.engine.generate import generate_each
@@ -169,9 +160,8 @@ def answer(
     from amlora.mixture.route import by_name, noted
 
     prompts = [prompt_for(card, text) for text in texts]
-    answers: list[dict[str, Any]] = [
-        {"task": None if card is None else card.name, "text": text} for text in texts
-    ]
+    name = None if card is None else card.name
+    answers: list[dict[str, Any]] = [{"task": name, "text": text} for text in texts]
     read = encode_prompts(backbone, prompts)
     ids = [row for row, _ in read]
     for each, (_, lost) in zip(answers, read, strict=True):
@@ -181,8 +171,7 @@ def answer(
     if learned.router is not None:
         for each, row in zip(answers, ids, strict=True):
             route, belief = learned.router.read(row)
-            named = by_name(route, learned.mixture.names)
-            if named is not None:
+            if (named := by_name(route, learned.mixture.names)) is not None:
                 each |= {"stages": named, **noted(belief, learned.mixture.names)}
     options = () if card is None else card.options
     longest = longest_option(backbone, prompt_for(card, ""), options)
@@ -212,11 +201,7 @@ def answer(
 def check_room(
     backbone: "Backbone", prompts: Sequence[Sequence[int]], new: int, asked: str
 ) -> None:
-    """Refuse answers of `new` tokens that, with their prompt, need more positions than there are.
-
-    Raises:
-        InputError: naming what was asked for, the text, and the most that there is room for.
-    """
+    """Refuse answers of `new` tokens for which a prompt leaves too few positions."""
     from amlora.engine.backbone import positions
 
     limit = positions(backbone.model.config)

@@ -7,9 +7,9 @@ Everything goes to standard error; standard output is left for results. Both dis
 import os
 import sys
 import time
-from collections.abc import Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from amlora.cli.output import matrix
 from amlora.cli.terminal import tell
@@ -25,25 +25,15 @@ UNKNOWN = 80  # columns of a terminal that does not say
 EVERY = 10.0  # seconds between two plain lines of the same stage
 
 
-class Display(Protocol):
-    """A progress that is switched on and off with `with`."""
-
-    def __enter__(self) -> "Reporter": ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-
-def display(*, verbose: bool) -> Display:
+@contextmanager
+def display(*, verbose: bool) -> "Iterator[Reporter]":
     """Choose the display for this terminal; `verbose` means a plain line for every step."""
     plain = verbose or not sys.stderr.isatty() or "NO_COLOR" in os.environ
     if plain or os.environ.get("TERM") == "dumb":
-        return PlainLines(every=0.0 if verbose else EVERY)
-    return Bars()
+        yield PlainLines(every=0.0 if verbose else EVERY)
+    else:
+        with (shown := Bars()).bars:
+            yield shown
 
 
 def figures(terms: Mapping[str, float], tokens_per_second: float, *, each: bool) -> str:
@@ -65,17 +55,6 @@ class PlainLines:
         self.said = 0.0  # when the last line was printed
         self.printing = False
         self.waiting: list[str] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Nothing is left to print."""
 
     def say(self, text: str) -> None:
         """Print a line; one that a signal's handler says amid another waits for that to end."""
@@ -156,28 +135,11 @@ class Bars:
         self.training = self.bars.add_task("", total=1, visible=False, figures="")
         self.scoring = self.bars.add_task("", total=1, visible=False, figures="")
 
-    def __enter__(self) -> Self:
-        self.bars.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.bars.stop()
-
     def stage_started(self, index: int, count: int, task: str, steps: int) -> None:
         """Start the stage's bar."""
         self.bars.update(self.scoring, visible=False)
-        self.bars.reset(
-            self.training,
-            total=steps,
-            description=one_line(f"[{index}/{count}] {task}"),
-            visible=True,
-            figures="",
-        )
+        stage = one_line(f"[{index}/{count}] {task}")
+        self.bars.reset(self.training, total=steps, description=stage, visible=True, figures="")
 
     def step(
         self, step: int, steps: int, terms: Mapping[str, float], tokens_per_second: float
@@ -190,10 +152,8 @@ class Bars:
         """Move the bar of the rows scored; a new count starts it anew."""
         if done <= self.bars.tasks[self.scoring].completed:
             self.bars.reset(self.scoring)
-        scoring = one_line(f"scoring {what}")
-        self.bars.update(
-            self.scoring, completed=done, total=total, description=scoring, visible=True
-        )
+        said = one_line(f"scoring {what}")
+        self.bars.update(self.scoring, completed=done, total=total, description=said, visible=True)
 
     def stage_finished(self, record: "Record") -> None:
         """Put the bars away and print the accuracy matrix so far."""

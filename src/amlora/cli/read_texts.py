@@ -27,9 +27,6 @@ def read_texts(file: str, card: "TaskCard | None") -> list[str | None]:
     Args:
         file: its path, or STANDARD_INPUT.
         card: says how a table's columns become a text; None for the column `text`.
-
-    Raises:
-        InputError: no such file, another ending, a broken row, or no text at all.
     """
     if file == STANDARD_INPUT:
         texts = lines_of(sys.stdin.buffer.read(), file)
@@ -50,12 +47,6 @@ def read_texts(file: str, card: "TaskCard | None") -> list[str | None]:
     return texts
 
 
-def one_text(text: str) -> list[str | None]:
-    """Return a text that was given as an argument, where bytes that are no text are half ones."""
-    check_characters(text, "TEXT", "it")
-    return [text]
-
-
 def lines_of(data: bytes, place: str) -> list[str | None]:
     """Return one text a line. Lines end at a line feed, with or without a carriage return before.
 
@@ -68,11 +59,7 @@ def lines_of(data: bytes, place: str) -> list[str | None]:
 
 
 def texts_of(rows: Sequence[RawRow], card: "TaskCard | None") -> list[str | None]:
-    """Return the text of each row of a table.
-
-    Raises:
-        InputError: a row without the column, or with something else than text in it.
-    """
+    """Return the text of each row of a table."""
     if card is not None and card.forms:
         rows, column = compose(rows, card.forms, f"--task {card.name}"), TEXT
     else:

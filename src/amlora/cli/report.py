@@ -5,31 +5,22 @@ from typing import Annotated
 
 import typer
 
-from amlora.cli.output import check_place, put
+from amlora.cli.output import Force, Wanted, check_place, put
+from amlora.cli.table import Against, facts_of, protocols, wanted_runs
 
 
 def report(
-    wanted: Annotated[
-        list[str], typer.Argument(metavar="RUNS...", help="Runs, packs, or folders of runs.")
-    ],
+    wanted: Wanted,
     out: Annotated[Path, typer.Option("--out", help="The file to write.")] = Path("report.html"),
-    against: Annotated[
-        str | None,
-        typer.Option(
-            "--against",
-            metavar="LABEL",
-            help="The line that others are compared with; am_lora's if left out.",
-        ),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    against: Against = None,
+    force: Force = False,
 ) -> None:
     """Write an HTML page: matrices, metrics, tables, curves, attention, where runs come from.
 
-    Choices of learning rates are shown of the folders that are given, and so not with a run that is
-    given by itself: nothing outside of what is named is read.
+    How learning rates were chosen is shown for whole folders of runs and packs, not for single
+    runs: nothing outside of what is named is read.
     """
-    check_place(out, force)  # before work begins
-    from amlora.cli.table import facts_of, protocols, wanted_runs
+    check_place(out, force)
     from amlora.records.store import is_store, read_choices
     from amlora.report.page import Known, build_page
     from amlora.report.paper import method_names

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from amlora.cli.output import check_place, put
+from amlora.cli.config import find, shipped
+from amlora.cli.output import RUNS, Force, OfGrid, Wanted, check_place, put
+from amlora.cli.terminal import tell
 from amlora.errors import InputError
 from amlora.formats import parse_toml
 from amlora.printable import printable
@@ -15,7 +17,6 @@ from amlora.printable import printable
 if TYPE_CHECKING:
     from amlora.records.run import StoredRun
 
-RUNS = Path("runs")
 DECIDE = {
     "model": ("dropout", "max_tokens"),
     "stream": (
@@ -29,6 +30,16 @@ DECIDE = {
     "evaluate": ("max_new_tokens",),
 }
 """Settings that make a protocol, whatever the method."""
+
+
+Against = Annotated[
+    str | None,
+    typer.Option(
+        "--against",
+        metavar="LABEL",
+        help="In pairs: the line that others are compared with; am_lora's if left out.",
+    ),
+]
 
 
 class Kind(StrEnum):
@@ -59,35 +70,23 @@ def table(
             " paper-1 (T5-large), paper-2 (LLaMA2-7B): the paper's numbers, reruns and these runs."
         ),
     ],
-    wanted: Annotated[
-        list[str], typer.Argument(metavar="RUNS...", help="Runs, or folders of runs.")
-    ],
+    wanted: Wanted,
     form: Annotated[
         Form, typer.Option("--format", help="html is a fragment for a page.")
     ] = Form.text,
-    grid: Annotated[
-        str | None,
-        typer.Option("--grid", metavar="GRID", help="Only this grid's runs, by its labels."),
-    ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            "--against",
-            metavar="LABEL",
-            help="pairs: the line that others are compared with; am_lora's if left out.",
-        ),
-    ] = None,
+    grid: OfGrid = None,
+    against: Against = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="The file to write; the screen if left out.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    force: Force = False,
 ) -> None:
     """Compare finished runs in a table."""
     from amlora.report.write import write
 
     if against is not None and kind is not Kind.pairs:
         raise InputError("--against: only the table pairs compares with a line.")
-    check_place(out, force)  # before work begins
+    check_place(out, force)
     sheets, notes = sheets_of(kind, wanted, grid, against)
     put(write(sheets, form.value, notes), out)
 
@@ -95,11 +94,7 @@ def table(
 def sheets_of(
     kind: Kind, wanted: Sequence[str], grid: str | None, against: str | None
 ) -> tuple[list[Any], list[str]]:
-    """Return the tables, and what is to be said of runs that are not in them.
-
-    Raises:
-        InputError: no run to show, an altered one, or runs that cannot stand together.
-    """
+    """Return the tables, and what is to be said of runs that are not in them."""
     from amlora.records.store import read_choices
     from amlora.report import compare, methods, pairs, paper
     from amlora.streams import catalogue
@@ -137,36 +132,20 @@ def wanted_runs(
     Args:
         wanted: runs or folders of runs; with a grid, one folder.
         grid: a grid file, for its runs alone.
-
-    Raises:
-        InputError: no such run, or an altered one.
     """
-    from amlora.cli.readable import readable_runs
-    from amlora.records.store import read_run
+    from amlora.records.store import read_run, read_runs
 
     if grid is None:
-        return readable_runs(wanted, RUNS), None, []
-    folders, missing = grid_runs(wanted, grid)
-    labels = {printable(str(folder)): label for folder, label in folders.items()}
-    cells = f"Cells of the grid without a finished run: {', '.join(missing)}."
-    return [read_run(folder) for folder in folders], labels, [cells] if missing else []
-
-
-def grid_runs(wanted: Sequence[str], grid: str) -> tuple[dict[Path, str], list[str]]:
-    """Return the finished runs of a grid with their labels, and the titles of the other cells.
-
-    Raises:
-        InputError: not one store, or none of its runs is finished.
-    """
-    from amlora.cli.shipped import find
+        return read_runs(wanted, RUNS, lambda why: tell(f"left out: {why}")), None, []
     from amlora.grid.cells import load_grid
     from amlora.grid.listing import labels
 
-    if len(wanted) != 1 or not Path(wanted[0]).is_dir():
+    if len(wanted) != 1 or not (store := Path(wanted[0])).is_dir():
         raise InputError("--grid: give the one folder of runs that the grid was run in.")
-    store = Path(wanted[0])
     named, missing = labels(load_grid(find(grid, "grid")), store)
-    return {store / name: label for name, label in named.items()}, missing
+    cells = f"Cells of the grid without a finished run: {', '.join(missing)}."
+    lines = {printable(str(store / name)): label for name, label in named.items()}
+    return [read_run(store / name) for name in named], lines, [cells] if missing else []
 
 
 def facts_of(methods: Collection[str]) -> dict[str, dict[str, bool]]:
@@ -182,7 +161,6 @@ def facts_of(methods: Collection[str]) -> dict[str, dict[str, bool]]:
 
 def protocols() -> dict[str, dict[str, Any]]:
     """Return what decides the shipped protocols, by dotted key; a rate that is chosen does not."""
-    from amlora.cli.shipped import shipped
     from amlora.experiment.settings import load_settings, resolved
 
     found: dict[str, dict[str, Any]] = {}

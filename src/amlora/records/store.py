@@ -128,21 +128,38 @@ def find_run(wanted: str, runs: Path | None) -> Path:
         return path
     if is_packed(path):
         wanted, runs = path.name, path.parent
-    if Path(wanted).is_dir():
-        raise InputError(f"{wanted}: not a run folder; it has neither {CONFIG} nor {RECORD}.")
+    if path.is_dir():
+        raise no_single_run(path)
     if runs is None:
         raise InputError(f"{wanted}: no such folder.")
+    if not runs.is_dir():
+        raise InputError(f"{wanted}: no such run, and no folder {runs} to look its name up in.")
     folders = {folder.name: folder for folder in run_folders(runs)}
     wanted = wanted.rstrip("/")
     if wanted in folders:
         return folders[wanted]
     fitting = [name for name in folders if name.startswith(wanted)]
+    fitting = fitting or fnmatch.filter(folders, wanted)
     if len(fitting) == 1:
         return folders[fitting[0]]
     if fitting:
         raise InputError(f"{wanted}: {len(fitting)} runs in {runs} begin so: {first(fitting)}.")
     close = nearest(wanted, folders) or f"; there are: {first(list(folders)) or 'none'}."
     raise InputError(f"{wanted}: no such run in {runs}{close}")
+
+
+def packs_in(folder: Path) -> list[str]:
+    """Return the names of the packs directly inside a folder."""
+    return sorted(each.name for each in folder.iterdir() if is_pack(each))
+
+
+def no_single_run(folder: Path) -> InputError:
+    """Say what a folder holds that is not the folder of a run."""
+    if runs := [run.name for run in run_folders(folder)]:
+        return InputError(f"{folder}: {len(runs)} runs; name one: {first(runs)}.")
+    if packs := packs_in(folder):
+        return InputError(f"{folder}: no runs, but packs of runs; name one: {first(packs)}.")
+    return InputError(f"{folder}: not a run folder; it has neither {CONFIG} nor {RECORD}.")
 
 
 def find_runs(wanted: Sequence[str], runs: Path | None) -> list[Path]:
@@ -177,7 +194,8 @@ def matching(path: Path) -> list[Path]:
 
 def first(names: Sequence[str], most: int = 4) -> str:
     """Return a few names for an error line."""
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def list_runs(runs: Path) -> list[Summary]:

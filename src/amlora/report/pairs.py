@@ -149,7 +149,7 @@ def reference_of(runs: DataFrame, against: str | None) -> DataFrame:
         found = [line for line in lines if line["method"].iloc[0] == REFERENCE]
         if len(found) != 1:
             count = f"{len(found)} lines are" if found else "no line is"
-            raise InputError(f"{count} {REFERENCE}; name one to compare with, among {listed}.")
+            raise InputError(f"{count} {REFERENCE}; give --against one of {listed}.")
         return found[0]
     if against not in names:
         hint = nearest(against, names) or "."
