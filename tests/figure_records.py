@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from amlora import files
-from amlora.evaluate.metrics import summary
 from amlora.records.run import StoredRun as Run
 from amlora.records.store import read_run
+from stored import write_record
 
 TASKS = ("a", "b", "c")
 MATRIX = (
@@ -92,34 +92,9 @@ def write_run(
         "evaluate": {"split": split},
     }
     folder = store / f"{name or method}-{files.digest([settings, stream])[:8]}-{seed}"
-    folder.mkdir(parents=True)
-    (folder / "rows.jsonl").write_text("")
-    if scores is not None:
-        files.write_json(folder / "attention.json", scores)
-    stage = {"steps": 1, "rows": 4, "tokens": 9, "trainable_parameters": 8, "stored_parameters": 8}
-    record = {
-        "format": 1,
-        "name": name or method,
-        "seed": seed,
-        "method": method,
-        "method_version": 1,
-        "settings": settings,
-        "settings_digest": files.digest(settings),
-        "stream_digest": stream * 32,
-        "model": {"name": "small", "fingerprint": "f0" * 32},
-        "tasks": [{"name": task, "test": 20, "scored": 20} for task in tasks],
-        "R": R,
-        "entered": [],
-        "routing": routing,
-        "stages": [{"task": task, **stage} for task in (["all tasks"] if len(R) == 2 else tasks)],
-        "metrics": summary(R, [20] * len(tasks)),
-        "rows_digest": files.sha256_file(folder / "rows.jsonl"),
-        "attention_digest": None
-        if scores is None
-        else files.sha256_file(folder / "attention.json"),
-    }
-    files.write_sealed(folder / "record.json", record)
-    return folder
+    more = {"stream_digest": stream * 32, "routing": routing}
+    rows = dict.fromkeys(tasks, 20)
+    return write_record(folder, settings, rows, R, method=method, attention=scores, **more)
 
 
 def a_run(store: Path, *words: Any, **options: Any) -> Run:

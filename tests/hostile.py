@@ -9,12 +9,14 @@ import os
 import random
 import signal
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from amlora import files
+from amlora.errors import InputError
 from command import amlora
 
 SECONDS = 60
@@ -56,15 +58,31 @@ def in_time() -> Iterator[None]:
 FINE, REFUSED = "fine", "refused"
 
 
-def outcome(*words: object) -> str:
-    """Run a command; return whether it ends well or in one clear line, else what it did."""
+def ending(read: Callable[[], object]) -> str:
+    """Tell whether something works or is refused in one line, else what it did."""
     try:
         with in_time():
-            status, _, said = amlora(*words)
-    except Hang:
-        return "hang"
-    except BaseException as error:
+            read()
+    except InputError as error:
+        return f"told badly: {error!r}" if "\n" in str(error) else REFUSED
+    except (Exception, Hang) as error:
         return "".join(traceback.format_exception(error))
+    return FINE
+
+
+def check(ends: Mapping[str, str]) -> None:
+    """Print how often each end came, and fail for those that are neither fine nor refused."""
+    print(Counter(how if how in (FINE, REFUSED) else "fault" for how in ends.values()))
+    wrong = {name: how for name, how in ends.items() if how not in (FINE, REFUSED)}
+    assert not wrong, "\n\n".join(f"{name}: {how}" for name, how in wrong.items())
+
+
+def outcome(*words: object) -> str:
+    """Run a command; return whether it ends well or in one clear line, else what it did."""
+    ended: list[tuple[int, str, str]] = []
+    if (how := ending(lambda: ended.append(amlora(*words)))) != FINE:
+        return how
+    status, _, said = ended[0]
     lines = [line for line in said.splitlines() if not line.startswith("left out: ")]
     if status not in (0, 2) or "Traceback" in said or (status == 2 and len(lines) != 1):
         return f"status {status}: {said[:2000]}"
@@ -126,11 +144,16 @@ def broken(data: bytes, chance: random.Random) -> bytes:
     )()
 
 
-def replaced(path: Path, chance: random.Random) -> None:
-    """Put a link or a special file in a file's place."""
+def replaced(path: Path, chance: random.Random) -> str:
+    """Put a link or a special file in a file's place; return which."""
+    kinds = ("pipe", "folder", "huge", "gone", "link", "/etc/passwd", "/dev/zero", "nowhere")
+    kind, data = chance.choice(kinds), path.read_bytes()
     files.remove(path)
-    kind = chance.choice(("pipe", "folder", "huge", "gone", "/etc/passwd", "/dev/zero", "nowhere"))
-    if kind == "pipe":
+    if kind == "link":
+        outside = path.parent.parent / "outside"
+        outside.write_bytes(data)
+        path.symlink_to(outside)
+    elif kind == "pipe":
         os.mkfifo(path)
     elif kind == "folder":
         path.mkdir()
@@ -139,6 +162,7 @@ def replaced(path: Path, chance: random.Random) -> None:
         os.truncate(path, 20 << 30)
     elif kind != "gone":
         path.symlink_to(kind)
+    return kind
 
 
 def with_values(text: str, chance: random.Random) -> str:

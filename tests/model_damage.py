@@ -14,12 +14,16 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from hostile import broken, changed, replaced
 
 WEIGHTS = "model.safetensors"
-ODD: list[Any] = ["x", "", None, True, False, [], {}, [1], {"a": 1}, 0.5, 0, -1, 1e400, "a/b"]
+ODD: list[Any] = ["x", "", None, True, False, [], {}, [1], {"a": 1}, 0.5, 0, -1, "a/b"]
 LARGE = [10**6, 10**9, 10**12, 10**30]
 
 Damage = Callable[[Path, random.Random], None]
+Tensors = dict[str, Tensor]
 
 
 def read(folder: Path, name: str) -> Any:
@@ -30,95 +34,75 @@ def write(folder: Path, name: str, value: object) -> None:
     (folder / name).write_text(json.dumps(value))
 
 
-def tensors_of(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / WEIGHTS)
+def of_tensors(change: Callable[[Tensors, list[str], random.Random], Tensors]) -> Damage:
+    """Return the damage of a folder whose tensors are changed, some of which are drawn by name."""
+
+    def damage(folder: Path, rng: random.Random) -> None:
+        tensors = load_file(folder / WEIGHTS)
+        made = change(tensors, rng.sample(sorted(tensors), rng.choice([1, 1, 2, 5])), rng)
+        save_file({n: t.contiguous().clone() for n, t in made.items()}, folder / WEIGHTS)
+
+    damage.__name__ = change.__name__
+    return damage
 
 
-def put_tensors(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
-    save_file({n: t.contiguous().clone() for n, t in tensors.items()}, folder / WEIGHTS)
+@of_tensors
+def lose_tensors(tensors: Tensors, names: list[str], rng: random.Random) -> Tensors:
+    return {n: t for n, t in tensors.items() if n not in names}
 
 
-def some(tensors: dict[str, torch.Tensor], rng: random.Random) -> list[str]:
-    return rng.sample(sorted(tensors), rng.choice([1, 1, 2, 5]))
+@of_tensors
+def lose_a_kind(tensors: Tensors, names: list[str], rng: random.Random) -> Tensors:
+    kind = names[0].split(".")[-2]
+    return {n: t for n, t in tensors.items() if n.split(".")[-2] != kind}
 
 
-def lose_tensors(folder: Path, rng: random.Random) -> None:
-    tensors = tensors_of(folder)
-    for name in some(tensors, rng):
-        del tensors[name]
-    put_tensors(folder, tensors)
-
-
-def lose_a_kind(folder: Path, rng: random.Random) -> None:
-    tensors = tensors_of(folder)
-    kind = rng.choice(sorted({name.split(".")[-2] for name in tensors}))
-    put_tensors(folder, {n: t for n, t in tensors.items() if n.split(".")[-2] != kind})
-
-
-def rename_tensors(folder: Path, rng: random.Random) -> None:
-    tensors = tensors_of(folder)
+@of_tensors
+def rename_tensors(tensors: Tensors, names: list[str], rng: random.Random) -> Tensors:
     change = rng.choice(
         [lambda n: f"base.{n}", lambda n: f"{n}_", lambda n: n.replace("weight", "weights")]
     )
-    names = {*(sorted(tensors) if rng.random() < 0.5 else some(tensors, rng))}
-    put_tensors(folder, {change(n) if n in names else n: t for n, t in tensors.items()})
+    names = rng.choice([names, list(tensors)])
+    return {change(n) if n in names else n: t for n, t in tensors.items()}
 
 
-def add_tensors(folder: Path, rng: random.Random) -> None:
-    tensors = tensors_of(folder)
-    for name in some(tensors, rng):
-        tensors[rng.choice(["extra.", "model.layers.7.", ""]) + name + "2"] = tensors[name]
-    put_tensors(folder, tensors)
+@of_tensors
+def add_tensors(tensors: Tensors, names: list[str], rng: random.Random) -> Tensors:
+    prefix = rng.choice(["extra.", "model.layers.7.", ""])
+    return tensors | {f"{prefix}{n}2": tensors[n] for n in names}
 
 
-def reshape_tensors(folder: Path, rng: random.Random) -> None:
-    tensors = tensors_of(folder)
-    for name in some(tensors, rng):
+@of_tensors
+def reshape_tensors(tensors: Tensors, names: list[str], rng: random.Random) -> Tensors:
+    for name in names:
         old = tensors[name]
         tensors[name] = rng.choice(
             [old[:-1], torch.cat([old, old]), old.flatten(), old[None], old[:0], old.flip(0)[1:]]
         )
-    put_tensors(folder, tensors)
+    return tensors
 
 
-def retype_tensors(folder: Path, rng: random.Random) -> None:
-    tensors = tensors_of(folder)
+@of_tensors
+def retype_tensors(tensors: Tensors, names: list[str], rng: random.Random) -> Tensors:
     kinds = [torch.float64, torch.float16, torch.bfloat16, torch.int8, torch.int64, torch.bool]
     kind = rng.choice([*kinds, torch.complex64, torch.float8_e4m3fn])
-    for name in some(tensors, rng):
-        tensors[name] = tensors[name].to(kind)
-    put_tensors(folder, tensors)
+    return tensors | {n: tensors[n].to(kind) for n in names}
 
 
-def spoil_values(folder: Path, rng: random.Random) -> None:
-    tensors = tensors_of(folder)
-    for name in some(tensors, rng):
+@of_tensors
+def spoil_values(tensors: Tensors, names: list[str], rng: random.Random) -> Tensors:
+    for name in names:
         tensors[name].view(-1)[0] = rng.choice([float("nan"), float("inf"), -float("inf")])
-    put_tensors(folder, tensors)
-
-
-def change_field(folder: Path, rng: random.Random, file: str) -> None:
-    """Change one field of a JSON object, at any depth."""
-    whole: Any = read(folder, file)
-    at: Any = whole
-    while True:
-        key = rng.choice(sorted(at)) if isinstance(at, dict) else rng.randrange(len(at))
-        old = at[key]
-        if not isinstance(old, dict | list) or not old or rng.random() < 0.3:
-            break
-        at = old
-    number, sizes = False, LARGE
-    if isinstance(old, int | float) and not isinstance(old, bool):
-        number, sizes = True, [old * 100, old + 1, old - 1, -old, old // 2, *LARGE]
-    if rng.random() < 0.15:
-        del at[key]
-    else:
-        at[key] = rng.choice(sizes if number and rng.random() < 0.7 else ODD)
-    write(folder, file, whole)
+    return tensors
 
 
 def change_config(folder: Path, rng: random.Random) -> None:
-    change_field(folder, rng, "config.json")
+    write(folder, "config.json", changed(read(folder, "config.json"), rng))
+
+
+def change_tokenizer(folder: Path, rng: random.Random) -> None:
+    name = rng.choice(["tokenizer.json", "tokenizer_config.json"])
+    write(folder, name, changed(read(folder, name), rng))
 
 
 def grow_config(folder: Path, rng: random.Random) -> None:
@@ -174,17 +158,9 @@ def add_field(folder: Path, rng: random.Random) -> None:
 
 def change_generation(folder: Path, rng: random.Random) -> None:
     names = ["eos_token_id", "pad_token_id", "decoder_start_token_id", "num_beams", "max_length"]
-    value = rng.choice([*ODD[:-1], *LARGE, [2, "x"], [10**6], 7])
+    value = rng.choice([*ODD, *LARGE, [2, "x"], [10**6], 7])
     old = read(folder, "generation_config.json")
     write(folder, "generation_config.json", old | {rng.choice(names): value})
-
-
-def change_tokenizer(folder: Path, rng: random.Random) -> None:
-    change_field(folder, rng, "tokenizer.json")
-
-
-def change_tokenizer_config(folder: Path, rng: random.Random) -> None:
-    change_field(folder, rng, "tokenizer_config.json")
 
 
 def lose_words(folder: Path, rng: random.Random) -> None:
@@ -215,13 +191,13 @@ def any_file(folder: Path, rng: random.Random) -> Path:
     return rng.choice(sorted(path for path in folder.iterdir() if path.is_file()))
 
 
-def cut_file(folder: Path, rng: random.Random) -> None:
-    path = any_file(folder, rng)
-    os.truncate(path, int(path.stat().st_size * rng.choice([0, 0.01, 0.5, 0.999])))
-
-
 def lose_file(folder: Path, rng: random.Random) -> None:
     any_file(folder, rng).unlink()
+
+
+def break_file(folder: Path, rng: random.Random) -> None:
+    path = any_file(folder, rng)
+    path.write_bytes(broken(path.read_bytes(), rng))
 
 
 def flip_bits(path: Path, rng: random.Random, among: int) -> None:
@@ -236,29 +212,12 @@ def flip_bits_of_a_file(folder: Path, rng: random.Random) -> None:
 
 
 def replace_file(folder: Path, rng: random.Random) -> None:
-    path = any_file(folder, rng)
-    path.unlink()
-    rng.choice(
-        [
-            lambda: path.mkdir(),
-            lambda: os.mkfifo(path),
-            lambda: path.symlink_to("/dev/zero"),
-            lambda: path.symlink_to("/nowhere"),
-            lambda: path.symlink_to(path),
-            lambda: path.write_bytes(b"[" * 100_000),
-            lambda: path.write_bytes(b'{"a": ' * 100_000),
-            lambda: path.write_bytes(b'{"hidden_size": ' + b"9" * 5000 + b"}"),
-            lambda: path.write_text('{"a": NaN}'),
-            lambda: path.write_bytes(b"\xff\xfe\x00"),
-            lambda: path.write_text('"\\ud800"'),
-            lambda: (path.write_bytes(b""), os.truncate(path, 1 << 34)),
-        ]
-    )()
+    replaced(any_file(folder, rng), rng)
 
 
 def split_weights(folder: Path, rng: random.Random) -> None:
     """Make an index that is wrong in one of some ways, or none."""
-    tensors = tensors_of(folder)
+    tensors = load_file(folder / WEIGHTS)
     names = sorted(tensors)
     half = {*names[::2]}
     (folder / WEIGHTS).unlink()
@@ -273,7 +232,7 @@ def split_weights(folder: Path, rng: random.Random) -> None:
 
 
 def pickle_weights(folder: Path, rng: random.Random) -> None:
-    torch.save(tensors_of(folder), folder / "pytorch_model.bin")
+    torch.save(load_file(folder / WEIGHTS), folder / "pytorch_model.bin")
     (folder / WEIGHTS).unlink()
 
 
@@ -287,8 +246,8 @@ def add_adapter(folder: Path, rng: random.Random) -> None:
 FOLDER: list[Damage] = [
     *(lose_tensors, lose_a_kind, rename_tensors, add_tensors, reshape_tensors, retype_tensors),
     *(spoil_values, change_config, grow_config, change_config, add_field, add_field),
-    *(change_generation, change_tokenizer, change_tokenizer_config, lose_words, shift_ids),
-    *(add_words, cut_file, lose_file, flip_bits_of_a_file, replace_file, split_weights),
+    *(change_generation, change_tokenizer, change_tokenizer, lose_words, shift_ids),
+    *(add_words, break_file, lose_file, flip_bits_of_a_file, replace_file, split_weights),
     *(pickle_weights, add_adapter),
 ]
 

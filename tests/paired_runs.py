@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from amlora import files
-from amlora.evaluate.metrics import summary
+from stored import write_record
 
 
 def share(hits: str) -> float:
@@ -68,35 +68,16 @@ def write_run(
         for row, hit in enumerate(hits)
     ]
     folder = parent / f"{name or method}-{label}{stream}-{seed}"
-    folder.mkdir(parents=True)
-    lines = [files.line(each) + "\n" for each in (rows[::-1] if reverse else rows)]
-    (folder / "rows.jsonl").write_text("".join(lines))
+    lines = "".join(files.line(each) + "\n" for each in (rows[::-1] if reverse else rows))
     settings = {
         **{"name": name or method, "seed": seed, "note": label},
         **{"train": {"lr": 1e-3}, "evaluate": {"split": split}},
     }
-    stage = {"steps": 1, "rows": 4, "tokens": 9, "trainable_parameters": 8, "stored_parameters": 8}
-    record = {
-        "format": 1,
-        "name": name or method,
-        "seed": seed,
-        "method": method,
-        "method_version": 1,
-        "settings": settings,
-        "settings_digest": files.digest(settings),
-        "stream_digest": stream * 32,
-        "model": {"name": "small", "fingerprint": "f0" * 32},
-        "tasks": [
-            {"name": task, "test": len(hits), "scored": len(hits)} for task, hits in last.items()
-        ],
-        "R": matrix,
-        "entered": [],
-        "stages": [{"task": task, **stage} for task in last],
-        "metrics": summary(matrix, [len(hits) for hits in last.values()]),
-        "rows_digest": files.sha256_file(folder / "rows.jsonl"),
-    }
-    files.write_sealed(folder / "record.json", record)
-    return folder
+    sizes = {task: len(hits) for task, hits in last.items()}
+    digest = stream * 32
+    return write_record(
+        folder, settings, sizes, matrix, method=method, lines=lines, stream_digest=digest
+    )
 
 
 def change(folder: Path, **changed: object) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,32 +13,16 @@ from accelerate import Accelerator
 from amlora import files
 from amlora.engine import checkpoint
 from amlora.engine.train import train_stage
-from amlora.errors import InputError
 from amlora.experiment.prepare import Prepared, prepare
 from amlora.experiment.run import run
 from amlora.skills.load import open_skills
-from faults.mutations import changed_file, replaced
-from hostile import Hang, in_time
+from faults.mutations import changed_file
+from hostile import FINE, check, ending, replaced
 from signed import vouch
 from trained import logits
 from written import KINDS, saved
 
 SAMPLE, EVERYTHING = 30, 1000
-
-
-def outcome(read: Callable[[], object]) -> str:
-    """Tell what became of a reading: "used", "refused", or what must not be."""
-    try:
-        with in_time():
-            read()
-    except InputError as error:
-        said = str(error)
-        return "refused" if "\n" not in said else f"told badly: {said!r}"
-    except Hang:
-        return "hang"
-    except Exception as error:
-        return f"traceback: {type(error).__name__}: {error}"
-    return "used"
 
 
 def regular(folder: Path) -> list[Path]:
@@ -48,16 +31,18 @@ def regular(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in names)
 
 
-def tally(found: dict[str, str]) -> None:
-    """Print how many mutations ended how, and refuse all but two ends."""
-    counts = Counter(found.values())
-    bad = {told: end for told, end in found.items() if end not in ("used", "refused")}
-    print(
-        f"{len(found)} mutations: {counts['refused']} refused, {counts['used']} used,"
-        f" {sum(end.startswith('traceback') for end in bad.values())} tracebacks,"
-        f" {sum(end == 'hang' for end in bad.values())} hangs"
-    )
-    assert not bad, json.dumps(bad, indent=1)
+def mutated(
+    folder: Path, path: Path, chance: Random, seal: Callable[[Path, Path, bytes], None]
+) -> str:
+    """Change a file, mostly with the folder vouching for the new bytes; return how."""
+    if chance.random() < 0.1:
+        return replaced(path, chance)
+    how, data = changed_file(path, chance)
+    if chance.random() < 0.1:
+        path.write_bytes(data)
+    else:
+        seal(folder, path, data)
+    return how
 
 
 @pytest.fixture(scope="module")
@@ -78,20 +63,12 @@ def test_skills_that_somebody_changed_are_used_or_refused(kinds, llama_folder, t
         chance = Random(f"skills {number}")
         folder = Path(shutil.copytree(chance.choice(kinds), tmp_path / "skills"))
         path = chance.choice(regular(folder))
-        if chance.random() < 0.1:
-            how = replaced(path, tmp_path / "outside", chance)
-        else:
-            how, data = changed_file(path, chance)
-            if chance.random() < 0.1:
-                path.write_bytes(data)
-            else:
-                vouch(folder, path, data)
-
-        found[f"{number}: {path.relative_to(folder)}: {how}"] = outcome(
+        how = mutated(folder, path, chance, vouch)
+        found[f"{number}: {path.relative_to(folder)}: {how}"] = ending(
             partial(answer, folder, llama_folder)
         )
         shutil.rmtree(folder)
-    tally(found)
+    check(found)
 
 
 def seal(folder: Path, path: Path, data: bytes) -> None:
@@ -134,19 +111,11 @@ def test_checkpoints_that_somebody_changed_are_gone_on_from_or_refused(
         place = Path(shutil.copytree(unfinished, tmp_path / unfinished.name))
         folder = place / "checkpoint"
         path = chance.choice([folder / checkpoint.COMMIT, *regular(folder)])
-        if chance.random() < 0.1:
-            how = replaced(path, tmp_path / "outside", chance)
-        else:
-            how, data = changed_file(path, chance)
-            if chance.random() < 0.1:
-                path.write_bytes(data)
-            else:
-                seal(folder, path, data)
-
-        end = outcome(partial(go_on, made, folder))
-        if end == "used" and path.name == checkpoint.COMMIT:
+        how = mutated(folder, path, chance, seal)
+        end = ending(partial(go_on, made, folder))
+        if end == FINE and path.name == checkpoint.COMMIT:
             # Its plain values go into the record, and on the screen.
-            end = outcome(partial(run, undisturbed.settings, runs=tmp_path))
+            end = ending(partial(run, undisturbed.settings, runs=tmp_path))
         found[f"{number}: {path.relative_to(place)}: {how}"] = end
         shutil.rmtree(place)
-    tally(found)
+    check(found)
