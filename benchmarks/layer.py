@@ -39,7 +39,7 @@ def mixture(width: int, loras: int) -> MixtureLinear:
     rows = torch.randn(loras, 2, RANK, width) / width**0.5
     a, b = rows.transpose(0, 1).reshape(2, loras * RANK, width)
     selectors = torch.randn(loras, width) / width**0.5
-    layer.bank.set([RANK] * loras, [SCALE * RANK] * loras, a, b, selectors)
+    layer.bank.set([RANK] * loras, [SCALE * RANK] * loras, (a, b, selectors))
     layer.bank.train_newest("all")
     return layer
 

@@ -1,12 +1,13 @@
 """The only parsers: whatever is wrong with a text is one line that names its place."""
 
+import re
 import time
 import tracemalloc
 
 import pytest
 
-from amlora.errors import InputError
 from amlora.formats import NotTOML, parse_json, parse_lines, parse_toml, typed
+from refused import refusal
 
 DEEP = 100_000
 LONG = "9" * 5000
@@ -33,9 +34,8 @@ LONG = "9" * 5000
     ids=lambda value: str(value)[:12].encode("ascii", "replace").decode(),
 )
 def test_what_is_no_usable_json_is_one_line(text, message):
-    with pytest.raises(InputError, match=f"^a.json: .*{message}") as caught:
-        parse_json("a.json", text)
-    assert "\n" not in str(caught.value) and len(str(caught.value)) < 200
+    said = refusal(parse_json, "a.json", text)
+    assert re.match(f"a.json: .*{message}", said) and len(said) < 200
 
 
 def test_what_is_usable_json_is_what_it_says():
@@ -64,9 +64,8 @@ def test_what_is_usable_json_is_what_it_says():
     ids=lambda value: str(value)[:12].encode("ascii", "replace").decode(),
 )
 def test_what_is_no_usable_toml_is_one_line(text, message):
-    with pytest.raises(InputError, match=f"^a.toml: .*{message}") as caught:
-        parse_toml("a.toml", text)
-    assert "\n" not in str(caught.value) and len(str(caught.value)) < 200
+    said = refusal(parse_toml, "a.toml", text)
+    assert re.match(f"a.toml: .*{message}", said) and len(said) < 200
 
 
 def test_what_is_usable_toml_is_what_it_says_with_a_byte_order_mark_too():
@@ -81,27 +80,24 @@ def test_what_is_usable_toml_is_what_it_says_with_a_byte_order_mark_too():
 @pytest.mark.parametrize("word", ["a", "'", '"', ".", "a.", "-", "a-.", " ."])
 def test_the_search_for_deep_keys_takes_time_by_the_length(word):
     started = time.perf_counter()
-    with pytest.raises(InputError):
-        parse_toml("a", word * (200_000 // len(word)))
+    refusal(parse_toml, "a", word * (200_000 // len(word)))
     assert time.perf_counter() - started < 5
 
 
 def test_deep_keys_fill_no_memory():
     tracemalloc.start()
-    with pytest.raises(InputError):
-        parse_toml("a", ".".join("a" * 20_000) + " = 1")
+    refusal(parse_toml, "a", ".".join("a" * 20_000) + " = 1")
     assert tracemalloc.get_traced_memory()[1] < 10_000_000
     tracemalloc.stop()
 
 
 def test_a_value_of_another_kind_is_named_with_its_place():
-    with pytest.raises(InputError, match=r"^m\.json: a: expected a string, got 7\."):
-        typed("m.json", {"a": 7}, dict[str, str])
-    with pytest.raises(InputError, match=r"^m\.json: "):
-        typed("m.json", 10**400, float)
+    said = refusal(typed, "m.json", {"a": 7}, dict[str, str])
+    assert said == "m.json: a: expected a string, got 7."
+    assert refusal(typed, "m.json", 10**400, float).startswith("m.json: ")
 
 
 def test_lines_are_named_by_their_number():
     assert parse_lines("a", b'{"x": 1}\n\n{"x": 2}\n', dict[str, int]) == [{"x": 1}, {"x": 2}]
-    with pytest.raises(InputError, match=r"^a: line 3: x: expected an integer, got '2'\."):
-        parse_lines("a", b'{"x": 1}\n\n{"x": "2"}\n', dict[str, int])
+    said = refusal(parse_lines, "a", b'{"x": 1}\n\n{"x": "2"}\n', dict[str, int])
+    assert said == "a: line 3: x: expected an integer, got '2'."

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from amlora.printable import aligned, json_text, one_line, printable, shortened, width
+from amlora.errors import shortened
+from amlora.printable import aligned, json_text, one_line, printable, width
 
 
 def test_json_is_of_letters_that_do_nothing_and_says_the_same():

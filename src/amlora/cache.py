@@ -24,11 +24,7 @@ def cache_folder() -> Path:
 
 
 def place(kind: str, name: str) -> Path:
-    """Return where a cached file or folder is, or else where it can be put.
-
-    Raises:
-        InputError: nowhere.
-    """
+    """Return where a cached file or folder is, or else where it can be put."""
     usual = cache_folder() / kind / name
     # Not `Path.exists`, which raises where one may not look.
     if os.path.exists(usual) or writable(usual):
@@ -43,10 +39,9 @@ def writable(path: Path) -> bool:
 
 
 def private_folder() -> Path:
-    """Return this user's own folder for temporary files; it is made if it is not there.
+    """Return this user's own folder for temporary files, made if it is not there.
 
-    Raises:
-        InputError: it is someone else's, or others can write to it.
+    An InputError if it is someone else's, or others can write to it.
     """
     folder = Path(tempfile.gettempdir()) / f"amlora-{os.getuid()}"
     files.make_folder(folder)

@@ -7,14 +7,16 @@ LONGEST = 2000  # characters of an error
 
 
 class InputError(ValueError):
-    """A caller's mistake. Its text is one line: what, where, the value, and what is allowed.
-
-    A value may be megabytes long; the middle of the line is then left out.
-    """
+    """A caller's mistake. Its text is one line: what, where, the value, and what is allowed."""
 
     def __init__(self, text: str) -> None:
-        half = LONGEST // 2
-        super().__init__(text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}")
+        super().__init__(shortened(text))  # a value may be megabytes long
+
+
+def shortened(text: str) -> str:
+    """Return a line of bearable length: of a long one the start and the end."""
+    half = LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}"
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

@@ -29,9 +29,9 @@ from amlora.formats import (
     parse_tensors,
     sealed,
     sha256_bytes,
-    tensor_bytes,
 )
 from amlora.formats import line as line
+from amlora.formats import tensor_bytes as tensor_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -178,12 +178,7 @@ def too_large(path: Path, most: int) -> InputError:
 
 
 def read_bytes(path: Path, *, most: int | None = None, follow: bool = False) -> bytes:
-    """Return the bytes of a regular file.
-
-    Args:
-        path: the file.
-        most: the largest size in bytes; None for any.
-        follow: through a link as well, for what the user himself names.
+    """Return the bytes of a regular file, at `most` so many; `follow` goes through a link as well.
 
     Raises:
         InputError: not a regular file, or larger.
@@ -285,11 +280,7 @@ def sweep(folder: Path) -> None:
 
 @contextmanager
 def lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold a folder for this process; the operating system lets go of it if the process dies.
-
-    Args:
-        folder: made if missing.
-        wait: until another process lets go of it.
+    """Hold a folder, made if missing; the operating system lets go of it if the process dies.
 
     Raises:
         Locked: another process holds it, and `wait` is not set.
@@ -322,11 +313,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path, *, most: int = MOST, follow: bool = False) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        InputError: no such file, not a regular one, larger than `most` bytes, or not JSON.
-    """
+    """Read a JSON file of at `most` so many bytes; an InputError if there is none."""
     return parse_json(path, read_present(path, most=most, follow=follow))
 
 
@@ -344,35 +331,12 @@ def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def read_sealed(path: Path, *, most: int = MOST) -> dict[str, Any]:
-    """Read what `write_sealed` wrote, its digest included.
-
-    Raises:
-        InputError: no such file, not JSON, or not byte for byte what was written.
-    """
+    """Read what `write_sealed` wrote, its digest included; anything else is an InputError."""
     return parse_sealed(path, read_present(path, most=most))
 
 
-def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -> str:
-    """Replace a safetensors file in one step.
-
-    Returns:
-        The sha256 of the file as it should be, 64 hexadecimal digits.
-    """
-    data = tensor_bytes(tensors, metadata)
-    write_bytes(path, data)
-    return sha256_bytes(data)
-
-
 def read_tensors(path: Path, *, sha256: str = "") -> dict[str, "Tensor"]:
-    """Read a safetensors file into CPU memory.
-
-    Args:
-        path: the file.
-        sha256: what its bytes must hash to; "" for anything.
-
-    Raises:
-        InputError: no such file, another hash, or not a whole safetensors file.
-    """
+    """Read a safetensors file into CPU memory; with a `sha256`, only the one that has it."""
     data = read_present(path)
     if sha256 and sha256_bytes(data) != sha256:
         raise InputError(f"{path}: altered since it was written: its sha256 is another.")
@@ -380,11 +344,7 @@ def read_tensors(path: Path, *, sha256: str = "") -> dict[str, "Tensor"]:
 
 
 def inside(folder: Path, relative: str) -> Path:
-    """Return folder/relative after checking that it does not leave the folder.
-
-    Raises:
-        InputError: an absolute path, a "..", or a link that leads out of the folder.
-    """
+    """Return folder/relative, or an InputError if that leaves the folder, also by a link."""
     path = folder / relative
     if Path(relative).is_absolute() or ".." in Path(relative).parts:
         raise InputError(f"{folder}: refuses the path {relative!r}, which leads out of the folder.")

@@ -35,14 +35,9 @@ class NotTOML(InputError):
 
 
 def parse_json(place: Path | str, data: bytes | str) -> Any:
-    """Return the value of a JSON file, or of one line of a file of lines.
+    """Return the value of a JSON file, or of one line of a file of lines; `place` begins errors.
 
-    Args:
-        place: begins every error: the file, or the file and the line.
-        data: the bytes, UTF-8, or the text that was read from them.
-
-    Raises:
-        InputError: not UTF-8, not JSON, or a value that cannot be used.
+    An InputError: not UTF-8, not JSON, or a value that cannot be used.
     """
     text = unicode(place, data)
     try:
@@ -69,8 +64,7 @@ def parse_json(place: Path | str, data: bytes | str) -> Any:
 def parse_toml(place: Path | str, data: bytes | str) -> dict[str, Any]:
     """Return the table of a TOML text; a byte order mark may stand before it.
 
-    Raises:
-        InputError: not UTF-8, not TOML (with the line), or a value that no setting has.
+    An InputError: not UTF-8, not TOML (with the line), or a value that no setting has.
     """
     text = unicode(place, data).removeprefix("\ufeff")
     if DEEP_KEY.search(text):  # tomllib takes memory by the square of them
@@ -97,8 +91,7 @@ def parse_toml(place: Path | str, data: bytes | str) -> dict[str, Any]:
 def typed(place: Path | str, value: object, kind: type[Kind]) -> Kind:
     """Make a model, a dataclass, or what else pydantic knows, of a plain value.
 
-    Raises:
-        InputError: a name, a type or a number that does not fit, with its place in the value.
+    An InputError: a name, a type or a number that does not fit, with its place in the value.
     """
     from pydantic import TypeAdapter, ValidationError
 
@@ -124,11 +117,7 @@ def plain(value: object) -> Any:
 
 
 def parse_lines(place: Path | str, data: bytes, kind: type[Kind]) -> list[Kind]:
-    """Return what the lines of a file of JSON lines hold, each of one kind.
-
-    Raises:
-        InputError: names the first line that is not one.
-    """
+    """Return what the lines of a file of JSON lines hold, each of one kind, or name a wrong one."""
     return [
         typed(where := f"{place}: line {number}", parse_json(where, line), kind)
         for number, line in enumerate(data.split(b"\n"), 1)
@@ -236,11 +225,7 @@ def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_sealed(place: Path | str, data: bytes) -> dict[str, Any]:
-    """Return the value of a sealed JSON file, its digest included.
-
-    Raises:
-        InputError: not JSON, or not byte for byte what was written.
-    """
+    """Return the value of a sealed JSON file, its digest included; refuse an altered one."""
     value = parse_json(place, data)
     if not isinstance(value, dict) or DIGEST not in value:
         raise InputError(f"{place}: altered or damaged; it lacks {DIGEST!r}.")
@@ -266,8 +251,7 @@ def tensor_bytes(tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -
 def parse_tensors(place: Path | str, data: bytes) -> dict[str, "Tensor"]:
     """Return the tensors of a safetensors file's bytes, in CPU memory.
 
-    Raises:
-        InputError: not a whole safetensors file, or of a dtype that torch lacks.
+    An InputError: not a whole safetensors file, or of a dtype that torch lacks.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load

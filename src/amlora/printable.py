@@ -24,7 +24,6 @@ BREAKS = re.compile("[\t\n]")
 MARKDOWN = re.compile(r"[\\|*<>`$~&]|\](?=[(\[])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 """What Markdown, or HTML in it, reads as its own; `_` within a word it does not."""
 WIDE = ("W", "F")
-LONGEST = 2000  # letters of a line that quotes somebody's value
 
 
 def printable(text: str) -> str:
@@ -46,14 +45,6 @@ def spelled(letter: str) -> str:
     """Return a letter's number as JSON and TOML spell it."""
     code = ord(letter)
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def shortened(text: str) -> str:
-    """Return a line of bearable length: of a long one the start and the end."""
-    if len(text) <= LONGEST:
-        return text
-    half = LONGEST // 2
-    return f"{text[:half]} [...] {text[-half:]}"
 
 
 def json_text(value: Any) -> str:

@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from amlora import files
 from amlora.cache import place
@@ -19,16 +18,9 @@ from amlora.errors import InputError
 
 
 def fetch(package: str, version: str, sha256: str, filename: str) -> Path:
-    """Return a wheel in the cache; download it if it is not there, or not whole.
+    """Return a wheel, by its sha256, in the cache; download it if it is not there, or not whole.
 
-    Args:
-        package: its name on the package index.
-        version: the one version that is wanted.
-        sha256: of the wheel, 64 hexadecimal digits.
-        filename: of the wheel.
-
-    Raises:
-        InputError: pip cannot download it, or what came has another sha256.
+    An InputError if pip cannot download it, or what came has another sha256.
     """
     wheel = place("wheels", filename)
     folder = wheel.parent
@@ -80,23 +72,21 @@ def download(requirement: str, folder: Path) -> str:
 
 
 @contextmanager
-def opened(wheel: Path) -> Iterator[zipfile.ZipFile]:
-    """Open a wheel; its faults become one line."""
+def opened(wheel: Path, name: str = "") -> Iterator[zipfile.ZipFile]:
+    """Open a wheel that holds a file; its faults become one line."""
     if not wheel.is_file():
         raise InputError(f"{wheel}: no such file.")
     try:
         with zipfile.ZipFile(wheel) as archive:
+            if name and name not in archive.namelist():
+                raise InputError(f"{wheel.name}: has no file {name!r}.")
             yield archive
     except (zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{wheel}: not a whole wheel: {error}.") from None
 
 
 def members(wheel: Path, folder: str) -> dict[str, bytes]:
-    """Return all files under a folder of a wheel ("package/data/"), by name, names sorted.
-
-    Raises:
-        InputError: no such wheel, or a broken one.
-    """
+    """Return all files under a folder of a wheel ("package/data/"), by name, names sorted."""
     with opened(wheel) as archive:
         return {
             name: archive.read(name)
@@ -106,28 +96,13 @@ def members(wheel: Path, folder: str) -> dict[str, bytes]:
 
 
 def member(wheel: Path, name: str) -> bytes:
-    """Return one file of a wheel.
-
-    Raises:
-        InputError: no such wheel, a broken one, or no such file in it.
-    """
-    with opened(wheel) as archive, open_member(archive, wheel, name) as file:
-        return file.read()
+    """Return one file of a wheel."""
+    with opened(wheel, name) as archive:
+        return archive.read(name)
 
 
 def extract(wheel: Path, name: str, to: Path) -> None:
-    """Copy one file of a wheel to a path, piece by piece; the path appears whole or not at all.
-
-    Raises:
-        InputError: no such wheel, a broken one, or no such file in it.
-    """
+    """Copy one file of a wheel to a path, piece by piece; the path appears whole or not at all."""
     files.make_folder(to.parent)
-    with opened(wheel) as archive, open_member(archive, wheel, name) as file:
+    with opened(wheel, name) as archive, archive.open(name) as file:
         files.write_pieces(to, iter(lambda: file.read(files.CHUNK), b""))
-
-
-def open_member(archive: zipfile.ZipFile, wheel: Path, name: str) -> IO[bytes]:
-    """Open one file of an archive."""
-    if name not in archive.namelist():
-        raise InputError(f"{wheel.name}: has no file {name!r}.")
-    return archive.open(name)

@@ -15,6 +15,7 @@ from amlora.experiment.settings import (
     to_toml,
 )
 from amlora.methods import method_class, method_names
+from refused import refusal
 
 TASKS = (
     '[[stream.tasks]]\nname = "a"\nsource = "data/a"\n[[stream.tasks]]\nname = "b"\nsource = "b"\n'
@@ -45,11 +46,7 @@ def written(folder: Path, text: str = SMALL, name: str = "first.toml") -> Path:
 
 def complaint(raw: object) -> str:
     """Return the one line with which settings are refused."""
-    with pytest.raises(InputError) as caught:
-        settings_from(raw)  # pyright: ignore[reportArgumentType]
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
+    return refusal(settings_from, raw)
 
 
 def test_a_file_without_a_name_is_named_after_itself_and_what_is_not_given_has_its_default(
@@ -207,9 +204,7 @@ def test_the_last_override_wins(tmp_path):
     ],
 )
 def test_a_wrong_override_is_one_line(tmp_path, override, line):
-    with pytest.raises(InputError) as caught:
-        load_settings(written(tmp_path), [override])
-    assert str(caught.value) == line
+    assert refusal(load_settings, written(tmp_path), [override]) == line
 
 
 def test_a_method_on_the_command_line_replaces_the_whole_table_and_overrides_apply_to_it(tmp_path):

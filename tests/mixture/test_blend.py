@@ -92,7 +92,7 @@ def test_a_stage_answers_bit_for_bit_as_when_it_ended(ranks, combine, dtype):
 def test_without_routes_all_loras_answer_as_ever(combine):
     layer = staged_layer([2, 2, 2], combine=combine, newcomers=1)
     plain = random_layer([], trained=None, control=Control(combine=combine))
-    plain.bank.set(layer.bank.ranks, layer.bank.alphas, *layer.bank.stacks())
+    plain.bank.set(layer.bank.ranks, layer.bank.alphas, layer.bank.stacks())
     plain.base = layer.base
     x = an_input()
     before = layer(x)

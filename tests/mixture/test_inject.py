@@ -3,7 +3,6 @@
 import pytest
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from amlora.errors import InputError
 from amlora.mixture.inject import (
@@ -17,47 +16,11 @@ from amlora.mixture.inject import (
     remove,
 )
 from amlora.mixture.layer import Control, MixtureLinear
-
-IDS = {"vocab_size": 40, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-DEPTH = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-NEOX_LIKE = {**IDS, **DEPTH, "intermediate_size": 20}
-QWEN_LIKE = {**NEOX_LIKE, "num_key_value_heads": 1}
-LLAMA_LIKE = {**QWEN_LIKE, "head_dim": 8}
-BART = {
-    f"{half}_{name}": size
-    for half in ("encoder", "decoder")
-    for name, size in (("layers", 1), ("attention_heads", 2), ("ffn_dim", 20))
-}
-T5 = {"d_kv": 8, "d_ff": 20, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 2}
-TINY = {
-    "bart": {**IDS, **BART, "d_model": 16, "decoder_start_token_id": 2, "forced_eos_token_id": 2},
-    "falcon": {**IDS, **DEPTH},
-    "gemma": LLAMA_LIKE,
-    "gemma2": LLAMA_LIKE,
-    "gemma3_text": LLAMA_LIKE,
-    "gpt2": {**IDS, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32},
-    "gpt_neox": NEOX_LIKE,
-    "llama": LLAMA_LIKE,
-    "mistral": LLAMA_LIKE,
-    "opt": {**IDS, **DEPTH, "ffn_dim": 20, "word_embed_proj_dim": 16},
-    "phi": NEOX_LIKE,
-    "phi3": QWEN_LIKE,
-    "qwen2": QWEN_LIKE,
-    "qwen3": LLAMA_LIKE,
-    "t5": {**IDS, **T5, "d_model": 16, "decoder_start_token_id": 0, "eos_token_id": 1},
-}
-"""Settings that make each model type tiny."""
+from mixture.cases import TINY, Quantised, tiny_model
 
 COUNTS = {"bart": 6, "t5": 6, "falcon": 2, "gpt2": 2, "gpt_neox": 2, "phi3": 2}
 """Adapted modules: an attention block gives two, or one where it keeps q, k and v in one module.
 The encoder-decoders have one block in the encoder and two in the decoder, the others two blocks."""
-
-
-def tiny_model(model_type):
-    config = AutoConfig.for_model(model_type, **TINY[model_type])
-    torch.manual_seed(0)
-    family = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    return family.from_config(config).eval()
 
 
 def adapted(model_type, control=None):
@@ -182,25 +145,13 @@ def test_a_name_that_cannot_be_adapted_leaves_the_model_as_it_was(name, message)
         inject(model, list(mixture.layers), Control())
 
 
-class Quantised(nn.Module):
-    """Anything with the two sizes counts as a linear."""
-
-    def __init__(self, d_in, d_out):
-        super().__init__()
-        self.in_features, self.out_features = d_in, d_out
-        self.register_buffer("packed", torch.ones(d_out, d_in, dtype=torch.int8))
-
-    def forward(self, x):
-        return x @ self.packed.to(x.dtype).T
-
-
 def test_a_quantised_linear_is_found_and_adapted():
     model = nn.ModuleDict({"q_proj": Quantised(6, 5), "v_proj": Quantised(6, 4)})
     mixture = inject(model, find_targets(model, "tomorrow"), Control())
     grow(mixture)
     x = torch.randn(3, 6)
     assert [layer.bank.b.shape for layer in mixture.layers.values()] == [(2, 5), (2, 4)]
-    assert torch.equal(model["q_proj"](x), x @ torch.ones(5, 6).T)
+    assert torch.equal(model["q_proj"](x), Quantised(6, 5)(x))
 
 
 def test_other_modules_are_no_linears():

@@ -4,11 +4,10 @@ import math
 
 import pytest
 import torch
-from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from amlora.mixture.layer import LEVELS, Control, MixtureLinear, dropout
-from mixture.cases import COMBINES, gradients, kept_bytes, random_layer, specified
+from mixture.cases import COMBINES, Quantised, gradients, kept_bytes, random_layer, specified
 
 
 def an_input(*shape, dtype=torch.float64, seed=1, width=6):
@@ -172,22 +171,8 @@ def test_dropout_is_one_mask_on_the_input_of_all_loras_and_for_training_alone():
     torch.testing.assert_close(layer(x), specified(layer, x, layer.bank.stacks())[0])
 
 
-class Quantised(nn.Module):
-    """A linear that keeps small integers in a buffer, as quantised ones do."""
-
-    packed: torch.Tensor
-
-    def __init__(self):
-        super().__init__()
-        self.in_features, self.out_features = 6, 5
-        self.register_buffer("packed", torch.arange(30, dtype=torch.int8).view(5, 6))
-
-    def forward(self, x):
-        return x @ (self.packed.to(x.dtype) / 30).T
-
-
 def test_a_frozen_layer_that_is_no_linear_is_called_and_passes_gradients_on():
-    layer = MixtureLinear("q", Quantised(), 6, 5, Control())
+    layer = MixtureLinear("q", Quantised(6, 5), 6, 5, Control())
     layer.bank.extend(torch.randn(2, 6), torch.randn(2, 5), torch.randn(5), 4.0)
     layer.bank.train_newest("all")
     x, stacks = an_input(4, dtype=torch.float32), leaves(layer)
@@ -211,20 +196,6 @@ def test_the_stated_share_is_dropped_and_the_mean_stays(rate, shape):
     assert torch.allclose(kept, torch.full_like(kept, 1 / (1 - round(rate * LEVELS) / LEVELS)))
 
 
-def test_nothing_is_dropped_outside_training_or_at_rate_zero():
-    x = torch.randn(7)
-    assert dropout(x, 0.5, training=False) is x
-    assert dropout(x, 0.0, training=True) is x
-
-
-def test_a_seed_decides_the_mask():
-    masks = []
-    for seed in (1, 1, 2):
-        torch.manual_seed(seed)
-        masks.append(dropout(torch.ones(999), 0.5, training=True))
-    assert torch.equal(masks[0], masks[1]) and not torch.equal(masks[0], masks[2])
-
-
 def test_neighbours_are_dropped_independently():
     torch.manual_seed(0)
     kept = (dropout(torch.ones(400_000), 0.5, training=True) != 0).double() - 0.5
@@ -232,9 +203,12 @@ def test_neighbours_are_dropped_independently():
         assert abs((kept[lag:] * kept[:-lag]).mean() * 4) < 0.01
 
 
-def test_gradients_pass_where_values_do():
-    x = torch.randn(50, 50, requires_grad=True)
-    out = dropout(x, 0.25, training=True)
-    out.sum().backward()
-    assert x.grad is not None
-    assert torch.equal(x.grad != 0, out != 0)
+def test_a_seed_decides_the_mask_gradients_pass_where_values_do_and_else_nothing_is_dropped():
+    x, found = torch.randn(50, 50, requires_grad=True), []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        found.append(dropout(x, 0.25, training=True))
+    assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
+    found[0].sum().backward()
+    assert x.grad is not None and torch.equal(x.grad != 0, found[0] != 0)
+    assert dropout(x, 0.5, training=False) is dropout(x, 0.0, training=True) is x

@@ -2,32 +2,19 @@
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from torch import nn
 
 from amlora.errors import InputError
 from amlora.mixture.inject import find_targets, inject
 from amlora.mixture.layer import Control
 from amlora.mixture.mixture import Mixture, selected
-from mixture.cases import random_layer
+from mixture.cases import random_layer, tiny_model
 
-CONFIG = LlamaConfig(
-    vocab_size=40,
-    hidden_size=16,
-    intermediate_size=20,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    num_key_value_heads=1,
-)
 IDS = torch.arange(3, 13).view(2, 5)
 
 
-def tiny_model() -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    return LlamaForCausalLM(CONFIG).eval()
-
-
-def adapted(**settings) -> tuple[LlamaForCausalLM, Mixture]:
-    model = tiny_model()
+def adapted(**settings) -> tuple[nn.Module, Mixture]:
+    model = tiny_model("llama")
     return model, inject(model, find_targets(model, "llama"), Control(**settings))
 
 
@@ -152,7 +139,7 @@ def test_sum_equals_peft_with_all_adapters_active(loras):
     ours, mixture = adapted(combine="sum")
     config = peft.LoraConfig(r=2, lora_alpha=4, target_modules=["q_proj", "v_proj"])
     names = [f"task{index}" for index in range(loras)]
-    theirs = peft.get_peft_model(tiny_model(), config, adapter_name=names[0])
+    theirs = peft.get_peft_model(tiny_model("llama"), config, adapter_name=names[0])
     for name in names[1:]:
         theirs.add_adapter(name, config)
     grow(mixture, *names)
@@ -165,4 +152,4 @@ def test_sum_equals_peft_with_all_adapters_active(loras):
             other.lora_B[name].weight.data.copy_(layer.bank.b[rows].T)
     theirs.base_model.set_adapter(names)
     torch.testing.assert_close(logits(ours), logits(theirs))
-    assert not torch.allclose(logits(ours), logits(tiny_model()))
+    assert not torch.allclose(logits(ours), logits(tiny_model("llama")))

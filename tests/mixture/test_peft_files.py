@@ -2,33 +2,19 @@
 
 import pytest
 import torch
-from torch import nn
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from amlora.engine.backbone import base_of
 from amlora.mixture.inject import find_targets, inject
 from amlora.mixture.layer import Control
 from amlora.mixture.manifest import Base
-from amlora.mixture.mixture import Mixture
 from amlora.mixture.save import save_skills
 from amlora.mixture.version import verify
-from tiny import VOCABULARY
+from mixture.cases import alone, tiny_model
 from trained import NAMES, SHAPES, cards, load_base, logits, trained
 
 peft = pytest.importorskip("peft")
 # peft asks transformers for a property under its old name.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
-
-
-def alone(model: nn.Module, mixture: Mixture, index: int) -> Mixture:
-    """Put one LoRA of a mixture into another model, at full weight."""
-    single = inject(model, list(mixture.layers), Control(combine="sum"))
-    for name, layer in mixture.layers.items():
-        a, b, w = layer.bank.stacks()
-        rows = layer.bank.rows(index)
-        alpha = layer.bank.alphas[index]
-        single.layers[name].bank.extend(a[rows], b[rows], w[index], alpha)
-    return single
 
 
 def test_peft_gives_each_loras_output_at_full_weight(any_folder, tmp_path):
@@ -56,40 +42,16 @@ def test_peft_gives_each_loras_output_at_full_weight(any_folder, tmp_path):
 
 
 def test_peft_reads_a_lora_of_gpt2s_transposed_layers(tmp_path):
-    torch.manual_seed(0)
-    config = GPT2Config(
-        vocab_size=VOCABULARY,
-        n_embd=24,
-        n_layer=2,
-        n_head=2,
-        initializer_range=0.2,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    plain = GPT2LMHeadModel(config).eval()
-    tokens = torch.arange(20)[None]
-    weights = plain.state_dict()
-
-    def copy() -> GPT2LMHeadModel:
-        model = GPT2LMHeadModel(config).eval()
-        model.load_state_dict(weights)
-        return model
-
-    source = copy()
+    tokens, plain, source = torch.arange(20)[None], tiny_model("gpt2"), tiny_model("gpt2")
     mixture = inject(source, find_targets(source, "gpt2"), Control(combine="sum"))
     mixture.grow("one", rank=4, alpha=8, start="zeros", seed=0)
     for layer in mixture.layers.values():
         layer.bank.b.normal_(0, 0.3)
-    base = Base(
-        name="gpt2",
-        revision="",
-        family="decoder-only",
-        model_type="gpt2",
-        fingerprint="",
-        tokenizer="",
-    )
+    names = {"name": "gpt2", "model_type": "gpt2", "family": "decoder-only"}
+    base = Base(**names, revision="", fingerprint="", tokenizer="")  # pyright: ignore
     save_skills(tmp_path, mixture, base=base, tasks=[], scores={})
-    theirs = peft.PeftModel.from_pretrained(copy(), tmp_path / verify(tmp_path).loras[0].folder)
+    lora = tmp_path / verify(tmp_path).loras[0].folder
+    theirs = peft.PeftModel.from_pretrained(tiny_model("gpt2"), lora)
     with torch.no_grad():
         ours = source(tokens).logits
         torch.testing.assert_close(theirs(tokens).logits, ours, rtol=1e-4, atol=1e-4)

@@ -12,7 +12,8 @@ import torch
 from amlora import files
 from amlora.engine.backbone import base_of
 from amlora.errors import InputError
-from amlora.mixture.load import load_skills, read_cards, read_scores, read_skills
+from amlora.mixture.arrow import Arrow
+from amlora.mixture.load import load_skills, read_cards, read_skills
 from amlora.mixture.manifest import TaskCard
 from amlora.mixture.save import save_skills
 from amlora.mixture.version import verify
@@ -58,11 +59,17 @@ def times(folder):
     return {path: path.stat().st_mtime_ns for path in found}
 
 
-@pytest.mark.parametrize("combine", ["attention", "sum", "mean"])
-def test_loaded_skills_answer_like_the_trained_ones_bit_for_bit(any_folder, tmp_path, combine):
+@pytest.mark.parametrize("way", ["attention", "sum", "mean", "arrow"])
+def test_loaded_skills_answer_like_the_trained_ones_bit_for_bit(any_folder, tmp_path, way):
+    combine = "sum" if way == "arrow" else way
     backbone, mixture = trained(any_folder, combine=combine, gain=combine == "attention")
+    if way == "arrow":
+        summed = logits(backbone)
+        mixture.control.arrow = Arrow(top_k=2, temperature=0.5)
+        assert not torch.equal(logits(backbone), summed)
     assert save(tmp_path, backbone, mixture) == "0001"
     loaded, again = load(tmp_path, any_folder)
+    assert (again.control.way, again.control.arrow) == (way, mixture.control.arrow)
     assert torch.equal(logits(loaded), logits(backbone))
     assert (logits(loaded) - logits(load_base(any_folder))).abs().max() > 0.1
     assert (again.names, again.shapes()) == (mixture.names, mixture.shapes())
@@ -72,7 +79,7 @@ def test_loaded_skills_answer_like_the_trained_ones_bit_for_bit(any_folder, tmp_
     before = times(tmp_path)
     assert save(tmp_path, loaded, again) == save(tmp_path, backbone, mixture) == "0001"
     assert times(tmp_path) == before
-    assert read_scores(tmp_path, verify(tmp_path)) == SCORES
+    assert read_skills(tmp_path).scores == SCORES
 
 
 def test_a_new_version_keeps_the_old_tasks_folders(llama_folder, tmp_path):

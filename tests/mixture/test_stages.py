@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from amlora.errors import InputError
+from amlora.mixture.arrow import Arrow
+from amlora.mixture.gates import GateSettings
 from amlora.mixture.stages import (
     LEAST_PROMPTS,
     NEGLIGIBLE,
@@ -15,17 +16,12 @@ from amlora.mixture.stages import (
     limit_of,
     shrunk,
 )
+from refused import refusal
 
 
 def settings(**given) -> StageSettings:
-    plain = {
-        "mixing": "hard",
-        "temperature": 1.0,
-        "reject": 0.0,
-        "covariance": "full",
-        "shrinkage": None,
-    }
-    return StageSettings(**{**plain, **given})
+    plain = {"mixing": "hard", "temperature": 1.0, "reject": 0.0, "shrinkage": None}
+    return StageSettings(**{**plain, "covariance": "full", **given})
 
 
 def normal(count, mean, seed, width=6):
@@ -212,13 +208,13 @@ def test_what_is_restored_answers_the_same_and_goes_on_the_same(covariance):
 
 def test_a_restored_statistic_must_fit():
     tensors = learned(normal(9, 0.0, 1), normal(9, 1.0, 2)).tensors()
-    stages = Stages(settings())
-    with pytest.raises(InputError, match=r"stages\.limits: shape \(1,\), expected \(2,\)"):
-        stages.restore({**tensors, "stages.limits": torch.zeros(1)})
-    with pytest.raises(InputError, match=r"stages\.means: missing"):
-        stages.restore({k: v for k, v in tensors.items() if k != "stages.means"})
-    with pytest.raises(InputError, match=r"stages\.scatter: shape"):
-        Stages(settings(covariance="diagonal")).restore(tensors)
+    stages, diagonal = Stages(settings()), Stages(settings(covariance="diagonal"))
+    said = refusal(stages.restore, {**tensors, "stages.limits": torch.zeros(1)})
+    assert said == "stages.limits: shape (1,), expected (2,)."
+    assert refusal(diagonal.restore, tensors).startswith("stages.scatter: shape")
+    for name in ("means", "fourth"):
+        less = {k: v for k, v in tensors.items() if k != f"stages.{name}"}
+        assert refusal(stages.restore, less).startswith(f"stages.{name}: missing")
     assert len(stages) == 0
 
 
@@ -230,14 +226,16 @@ def test_a_share_that_is_given_is_used():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "text"),
+    ("make", "wrong", "text"),
     [
-        ({"temperature": 0.0, "mixing": "soft"}, "above 0"),
-        ({"temperature": 2.0}, "no effect"),
-        ({"reject": 0.5}, "below 0.5"),
-        ({"shrinkage": 1.5}, "at most 1"),
+        (settings, {"temperature": 0.0, "mixing": "soft"}, "above 0"),
+        (settings, {"temperature": 2.0}, "no effect"),
+        (settings, {"reject": 0.5}, "below 0.5"),
+        (settings, {"shrinkage": 1.5}, "at most 1"),
+        (GateSettings, {"width": 0}, "width must be at least 1"),
+        (Arrow, {"top_k": 0}, "top_k must be at least 1"),
+        (Arrow, {"temperature": 0.0}, "temperature must be above 0"),
     ],
 )
-def test_wrong_settings_are_refused(wrong, text):
-    with pytest.raises(ValueError, match=text):
-        settings(**wrong)
+def test_wrong_settings_of_what_chooses_loras_are_refused(make, wrong, text):
+    assert text in refusal(make, **wrong)

@@ -16,11 +16,11 @@ from transformers import pipeline
 
 import amlora
 from amlora import files
+from amlora.cli.predict import prompt_for
 from amlora.engine.backbone import Backbone, base_of
 from amlora.errors import InputError
 from amlora.mixture.manifest import TaskCard
 from amlora.skills.load import Skills, attach, open_skills, skills_of
-from amlora.skills.prompt import prompt_of
 from amlora.streams.prompt import build_prompt
 from amlora.streams.task import Task
 from tiny import tiny_llama
@@ -249,4 +249,4 @@ def test_a_stored_tasks_prompt_is_the_one_of_training(prefix, form):
     words |= {"category": "QA", "dataset": "COPA"}
     task = Task(**words, train=(), dev=(), test=())
     card = TaskCard(**words, prefix=prefix, form=form)
-    assert prompt_of(card, "Why?") == build_prompt(task, "Why?", prefix=prefix, form=form)
+    assert prompt_for(card, "Why?") == build_prompt(task, "Why?", prefix=prefix, form=form)

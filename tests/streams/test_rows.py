@@ -7,11 +7,11 @@ from decimal import Decimal
 
 import pytest
 
-from amlora.errors import InputError
 from amlora.streams.load import load_stream
 from amlora.streams.rows import RawRow, compose, parts, to_answers, to_examples, to_label
 from amlora.streams.settings import StreamSettings, TaskSettings
 from amlora.streams.task import Example
+from refused import refusal
 
 USUAL = ("text", "label")
 
@@ -21,10 +21,7 @@ def raw(index: int = 0, **values: object) -> RawRow:
 
 
 def complaint(columns=USUAL, *rows: RawRow) -> str:
-    with pytest.raises(InputError) as caught:
-        to_examples(rows, "train", columns, "task")
-    str(caught.value).encode()
-    return str(caught.value)
+    return refusal(to_examples, rows, "train", columns, "task")
 
 
 def test_a_missing_column_is_named_with_the_setting_and_the_nearest_column():
@@ -126,9 +123,7 @@ def test_other_columns_and_the_place_in_the_split_are_kept():
     ],
 )
 def test_a_form_that_is_none_is_refused(form, expected):
-    with pytest.raises(InputError) as caught:
-        parts(form, "task.forms")
-    assert str(caught.value).startswith(f"task.forms: {expected}")
+    assert refusal(parts, form, "task.forms").startswith(f"task.forms: {expected}")
 
 
 @pytest.mark.parametrize(
@@ -140,9 +135,7 @@ def test_a_form_that_is_none_is_refused(form, expected):
     ],
 )
 def test_a_column_that_cannot_serve_is_named(values, expected):
-    with pytest.raises(InputError) as caught:
-        text(values, "{title}")
-    assert str(caught.value).startswith(expected)
+    assert refusal(text, values, "{title}").startswith(expected)
 
 
 def answered(labels: list[str], **answers: str) -> list[str]:
@@ -154,9 +147,8 @@ def test_labels_are_exchanged_and_a_label_that_has_an_answer_is_one_whatever_it_
     assert answered(["0", "1", "-", ""], **{"0": "no", "1": "yes"}) == ["no", "yes", "-", ""]
     answers = {"+": "yes", "-": "no", "": "unknown"}
     assert answered(["+", "-", ""], **answers) == ["yes", "no", "unknown"]
-    with pytest.raises(InputError) as caught:
-        answered(["nay"], no="bad")
-    assert str(caught.value) == "a.csv: line 2: label 'nay' is not in task.answers: 'no'."
+    said = refusal(answered, ["nay"], no="bad")
+    assert said == "a.csv: line 2: label 'nay' is not in task.answers: 'no'."
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,11 @@
 
 import pytest
 
-from amlora.errors import InputError
 from amlora.mixture.route import NONE
 from amlora.streams.settings import StreamSettings, TaskSettings
+from refused import refusal
 
 TASK = TaskSettings(name="fruit", source="fruit")
-
-
-def message(**fields) -> str:
-    with pytest.raises(InputError) as caught:
-        StreamSettings.of(fields, "stream")
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 SIX = "is not one of '1', '2', '3', '4', '5', '6', and no"
@@ -44,7 +37,7 @@ STREAMS = [
 
 @pytest.mark.parametrize(("fields", "expected"), STREAMS)
 def test_a_stream_that_cannot_be_is_refused_by_its_dotted_path(fields, expected):
-    assert message(**fields).startswith(f"stream{expected}")
+    assert refusal(StreamSettings.of, fields, "stream").startswith(f"stream{expected}")
 
 
 FORMS = ".forms take the place of text;"
@@ -78,5 +71,5 @@ TASKS = [
 
 @pytest.mark.parametrize(("fields", "expected"), TASKS)
 def test_a_task_that_cannot_be_loaded_is_refused_where_it_is_made(fields, expected):
-    said = message(tasks=[TASK, {"name": "b", **fields}])
+    said = refusal(StreamSettings.of, {"tasks": [TASK, {"name": "b", **fields}]}, "stream")
     assert said.startswith(f"stream.tasks[1]{expected}")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from amlora.streams.prompt import build_prompt
-from amlora.streams.task import Example, Task, TaskStream, answer_key, text_key
+from amlora.streams.task import Example, Task, TaskStream, answer_key, majority, text_key
 
 
 def examples(*labels: str) -> tuple[Example, ...]:
@@ -27,7 +27,7 @@ TASK = Task(
 
 
 def test_majority_is_the_share_of_the_most_frequent_test_label():
-    assert TASK.majority() == 0.75
+    assert majority(TASK.test) == 0.75
 
 
 def test_digest_changes_with_each_part_that_decides_a_prompt_or_an_answer():

@@ -30,8 +30,7 @@ from amlora.cli import (
 )
 from amlora.cli import run as run_command
 from amlora.cli.start import WRONG_INPUT
-from amlora.errors import InputError
-from amlora.printable import shortened
+from amlora.errors import InputError, shortened
 
 # What the machine refuses is no fault of the program either.
 SURROUNDINGS = {

@@ -218,7 +218,11 @@ def check_room(
 
 def prompt_for(card: "TaskCard | None", text: str) -> "Prompt":
     """Put a text into a task's words, or leave it alone."""
-    from amlora.skills.prompt import prompt_of
-    from amlora.streams.prompt import Prompt
+    from amlora.streams.prompt import Prompt, build_prompt
+    from amlora.streams.task import Task
 
-    return Prompt("", text, "") if card is None else prompt_of(card, text)
+    if card is None:
+        return Prompt("", text, "")
+    words = {name: value for name, value in card if name not in ("prefix", "form")}
+    task = Task(train=(), dev=(), test=(), **words)
+    return build_prompt(task, text, prefix=card.prefix, form=card.form)

@@ -34,10 +34,7 @@ class Arrow(Settings):
 def prototypes(a: Tensor, b: Tensor, ranks: Sequence[int]) -> Tensor:
     """Return (N, D_in) the first right singular vector of every LoRA's update B A.
 
-    Args:
-        a: (K, D_in) down-projections of all LoRAs, row by row.
-        b: (K, D_out) up-projections, row by row.
-        ranks: of the LoRAs, K in all.
+    All LoRAs' projections a (K, D_in) and b (K, D_out) stand row by row, by `ranks` of K in all.
     """
     found: list[Tensor] = []
     for end, rank in zip(itertools.accumulate(ranks), ranks, strict=True):
@@ -50,12 +47,9 @@ def prototypes(a: Tensor, b: Tensor, ranks: Sequence[int]) -> Tensor:
 
 
 def scores(x: Tensor, wanted: Tensor, arrow: Arrow) -> Tensor:
-    """Return (T, N) how much of each LoRA a token uses, at least float32, rows summing to 1.
+    """Return (T, N) how much of each LoRA a token of x (T, D_in) uses, by prototypes (N, D_in).
 
-    Args:
-        x: (T, D_in).
-        wanted: (N, D_in) prototypes.
-        arrow: how many may be used.
+    The scores are at least float32, and rows sum to 1.
     """
     wide = torch.promote_types(x.dtype, torch.float32)
     logits = (x.to(wide) @ wanted.to(wide).T).abs() / arrow.temperature
@@ -66,14 +60,12 @@ def scores(x: Tensor, wanted: Tensor, arrow: Arrow) -> Tensor:
 def add(
     base: Tensor, x: Tensor, loras: LoRAs, wanted: Tensor, arrow: Arrow
 ) -> tuple[Tensor, Tensor]:
-    """Add the chosen LoRAs onto a frozen layer's output.
+    """Add the LoRAs chosen by prototypes (N, D_in) onto a frozen layer's output.
 
     Args:
         base: (..., D_out) the frozen layer's output.
         x: (..., D_in) its input.
         loras: all of the layer's; their selectors are not used.
-        wanted: (N, D_in) their prototypes.
-        arrow: how many may be used.
 
     Returns:
         (..., D_out), and the scores (T, 1 + N) with T the tokens of x in order; column 0, for no

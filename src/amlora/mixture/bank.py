@@ -64,11 +64,7 @@ class Bank(nn.Module):
     def grow(self, rank: int, alpha: float, start: Start, generator: torch.Generator) -> None:
         """Append one LoRA: A uniform in +-1/sqrt(D_in) as in LoRA's own code, B 0, and a selector.
 
-        Args:
-            rank: rows to append, at least 1.
-            alpha: the LoRA's output is scaled by alpha / rank.
-            start: the selector's start.
-            generator: source of the random numbers, on the CPU so that devices agree.
+        Its output is scaled by alpha / rank. The generator is the CPU's, so that devices agree.
         """
         d_in, d_out = self.a.shape[1], self.b.shape[1]
         a = (2 * torch.rand(rank, d_in, generator=generator) - 1) / math.sqrt(d_in)
@@ -79,26 +75,21 @@ class Bank(nn.Module):
 
     def extend(self, a: Tensor, b: Tensor, w: Tensor, alpha: float) -> None:
         """Append a frozen LoRA with given a (R, D_in), b (R, D_out) and selector w (D_out)."""
-        old = zip((self.a, self.b, self.w), (a, b, w[None]), strict=True)
-        stacks = [torch.cat([stack, new.to(stack)]) for stack, new in old]
-        self.set([*self.ranks, len(a)], [*self.alphas, alpha], *stacks)
+        a, b, w = (
+            torch.cat([stack, new.to(stack)])
+            for stack, new in zip(self.stacks(), (a, b, w[None]), strict=True)
+        )
+        self.set([*self.ranks, len(a) - len(self.a)], [*self.alphas, alpha], (a, b, w))
 
     def set(
-        self,
-        ranks: list[int],
-        alphas: list[float],
-        a: Tensor,
-        b: Tensor,
-        w: Tensor,
-        *,
-        kept: Tensor | None = None,
+        self, ranks: list[int], alphas: list[float], stacks: Stacks, kept: Tensor | None = None
     ) -> None:
         """Replace everything by frozen LoRAs with the given stacks; `kept` None leaves that."""
         self.freeze()
         self.ranks, self.alphas = list(ranks), list(alphas)
         # A copy: the tails write into the stacks, which must not be anyone else's memory.
         self.a, self.b, self.w = (
-            new.to(old, copy=True) for new, old in zip((a, b, w), self.stacks(), strict=True)
+            new.to(old, copy=True) for new, old in zip(stacks, self.stacks(), strict=True)
         )
         if kept is not None:
             self.kept = kept.to(self.kept, copy=True)
@@ -229,7 +220,7 @@ class Bank(nn.Module):
         """Copy the stacks, then cut tails from the copy: copied tails would share no memory."""
         twin = Bank(self.a.shape[1], self.b.shape[1], self.a.device).to(self.a.dtype)
         memo[id(self)] = twin
-        twin.set(self.ranks, self.alphas, *self.stacks(), kept=self.kept)
+        twin.set(self.ranks, self.alphas, self.stacks(), self.kept)
         if self.trained:
             twin._cut(*self.trained)
         return twin.train(self.training)

@@ -66,7 +66,6 @@ def add_gated(base: Tensor, x: Tensor, loras: LoRAs, gates: Tensor) -> tuple[Ten
         base: (..., D_out) the frozen layer's output.
         x: (..., D_in) its input; rows follow one another, each with equally many tokens.
         loras: all of the layer's; their selectors are not used.
-        gates: (rows, N).
 
     Returns:
         (..., D_out), and the scores (tokens of all rows, 1 + N); column 0 is what the widest gate

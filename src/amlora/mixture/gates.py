@@ -18,9 +18,8 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amlora.errors import InputError
 from amlora.mixture.route import Gating
-from amlora.mixture.tensors import check_tensor
+from amlora.mixture.tensors import check_tensor, present
 from amlora.settings import Settings
 
 PARTS = ("g1", "g2", "g3")
@@ -111,19 +110,12 @@ class Gates:
         }
 
     def restore(self, tensors: Mapping[str, Tensor], count: int) -> None:
-        """Take `count` gates back, frozen.
+        """Take N gates back, frozen, that `tensors()` returned; others may be among its tensors.
 
-        Args:
-            tensors: as `tensors()` returned them; others may be among them.
-            count: N.
-
-        Raises:
-            InputError: one is missing, does not fit the others, or is not finite.
+        An InputError if one is missing, does not fit the others, or is not finite.
         """
         names = [f"gates.{index}.{name}" for index in range(count) for name in PARTS]
-        if missing := [name for name in names if name not in tensors]:
-            raise InputError(f"{missing[0]}: missing from the stored gates.")
-        parts, inner = [tensors[name] for name in names], self.settings.width
+        parts, inner = [present(tensors, name) for name in names], self.settings.width
         width = parts[2].shape[-1] if parts and parts[2].ndim else None
         shapes = [(inner, width), (width, inner), (width,)] * count
         for name, part, shape in zip(names, parts, shapes, strict=True):

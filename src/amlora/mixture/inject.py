@@ -33,6 +33,16 @@ TOWERS = frozenset(
 """Parts of multimodal models that no text passes through."""
 
 
+def modules_of(model: nn.Module) -> dict[str, nn.Module]:
+    """Return a model's modules by name, in its order."""
+    return dict(cast(Iterable[tuple[str, nn.Module]], model.named_modules()))
+
+
+def last_part(name: str) -> str:
+    """Return the last part of a module's name."""
+    return name.rsplit(".", 1)[-1]
+
+
 def linear_sizes(module: nn.Module) -> tuple[int, int] | None:
     """Return (D_in, D_out) of a linear-like module, or None for anything else.
 
@@ -57,9 +67,8 @@ def find_targets(model: nn.Module, model_type: str, patterns: Sequence[str] = ()
     Raises:
         InputError: nothing matches, or a pattern matches nothing; candidates are listed.
     """
-    modules = cast(Iterable[tuple[str, nn.Module]], model.named_modules())
-    linears = [name for name, module in modules if linear_sizes(module)]
-    endings = sorted({name.rsplit(".", 1)[-1] for name in linears})
+    linears = [name for name, module in modules_of(model).items() if linear_sizes(module)]
+    endings = sorted(set(map(last_part, linears)))
     if patterns:
         unused = [p for p in patterns if not any(matches(name, p) for name in linears)]
         if unused:
@@ -71,8 +80,8 @@ def find_targets(model: nn.Module, model_type: str, patterns: Sequence[str] = ()
     linears = [name for name in linears if not TOWERS & set(name.split("."))]
     known = [pair for pair, types in QUERY_AND_VALUE.items() if model_type in types.split()]
     for pair in known or GUESSES:
-        found = [name for name in linears if name.rsplit(".", 1)[-1] in pair]
-        if {name.rsplit(".", 1)[-1] for name in found} == set(pair):
+        found = [name for name in linears if last_part(name) in pair]
+        if set(map(last_part, found)) == set(pair):
             return found
     raise InputError(
         f"method.lora.targets: no query and value projections known for model type {model_type!r};"
@@ -82,17 +91,16 @@ def find_targets(model: nn.Module, model_type: str, patterns: Sequence[str] = ()
 
 def matches(name: str, pattern: str) -> bool:
     """Tell whether a module's name ends in, or fits, a pattern."""
-    return name.rsplit(".", 1)[-1] == pattern or fnmatch.fnmatchcase(name, pattern)
+    return last_part(name) == pattern or fnmatch.fnmatchcase(name, pattern)
 
 
 def inject(model: nn.Module, targets: Sequence[str], control: Control) -> Mixture:
     """Wrap the named modules in place and freeze the whole model.
 
-    Raises:
-        InputError: a name that is no linear-like module of the model, or is wrapped already; the
-            model is then as it was.
+    An InputError, and the model as it was, if a name is that of no linear-like module, or of one
+    that is wrapped already.
     """
-    modules = dict(cast(Iterable[tuple[str, nn.Module]], model.named_modules()))
+    modules = modules_of(model)
     layers: dict[str, MixtureLinear] = {}
     for name in targets:
         if name not in modules:
@@ -115,14 +123,11 @@ def remove(model: nn.Module, mixture: Mixture) -> None:
 
 
 def adapted_projections(model: nn.Module) -> dict[str, list[str]]:
-    """Tell which projections LoRAs change, by the last parts of their names.
+    """Tell which projections LoRAs change, by the last parts of their names, sorted.
 
-    Returns:
-        "projections": all of them, and "with_key": those that hold query, key and value in one, so
-        that the key is changed as well. Both are sorted, and empty where there are no LoRAs.
+    "projections" are all of them, and "with_key" those that hold query, key and value in one, so
+    that the key is changed as well.
     """
-    modules = cast(Iterable[tuple[str, nn.Module]], model.named_modules())
-    names = {
-        name.rsplit(".", 1)[-1] for name, module in modules if isinstance(module, MixtureLinear)
-    }
+    found = modules_of(model).items()
+    names = {last_part(name) for name, module in found if isinstance(module, MixtureLinear)}
     return {"projections": sorted(names), "with_key": sorted(names & FUSED)}

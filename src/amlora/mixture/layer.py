@@ -114,12 +114,8 @@ class MixtureLinear(nn.Module):
 
     def routed(self, base: Tensor, x: Tensor, routes: Routes) -> tuple[Tensor, Tensor]:
         """Add each row's stages onto base (..., D_out); return the sum and scores, not empty."""
-        bank, combine, gain, stage = (
-            self.bank,
-            self.control.combine,
-            self.control.gain,
-            routes.stage,
-        )
+        bank, stage = self.bank, routes.stage
+        combine, gain = self.control.combine, self.control.gain
         if stage == 0:
             return base, nobody(x)
         if stage is None:
@@ -141,13 +137,9 @@ def nobody(x: Tensor) -> Tensor:
 def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
     """Set a share of x's entries to 0 and scale the rest so that the mean stays; torch's generator.
 
-    On a CPU torch draws one random number for each entry, one after another, which took a twelfth
-    of a training step. Here one draw of 64 bits serves four entries, 16 bits each.
-
-    Args:
-        x: any shape.
-        rate: the share, at least 0 and below 1.
-        training: without it, x is returned.
+    The rate is at least 0 and below 1. On a CPU torch draws one random number for each entry, one
+    after another, which took a twelfth of a training step. Here one draw of 64 bits serves four
+    entries, 16 bits each.
     """
     dropped = round(rate * LEVELS)
     if not training or not dropped:

@@ -4,17 +4,16 @@ Each file is read once, and what is parsed was hashed. Whoever writes a file can
 values are checked here too.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor, nn
 
 from amlora import formats
 from amlora.errors import InputError
 from amlora.mixture.gates import Gates
-from amlora.mixture.inject import inject, linear_sizes, remove
+from amlora.mixture.inject import inject, linear_sizes, modules_of, remove
 from amlora.mixture.layer import Control
 from amlora.mixture.manifest import (
     CARD,
@@ -51,11 +50,7 @@ class StoredSkills:
 
 
 def read_skills(folder: Path, version: str | None = None) -> StoredSkills:
-    """Read every file of a version.
-
-    Args:
-        folder: holds CURRENT.
-        version: as in "0002"; None for the one in use.
+    """Read every file of a version, as in "0002"; None is the one in use.
 
     Raises:
         InputError: names the file that is missing, truncated, altered, foreign, a link, or holds
@@ -68,49 +63,30 @@ def read_skills(folder: Path, version: str | None = None) -> StoredSkills:
     shapes = {f"{name}.w": (loras, None) for name in manifest.targets}
     check_tensors(path, selectors, shapes, manifest.dtype)
     stages, gates, kept = read_chooser(folder, manifest)
-    skills = StoredSkills(
-        manifest=manifest,
-        cards=read_cards(folder, manifest),
-        scores=read_scores(folder, manifest),
-        tensors={**tensors, **selectors, **kept},
-        stages=stages,
-        gates=gates,
-    )
+    cards = read_cards(folder, manifest)
+    path, scores = read_value(folder, manifest, f"{manifest.folder}/{SCORES}")
+    check_scores(path, scores, len(cards))
     for name in manifest.files:
         if name.endswith((CONFIG, README)):  # for other readers
             read_file(folder, manifest, name)
-    return skills
+    return StoredSkills(manifest, cards, scores, tensors | selectors | kept, stages, gates)
 
 
 def read_cards(folder: Path, manifest: Manifest) -> tuple[TaskCard, ...]:
-    """Read the tasks' cards, in the order learned.
-
-    Raises:
-        InputError: names a card that is altered, or none.
-    """
+    """Read the tasks' cards, in the order learned; refuse one that is altered, or none."""
     cards: list[TaskCard] = []
     for task in manifest.tasks:
-        path, data = (
-            folder / task.folder / CARD,
-            read_file(folder, manifest, f"{task.folder}/{CARD}"),
-        )
-        card = formats.typed(path, formats.parse_json(path, data), TaskCard)
+        path, value = read_value(folder, manifest, f"{task.folder}/{CARD}")
+        card = formats.typed(path, value, TaskCard)
         if card.name != task.name:
             raise InputError(f"{path}: is the card of {card.name!r}, not {task.name!r}.")
         cards.append(card)
     return tuple(cards)
 
 
-def read_scores(folder: Path, manifest: Manifest) -> dict[str, Any]:
-    """Read the scores that the version was saved with.
-
-    Raises:
-        InputError: they are altered, or do not fit the tasks.
-    """
-    name = f"{manifest.folder}/{SCORES}"
-    scores = formats.parse_json(folder / name, read_file(folder, manifest, name))
-    check_scores(folder / name, scores, len(manifest.tasks))
-    return scores
+def read_value(folder: Path, manifest: Manifest, name: str) -> tuple[Path, Any]:
+    """Return the whole path of a JSON file that a manifest names, and its value."""
+    return folder / name, formats.parse_json(folder / name, read_file(folder, manifest, name))
 
 
 def read_tensors(folder: Path, manifest: Manifest, name: str) -> tuple[Path, dict[str, Tensor]]:
@@ -121,11 +97,7 @@ def read_tensors(folder: Path, manifest: Manifest, name: str) -> tuple[Path, dic
 def read_chooser(
     folder: Path, manifest: Manifest
 ) -> tuple[Stages | None, Gates | None, dict[str, Tensor]]:
-    """Return what chooses among LoRAs by the prompt, and "<layer>.kept" selectors of stages.
-
-    Raises:
-        InputError: a tensor is missing, unknown, or not what it should be.
-    """
+    """Return what chooses among LoRAs by the prompt, and "<layer>.kept" selectors of stages."""
     stages = None if manifest.stages is None else Stages(manifest.stages)
     gates = None if manifest.gates is None else Gates(manifest.gates)
     if stages is None and gates is None:
@@ -159,12 +131,11 @@ def check_stages(stages: Stages, loras: int) -> None:
 
 
 def load_skills(folder: Path, model: nn.Module, skills: StoredSkills, *, base: Base) -> Mixture:
-    """Put a stored mixture into its base model, in place and frozen.
+    """Put what `read_skills(folder)` returned into its base model, in place and frozen.
 
     Args:
-        folder: the skills folder, for the errors.
-        model: the base model, without a mixture.
-        skills: what `read_skills(folder)` returned.
+        folder: for the errors.
+        model: without a mixture.
         base: what that model is; its hashes must be those of `manifest.base`.
 
     Returns:
@@ -198,13 +169,9 @@ def load_skills(folder: Path, model: nn.Module, skills: StoredSkills, *, base: B
 
 
 def check_model(folder: Path, model: nn.Module, manifest: Manifest, found: Base) -> None:
-    """Compare a model with the one that stored skills were trained on.
-
-    Raises:
-        InputError: it lacks an adapted layer, or its weights or its tokenizer are others.
-    """
+    """Refuse a model without an adapted layer, or with other weights or another tokenizer."""
     base = manifest.base
-    modules = dict(cast(Iterable[tuple[str, nn.Module]], model.named_modules()))
+    modules = modules_of(model)
     for name in manifest.targets:
         if linear_sizes(modules.get(name, nn.Module())) is None:
             raise InputError(

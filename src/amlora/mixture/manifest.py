@@ -118,12 +118,6 @@ class Previous(Settings):
     """Of its manifest."""
 
 
-class Head(BaseModel, strict=True):
-    """The part of a manifest that every format has."""
-
-    format: int
-
-
 class Manifest(Settings):
     """One version."""
 
@@ -196,11 +190,10 @@ class Scores(BaseModel):
 
 
 def check_scores(where: Path | str, scores: Any, tasks: int) -> None:
-    """Refuse scores that no model card could show, or no JSON file hold.
+    """Refuse scores that no model card could show, or no JSON file hold, by an InputError.
 
-    Raises:
-        InputError: they are no object of plain values, a row of "R" has not one number per task, or
-            a metric is no number.
+    They are no object of plain values, a row of "R" has not one number per task, or a metric is
+    none.
     """
     try:
         formats.json_bytes(scores)

@@ -8,14 +8,13 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from amlora.errors import InputError
 from amlora.mixture.bank import Start, Trained
 from amlora.mixture.gates import Gates
 from amlora.mixture.layer import Control, MixtureLinear
 from amlora.mixture.reference import sparsity
 from amlora.mixture.scores import MaskOf, Recorder
 from amlora.mixture.stages import Stages
-from amlora.mixture.tensors import Dtype, check_tensor
+from amlora.mixture.tensors import Dtype, check_tensor, present
 
 STACKS = ("a", "b", "w")
 KEPT = "kept"
@@ -42,10 +41,7 @@ class Mixture:
     def grow(self, name: str, *, rank: int, alpha: float, start: Start, seed: int) -> None:
         """Append a LoRA to every layer, without effect on the model until it learns (B is zero).
 
-        Args:
-            name: what the LoRA is called, usually its task.
-            rank, alpha, start: see `Bank.grow`.
-            seed: with the layer's name, decides the new numbers.
+        The seed, the layer's name and the LoRA's number decide its numbers; see `Bank.grow`.
         """
         for layer_name, layer in self.layers.items():
             layer.bank.grow(rank, alpha, start, generator_of(seed, layer_name, len(self)))
@@ -110,12 +106,10 @@ class Mixture:
         *,
         stages: int = 0,
     ) -> None:
-        """Replace all LoRAs by stored ones, frozen.
+        """Replace all LoRAs by stored ones, oldest first and frozen.
 
         Args:
-            names: the LoRAs, oldest first.
-            ranks: rows of each.
-            alphas: alpha of each.
+            names, ranks, alphas: of each LoRA.
             tensors: as `tensors()` returns them, and `kept()` where there are stages.
             stages: how many stages' selectors were kept, 0 where no attention decides.
 
@@ -128,12 +122,16 @@ class Mixture:
             d_in, d_out = layer.bank.a.shape[1], layer.bank.b.shape[1]
             wanted = {"a": (rows, d_in), "b": (rows, d_out), "w": (loras, d_out)}
             wanted |= {KEPT: (chosen, d_out)} if stages else {}
-            found[layer_name] = [
-                take(tensors, f"{layer_name}.{stack}", shape) for stack, shape in wanted.items()
-            ]
+            found[layer_name] = []
+            for stack, shape in wanted.items():
+                name = f"{layer_name}.{stack}"
+                tensor = present(tensors, name)
+                kind = str(tensor.dtype).removeprefix("torch.")
+                check_tensor(name, tensor, shape, kind if kind in get_args(Dtype) else "float32")
+                found[layer_name].append(tensor)
         for layer_name, (a, b, w, *kept) in found.items():
             bank = self.layers[layer_name].bank
-            bank.set(ranks, alphas, a, b, w, kept=kept[0] if kept else bank.kept[:0])
+            bank.set(ranks, alphas, (a, b, w), kept[0] if kept else bank.kept[:0])
         self.names = list(names)
 
     @contextmanager
@@ -154,20 +152,6 @@ def selected(layer: MixtureLinear) -> Tensor:
         return bank.w
     frozen = len(bank.w) - len(bank.w_tail)
     return torch.cat([bank.w[:frozen], bank.w_tail]) if frozen else bank.w_tail
-
-
-def take(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
-    """Return a tensor of a shape.
-
-    Raises:
-        InputError: it is missing, has another shape, or is not of finite floating numbers.
-    """
-    if name not in tensors:
-        raise InputError(f"{name}: missing from the stored mixture.")
-    tensor = tensors[name]
-    kind = str(tensor.dtype).removeprefix("torch.")
-    check_tensor(name, tensor, shape, kind if kind in get_args(Dtype) else "float32")
-    return tensor
 
 
 def generator_of(seed: int, name: str, index: int) -> torch.Generator:

@@ -49,11 +49,7 @@ def adapter_files(mixture: Mixture, index: int, base: Base) -> dict[str, bytes]:
 def read_adapters(
     manifest: Manifest, read: Callable[[str], tuple[Path, dict[str, Tensor]]]
 ) -> dict[str, Tensor]:
-    """Read LoRAs back as the stacks of a mixture.
-
-    Args:
-        manifest: of one version of skills.
-        read: returns a file's whole path, and the tensors in it.
+    """Read LoRAs back; `read` returns the whole path of a manifest's file, and the tensors in it.
 
     Returns:
         "<layer>.a" (K, D_in) and "<layer>.b" (K, D_out), rows of all LoRAs one after another.

@@ -101,12 +101,10 @@ class Routing:
 
     @contextmanager
     def of(self, routes: Sequence[Route | None], device: torch.device) -> Generator[None]:
-        """Route the forward passes inside; rows without routes leave everything as it is.
+        """Route the rows of the forward passes inside; without routes all is left as it is.
 
-        Args:
-            routes: of the rows, in order. A model that makes several rows of one, as beam search
-                does, must put them next to one another.
-            device: the model's.
+        A model that makes several rows of one, as beam search does, must put them next to one
+        another.
 
         Raises:
             ValueError: some rows have a route and others have none, or one of another kind.

@@ -186,32 +186,25 @@ def next_version(folder: Path) -> str:
 
 
 def publish(folder: Path, manifest: Manifest, contents: Mapping[str, Contents]) -> None:
-    """Write everything, the manifest second to last and CURRENT last.
+    """Write the folders' contents in their order, then the manifest, and CURRENT last.
 
-    Args:
-        folder: the skills folder.
-        manifest: names all files.
-        contents: of the tasks' folders and last of the version's, without the manifest, by path.
+    Only files that a folder lacks are written; one that is there and differs is refused.
     """
     for name in contents:
         check_folder(folder, name, missing=True)
     version = folder / manifest.folder
     files.discard(version)  # a killed writer's: without a manifest it was never a version
-    for name, held in contents.items():
-        write_folder(folder / name, held)
+    for where, held in contents.items():
+        place = folder / where
+        files.make_folder(place)
+        files.sweep(place)
+        for name, data in held.items():
+            if not files.exists(place / name):
+                files.write_bytes(place / name, data)
+            elif files.read_bytes(place / name) != data:
+                raise InputError(f"{place / name}: altered since it was written; remove {place}.")
     for path in (folder / "tasks", folder / "versions", folder):
         files.sync(path)
     data = files.json_bytes(manifest.model_dump(mode="json"))
     files.write_bytes(version / MANIFEST, data)
     files.write_text(folder / CURRENT, f"{manifest.version} {files.sha256_bytes(data)}\n")
-
-
-def write_folder(path: Path, contents: Contents) -> None:
-    """Write the files that a folder lacks; one that is there and differs is refused by its name."""
-    files.make_folder(path)
-    files.sweep(path)
-    for name, data in contents.items():
-        if not files.exists(path / name):
-            files.write_bytes(path / name, data)
-        elif files.read_bytes(path / name) != data:
-            raise InputError(f"{path / name}: altered since it was written; remove {path}.")

@@ -40,14 +40,10 @@ class Recorder:
     tallies: dict[str, Tally] = field(default_factory=dict[str, Tally])
 
     def add(self, name: str, scores: Tensor, given: Tensor, loras: int, combine: Way) -> None:
-        """Add one forward pass of one layer.
+        """Add one forward pass of one layer of N LoRAs.
 
-        Args:
-            name: the layer's name.
-            scores: (T, 1 + N), or empty for "sum" and "mean" of all LoRAs.
-            given: (rows, tokens, D_in) the layer's input, T = rows * tokens.
-            loras: N.
-            combine: how the scores arose.
+        Scores (T, 1 + N) are empty for "sum" and "mean" of all; the layer was given (rows, tokens,
+        D_in), T = rows * tokens.
         """
         mask, shape = self.mask_of(name, given).to(torch.bool), given.shape[:-1]
         # Some models flatten rows and tokens before a layer.

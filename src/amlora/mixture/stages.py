@@ -19,7 +19,7 @@ from torch import Tensor
 
 from amlora.errors import InputError
 from amlora.mixture.route import Belief, Weights
-from amlora.mixture.tensors import check_tensor
+from amlora.mixture.tensors import check_tensor, present
 from amlora.settings import Settings
 
 Mixing = Literal["hard", "soft"]
@@ -87,11 +87,7 @@ class Stages:
         return len(self.counts)
 
     def add(self, vectors: Tensor) -> None:
-        """Add a stage.
-
-        Args:
-            vectors: (prompts, D) one for each of its prompts, at least one.
-        """
+        """Add a stage of prompts, at least one, with the vectors (prompts, D)."""
         x = vectors.double().cpu()
         if not len(self):
             width = x.shape[1]
@@ -145,17 +141,11 @@ class Stages:
         return (self.scores(vector) / self.settings.temperature).softmax(0)
 
     def distance(self, vector: Tensor, stage: int) -> float:
-        """Return how far a prompt lies from a stage's, in units of its limit.
+        """Return how far a prompt (D) lies from those of a stage, from 0, in units of its limit.
 
-        Only the likeliest stage is asked: another with a few odd prompts might have a wide limit,
-        within which prompts of any kind would lie.
-
-        Args:
-            vector: (D) the prompt's.
-            stage: counted from 0.
-
-        Returns:
-            Above 1 for a prompt that is unlike the stage's; 0 where it has no limit.
+        It is above 1 for a prompt that is unlike the stage's, and 0 where there is no limit. Only
+        the likeliest stage is asked: another with a few odd prompts might have a wide limit, within
+        which prompts of any kind would lie.
         """
         rest = vector.double().cpu() - self.means[stage].double()
         squared = (rest.square() / self.variances[stage].double()).sum()
@@ -201,25 +191,19 @@ class Stages:
         return {f"stages.{name}": vars(self)[name] for name in names}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take a stored statistic back.
+        """Take back what `tensors()` returned; other tensors may be among it.
 
-        Args:
-            tensors: as `tensors()` returned them; others may be among them.
-
-        Raises:
-            InputError: one is missing, does not fit the others, or cannot be a statistic.
+        An InputError if one is missing, does not fit the others, or cannot be a statistic.
         """
         names = self.tensors()
-        if missing := [name for name in names if name not in tensors]:
-            raise InputError(f"{missing[0]}: missing from the stored stages.")
-        counts, means = tensors["stages.counts"], tensors["stages.means"]
+        counts, means = (present(tensors, f"stages.{name}") for name in ("counts", "means"))
         stages, width = len(counts) if counts.ndim else 0, means.shape[-1] if means.ndim else 0
         full = self.settings.covariance == "full"
         empty = (0,) if not stages else (width, width) if full else (width,)
         wanted = ((stages,), (stages, width), (stages, width), (stages,), empty, (1,))
         kinds = ("int64", "float32", "float32", "float64", "float32", "float64")
         for name, shape, kind in zip(names, wanted, kinds, strict=True):
-            check_tensor(name, tensors[name], shape, kind, finite=False)
+            check_tensor(name, present(tensors, name), shape, kind, finite=False)
         vars(self).update({name.removeprefix("stages."): tensors[name].cpu() for name in names})
         self.linear = None
         self.check_values()
@@ -287,12 +271,8 @@ def left_out_distances(rest: Tensor, own: Tensor, share: float) -> Tensor:
 
     Mean and variances are those of the other prompts, as if this one were new: leaving x out of n
     moves it n / (n - 1) times as far from the mean, and takes n / (n - 1) times its square out of
-    the scatter.
-
-    Args:
-        rest: (n, D) the prompts minus their mean.
-        own: (D) the sum of the squares of `rest`.
-        share: of the sphere in the variances.
+    the scatter. `rest` (n, D) are the prompts minus their mean, `own` (D) the sum of its squares,
+    and `share` is the sphere's in the variances.
     """
     count = len(rest)
     if count == 1:
@@ -309,14 +289,8 @@ def limit_of(distances: Tensor, reject: float) -> float:
     The distances' logarithms are taken to be normal above their median, with the deviation that
     their ninth decile tells: neither a few odd prompts nor a few that are all alike move it much.
     An order statistic would be exact for any distances, but at one in a hundred needs 99 prompts
-    and is then the largest of them.
-
-    Args:
-        distances: (n) of the stage's own prompts, each as if it were new.
-        reject: the chance, below one half.
-
-    Returns:
-        Infinity where n prompts are too few to tell, or the chance is 0.
+    and is then the largest of them. It is infinity where the chance is 0, or the stage's own
+    prompts, whose distances are (n) each as if it were new, are too few to tell.
     """
     if len(distances) < LEAST_PROMPTS or not reject:
         return math.inf

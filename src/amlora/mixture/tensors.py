@@ -20,38 +20,24 @@ Dtype = Literal["float16", "bfloat16", "float32", "float64"]
 def check_tensors(
     where: Path | str, tensors: Mapping[str, Tensor], wanted: Mapping[str, Shape], dtype: str
 ) -> None:
-    """Compare all tensors of a file with what they should be.
-
-    Args:
-        where: the file, for the error.
-        tensors: what it holds.
-        wanted: their names and shapes.
-        dtype: of all of them.
-
-    Raises:
-        InputError: names the tensor.
-    """
+    """Refuse a file whose tensors have other names, shapes or dtypes, or are not finite."""
     if wrong := wanted.keys() ^ tensors.keys():
         raise InputError(f"{where}: the tensor {min(wrong)!r} is missing or unknown.")
     for name, shape in wanted.items():
         check_tensor(f"{where}: {name}", tensors[name], shape, dtype)
 
 
+def present(tensors: Mapping[str, Tensor], name: str) -> Tensor:
+    """Return a stored tensor, or refuse that it is missing."""
+    if name not in tensors:
+        raise InputError(f"{name}: missing from what was stored.")
+    return tensors[name]
+
+
 def check_tensor(
     where: str, tensor: Tensor, shape: Shape, dtype: str, *, finite: bool = True
 ) -> None:
-    """Compare a tensor's shape and dtype with what they should be.
-
-    Args:
-        where: names it in the error.
-        tensor: the tensor.
-        shape: None is any size.
-        dtype: its name.
-        finite: refuse values that are no numbers, or infinite, or so in float32.
-
-    Raises:
-        InputError: it is something else.
-    """
+    """Refuse a tensor of another shape or dtype, or not `finite`, also where float32 is not."""
     found, kind = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
     pairs = zip(found, shape, strict=False)
     if len(found) != len(shape) or any(wanted not in (None, size) for size, wanted in pairs):

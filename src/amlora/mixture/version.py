@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from typing import Any, cast
 
 from amlora import files, formats
 from amlora.errors import InputError
@@ -11,7 +12,6 @@ from amlora.mixture.manifest import (
     FORMAT,
     MANIFEST,
     TASK_FOLDER,
-    Head,
     Manifest,
     Previous,
 )
@@ -22,11 +22,7 @@ LONGEST_CURRENT = 1000  # bytes; a longer one is none
 
 
 def read_current(folder: Path) -> Previous:
-    """Return the version in use and the hash of its manifest.
-
-    Raises:
-        InputError: CURRENT is missing or not one whole line of ours.
-    """
+    """Return the version in use and the hash of its manifest; refuse what is no line of ours."""
     path = folder / CURRENT
     data = files.read_present(path, most=LONGEST_CURRENT)
     match = CURRENT_LINE.fullmatch(data.decode("utf-8", "replace"))
@@ -38,8 +34,7 @@ def read_current(folder: Path) -> Previous:
 def read_manifest(folder: Path, entry: Previous) -> Manifest:
     """Read one version's manifest after checking its hash.
 
-    Raises:
-        InputError: it is missing, altered, of another format, or names what it must not.
+    An InputError if it is missing, altered, of another format, or names what it must not.
     """
     where = f"versions/{entry.version}"
     check_folder(folder, where)
@@ -47,10 +42,10 @@ def read_manifest(folder: Path, entry: Previous) -> Manifest:
     data = files.read_present(path, most=files.MOST)
     if files.sha256_bytes(data) != entry.sha256:
         raise InputError(f"{path}: altered: its sha256 is not the one that was written down.")
-    value = formats.parse_json(path, data)
-    stated = formats.typed(path, value, Head).format
+    value = cast("dict[str, Any] | None", formats.parse_json(path, data))
+    stated = value.get("format") if isinstance(value, dict) else None
     if stated != FORMAT:
-        raise InputError(f"{path}: format {stated}, but this amlora reads {FORMAT}.")
+        raise InputError(f"{path}: format {stated!r}, but this amlora reads {FORMAT}.")
     manifest = formats.typed(path, value, Manifest)
     if manifest.version != entry.version:
         raise InputError(f"{path}: says that it is version {manifest.version!r}.")
@@ -68,15 +63,9 @@ def read_manifest(folder: Path, entry: Previous) -> Manifest:
 def read_version(folder: Path, version: str | None = None) -> Manifest:
     """Return a version's manifest; its folders hold what it names and nothing else.
 
-    CURRENT names the version in use, and each version the one before. The files themselves are
-    checked as they are read, by `read_file`.
-
-    Args:
-        folder: holds CURRENT.
-        version: as in "0002"; None for the one in use.
-
-    Raises:
-        InputError: names what is missing, altered, foreign or a link.
+    CURRENT names the version in use, which None stands for, and each version the one before. The
+    files themselves are checked as they are read, by `read_file`. An InputError names what is
+    missing, altered, foreign or a link.
     """
     entry = read_current(folder)
     seen = [entry.version]
@@ -99,16 +88,7 @@ def read_version(folder: Path, version: str | None = None) -> Manifest:
 
 
 def check_folder(folder: Path, name: str, *, missing: bool = False) -> None:
-    """Refuse a folder of ours that is a link, or inside of one: it could lead anywhere.
-
-    Args:
-        folder: holds CURRENT.
-        name: path of the one to check.
-        missing: whether it may be missing.
-
-    Raises:
-        InputError: names it.
-    """
+    """Refuse a folder of ours that is a link, or in one: it could lead anywhere; or is missing."""
     for path in (folder / Path(name).parts[0], folder / name):
         if path.is_symlink():
             raise InputError(f"{path}: refuses a link; skills are plain files in plain folders.")
@@ -119,13 +99,7 @@ def check_folder(folder: Path, name: str, *, missing: bool = False) -> None:
 def read_file(folder: Path, manifest: Manifest, name: str) -> bytes:
     """Read a file that a manifest names, once; what is returned is what was hashed.
 
-    Args:
-        folder: holds CURRENT.
-        manifest: of a version of it.
-        name: a key of `manifest.files`.
-
-    Raises:
-        InputError: it is missing, truncated, altered, a link or no file.
+    An InputError if it is missing, truncated, altered, a link or no file.
     """
     path, stated = folder / name, manifest.files[name]
     data = files.read_present(path, most=stated.size)
@@ -138,16 +112,10 @@ def read_file(folder: Path, manifest: Manifest, name: str) -> bytes:
 
 
 def verify(folder: Path, version: str | None = None) -> Manifest:
-    """Check every file of a version and return its manifest.
+    """Check every file of a version, None for the one in use, and return its manifest.
 
-    To use the files read them with `read_skills`: they may be others when read once more.
-
-    Args:
-        folder: holds CURRENT.
-        version: as in "0002"; None for the one in use.
-
-    Raises:
-        InputError: names the file that is missing, truncated, altered, foreign or a link.
+    To use the files read them with `read_skills`: they may be others when read once more. An
+    InputError names the file that is missing, truncated, altered, foreign or a link.
     """
     manifest = read_version(folder, version)
     for name in manifest.files:

@@ -40,12 +40,9 @@ def find_skills(folder: str | Path) -> Path:
 
 
 def download(name: str) -> Path:
-    """Fetch a hub repository's skills into the cache and return the folder.
+    """Fetch a hub repository's skills into the cache and return the folder, or an InputError.
 
     They are fetched as plain files: the hub's own cache is made of links, which are refused.
-
-    Raises:
-        InputError: no such repository or revision, or no connection.
     """
     from huggingface_hub import snapshot_download
 

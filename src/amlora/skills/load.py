@@ -122,11 +122,7 @@ def open_skills(
     precision: Precision = "auto",
     trust_remote_code: bool = False,
 ) -> tuple[Backbone, Skills]:
-    """Do what `load` does, and return what evaluation and prediction need besides the model.
-
-    Raises:
-        InputError: see `load`.
-    """
+    """Do what `load` does, and return what evaluation and prediction need besides the model."""
     resolve_device(device or "auto")  # so that its fault is not told as one of the base
     path = find_skills(folder)
     stored = read_skills(path, version)
@@ -150,7 +146,10 @@ def open_skills(
     if chooses is not None:
         borrowed = Borrowed(backbone)
         router = Router(borrowed, chooses)
-        check_width(path, router)
+        found = len(vector_of(borrowed, [0], router.layers))  # a model may lack so many layers
+        if found != chooses.width:
+            kind = f"{'gates' if isinstance(chooses, Gates) else 'stages'} of width {chooses.width}"
+            raise InputError(f"{path}: {kind}, but the model's prompts have vectors of {found}.")
         Turn(borrowed, router).attach()
     # The base as the folder names it, also where this machine has it elsewhere.
     skills = Skills(mixture, known, stored.cards, stored.scores, router)
@@ -158,37 +157,17 @@ def open_skills(
     return backbone, skills
 
 
-def check_width(folder: Path, router: Router) -> None:
-    """Compare what prompts are told by with the base model's vectors.
-
-    Raises:
-        InputError: they have another width, or the model has fewer layers than they ask for.
-    """
-    found, stored = len(vector_of(router.backbone, [0], router.layers)), router.stages.width
-    if found != stored:
-        kind = "gates" if isinstance(router.stages, Gates) else "stages"
-        raise InputError(
-            f"{folder}: {kind} of width {stored}, but the model's prompts have vectors of {found}."
-        )
-
-
 def attach(model: nn.Module, skills: Skills) -> None:
-    """Let a model know its skills, so that `save` can write them.
+    """Let a model that a mixture is in know its skills, so that `save` can write them.
 
-    Args:
-        model: the mixture is in it, trained or loaded.
-        skills: for a trained one `Skills(mixture, base_of(backbone), tasks, scores)`.
+    Of a trained one they are `Skills(mixture, base_of(backbone), tasks, scores)`.
     """
     vars(model)[ATTRIBUTE] = skills
     vars(model)["save_pretrained"] = refuse_save_pretrained
 
 
 def skills_of(model: nn.Module) -> Skills:
-    """Return what a model has learned.
-
-    Raises:
-        InputError: it holds no skills.
-    """
+    """Return what a model has learned, or an InputError where it holds no skills."""
     skills = vars(model).get(ATTRIBUTE)
     if not isinstance(skills, Skills):
         raise InputError(f"{type(model).__name__}: holds no skills; load them with amlora.load.")
@@ -196,11 +175,7 @@ def skills_of(model: nn.Module) -> Skills:
 
 
 def refuse_save_pretrained(*_: object, **__: object) -> NoReturn:
-    """Stand for `save_pretrained` on a model with skills.
-
-    Raises:
-        InputError: always.
-    """
+    """Stand for `save_pretrained` on a model with skills: refuse it."""
     raise InputError(
         "save_pretrained: would write a model that does not load again; amlora.save(model, folder)"
         " writes the skills, and the base model is unchanged."

@@ -36,11 +36,7 @@ class Borrowed(Backbone):
 
     @property
     def model(self) -> PreTrainedModel:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The model, as long as somebody else holds it.
-
-        Raises:
-            ReferenceError: nobody does.
-        """
+        """The model, as long as somebody else holds it; a ReferenceError when nobody does."""
         model = self.own()
         if model is None:
             raise ReferenceError("the model is gone; keep it as long as its router.")
@@ -83,11 +79,7 @@ class Turn:
                 module.register_forward_pre_hook(self.within)
 
     def within(self, *_: object) -> None:
-        """Refuse an adapted layer outside of a call that is routed.
-
-        Raises:
-            InputError: nobody has said which LoRAs answer.
-        """
+        """Refuse an adapted layer outside of a call that is routed: who answers was not said."""
         if self.backbone.routing.now is None:
             raise InputError(
                 "the model: a part of it alone does not know which LoRAs answer; call the whole"
@@ -97,8 +89,7 @@ class Turn:
     def generate(self, inputs: Tensor | None = None, *rest: Any, **given: Any) -> Any:
         """Do what the model's own `generate` does, which knows the arguments.
 
-        Raises:
-            InputError: there are no token ids to tell the routes by.
+        An InputError if there are no token ids to tell the routes by.
         """
         model: Any = self.backbone.model
         ids = given.get("input_ids") if inputs is None else inputs
@@ -116,12 +107,8 @@ class Turn:
     def routed(self, ids: Tensor | None, mask: Tensor | None) -> AbstractContextManager[None]:
         """Return the context in which rows are answered by the routes of their token ids.
 
-        Args:
-            ids: (rows, tokens).
-            mask: (rows, tokens) 0 where a token is padding; None where none is.
-
-        Raises:
-            InputError: `ids` is None, or a row is all padding.
+        Both are (rows, tokens), the mask 0 where a token is padding; None where none is. An
+        InputError if `ids` is None, or a row is all padding.
         """
         if ids is None:
             raise InputError(

@@ -46,18 +46,11 @@ class Comparison(NamedTuple):
 
 
 def pieces(names: Sequence[str], counts: Sequence[int], border: float) -> list[list[Piece]]:
-    """Say which rows each stage learns.
+    """Say which rows each stage learns, of tasks in their order with so many train rows each.
 
-    Args:
-        names: the tasks, in the order in which they are learned; for errors.
-        counts: how many train rows each has.
-        border: the share of a task's rows that each neighbour gets, 0 .. 0.5.
-
-    Returns:
-        For each stage rows of the task before, its own, and of the task after, as far as any.
-
-    Raises:
-        InputError: a stage would have no row of its own.
+    The border, 0 .. 0.5, is the share of a task's rows that each neighbour gets. A stage has rows
+    of the task before, its own, and of the task after, as far as any; without its own: an
+    InputError.
     """
     last = len(counts) - 1
     given = [math.floor(border * count + ROUNDING) for count in counts]
@@ -78,15 +71,7 @@ def pieces(names: Sequence[str], counts: Sequence[int], border: float) -> list[l
 def arrivals(
     names: Sequence[str], counts: Sequence[int], border: float, seed: int
 ) -> list[Arrival]:
-    """Return all rows in the order in which they arrive.
-
-    Args:
-        names, counts, border: as in `pieces`.
-        seed: decides the order of mixed rows.
-
-    Raises:
-        InputError: a task would have no row between its neighbours'.
-    """
+    """Return all rows in the order in which they arrive; the seed decides that of mixed ones."""
     order: list[Arrival] = []
     fading: list[Arrival] = []  # given by a stage to the next one's task, or the other way round
     for k, parts in enumerate(pieces(names, counts, border)):
@@ -108,12 +93,8 @@ def compare(found: Sequence[int], true: Sequence[int]) -> Comparison:
     """Compare borders that were found with the true ones.
 
     The first border that is found once a task's first row was read, and before the next task's was,
-    is that task's. All others are false alarms.
-
-    Args:
-        found: places of the first rows of stages, rising; the row before each was read when it was
-            found.
-        true: as `true_borders` returned them.
+    is that task's. All others are false alarms. A border is the place of a stage's first row; the
+    row before was read when it was found.
     """
     delays: list[int | None] = []
     for start, stop in zip(true, [*true[1:], math.inf], strict=True):

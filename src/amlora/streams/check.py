@@ -15,11 +15,10 @@ NUMBER = re.compile(r"(?<!\w)[-+][.,]?\d|\d[.,]\d|(?<!\w)[.,]\d")  # with a sign
 
 
 def check_options(options: Sequence[str], where: str) -> None:
-    """Refuse options that exact match, or a reader, could not tell apart.
+    """Refuse options that exact match, or a reader, could not tell apart, by an InputError.
 
-    Raises:
-        InputError: an empty option, white space around one, a repeated one, or two that are equal
-            without case, punctuation, white space, and characters that nobody sees.
+    They are empty, have white space around them, are repeated, or equal without case, punctuation,
+    white space, and characters that nobody sees.
     """
     seen: dict[str, str] = {}
     looks: dict[str, str] = {}
@@ -43,17 +42,12 @@ def check_options(options: Sequence[str], where: str) -> None:
 
 
 def check_labels(rows: Sequence[Example], options: Sequence[str], origin: str) -> None:
-    """Refuse a label that is not among the options; rows kept without a label pass.
+    """Refuse a label that is not among the options (of an origin, as in "labels.json").
 
-    Args:
-        rows: of one split.
-        options: the allowed labels; empty means free text, where anything is allowed.
-        origin: where the options come from, as in "labels.json".
+    Without options, in free text, any label is right; rows kept without a label pass.
     """
-    if not options:
-        return
     allowed = {*options, UNLABELLED}
-    for row in rows:
+    for row in rows if options else ():
         if row.label not in allowed:
             names = ", ".join(repr(option) for option in options[:SHOWN_OPTIONS])
             more = ", ..." if len(options) > SHOWN_OPTIONS else ""
@@ -86,18 +80,10 @@ def difference(text: str, other: str) -> str:
 def drop_unlabelled(
     rows: Sequence[Example], *, keep_marked: bool, where: str
 ) -> tuple[list[Example], int]:
-    """Leave out the rows without a label: an empty one, or UNLABELLED.
+    """Leave out a split's rows without a label, an empty one or UNLABELLED; say how many.
 
-    Args:
-        rows: of one split.
-        keep_marked: keep the rows labelled UNLABELLED, as the reference does; refuse empty labels.
-        where: the split, for the error.
-
-    Returns:
-        The rows left, and how many were dropped.
-
-    Raises:
-        InputError: no row at all, none that has a label, or an empty label where all are kept.
+    With `keep_marked` rows labelled UNLABELLED are kept, as the reference does, and an empty label
+    is an InputError. So are no row at all, and none that has a label.
     """
     if not rows:
         raise InputError(f"{where}: no rows.")
@@ -180,13 +166,8 @@ def find_unscored(task: Task) -> list[str]:
 
 def twins(labels: Iterable[str]) -> set[str]:
     """Return the labels that punctuation, and not only case or spaces, tells from another."""
-    groups: defaultdict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for label in labels:
-        groups[text_key(label)][" ".join(label.casefold().split())].append(label)
-    return {
-        label
-        for forms in groups.values()
-        if len(forms) > 1
-        for alike in forms.values()
-        for label in alike
-    }
+    forms: defaultdict[str, set[str]] = defaultdict(set)
+    spelled = {label: " ".join(label.casefold().split()) for label in labels}
+    for label, form in spelled.items():
+        forms[text_key(label)].add(form)
+    return {label for label in spelled if len(forms[text_key(label)]) > 1}

@@ -12,7 +12,7 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from amlora.errors import InputError
 
@@ -23,38 +23,41 @@ QUOTED = re.compile(r'"[^"]*"')
 
 
 def table(text: str, place: str, usual: str = COMMA) -> Iterator[tuple[int, dict[str, str]]]:
-    """Give each row under the header with the line that it starts on; empty lines are passed over.
+    """Give each row under the header with the line that it starts on, or name a broken row's.
 
-    Args:
-        text: the whole file.
-        place: the file, for errors.
-        usual: TAB where the file's name says so; COMMA lets the header tell.
-
-    Raises:
-        InputError: naming the line of a broken row.
+    Empty lines are passed over. TAB is usual where the file's name says so; COMMA lets the header
+    tell.
     """
     before = 0
     if said := SAYS_DELIMITER.match(text):
         usual, before, text = said.group(1), 1, text[said.end() :]
-    elif usual == COMMA:
-        usual = delimiter_of(text)
+    elif usual == COMMA:  # or what parts the names of the first line that holds anything
+        first = next((line for line in io.StringIO(text) if line.strip()), "")
+        bare = QUOTED.sub("", first)
+        usual = next((mark for mark in DELIMITERS if mark in bare), COMMA)
     names: list[str] = []
     for line, cells in rows(text, place, usual, before):
+        where = f"{place}: line {line}"
         if not names:
-            names = header(cells, f"{place}: line {line}")
-        elif len(cells) != len(names):
-            raise InputError(
-                f"{place}: line {line}: {len(cells)} cells under a header of {len(names)} columns."
-            )
-        else:
-            yield line, named(names, cells, f"{place}: line {line}")
-
-
-def delimiter_of(text: str) -> str:
-    """Return what parts the names of the header, which is the first line that holds anything."""
-    first = next((line for line in io.StringIO(text) if line.strip()), "")
-    bare = QUOTED.sub("", first)
-    return next((mark for mark in DELIMITERS if mark in bare), COMMA)
+            names = [cell.strip() for cell in cells]
+            if not any(names):
+                why = "a header without names; the first line names the columns."
+                raise InputError(f"{where}: {why}")
+            for name in filter(None, names):
+                if names.count(name) > 1:
+                    raise InputError(f"{where}: column {name!r} is there twice.")
+            continue
+        if len(cells) != len(names):
+            raise InputError(f"{where}: {len(cells)} cells under a header of {len(names)} columns.")
+        for number, cell in enumerate(cells):
+            # A text with a comma but without quotes pushed it there.
+            if number and not names[number] and cell.strip():
+                shown = cell if len(cell) <= 40 else cell[:37] + "..."
+                raise InputError(
+                    f"{where}: {shown!r} stands in column {number + 1}, which has no name; put a"
+                    " text that holds a comma in quotes."
+                )
+        yield line, {name: cell for name, cell in zip(names, cells, strict=True) if name}
 
 
 def rows(text: str, place: str, delimiter: str, before: int) -> Iterator[tuple[int, list[str]]]:
@@ -79,34 +82,3 @@ def rows(text: str, place: str, delimiter: str, before: int) -> Iterator[tuple[i
         raise InputError(f"{place}: line {before + start}: not CSV: {why}.") from None
     finally:
         csv.field_size_limit(limit)
-
-
-def header(cells: Sequence[str], place: str) -> list[str]:
-    """Return the names of the columns, "" for one without.
-
-    Raises:
-        InputError: a name that is there twice, or no name at all.
-    """
-    names = [cell.strip() for cell in cells]
-    for name in filter(None, names):
-        if names.count(name) > 1:
-            raise InputError(f"{place}: column {name!r} is there twice.")
-    if not any(names):
-        raise InputError(f"{place}: a header without names; the first line names the columns.")
-    return names
-
-
-def named(names: Sequence[str], cells: Sequence[str], place: str) -> dict[str, str]:
-    """Return a row's cells by column.
-
-    Raises:
-        InputError: a cell under no name, which a text with a comma but without quotes pushed there.
-    """
-    for number, (name, cell) in enumerate(zip(names, cells, strict=True), start=1):
-        if not name and number > 1 and cell.strip():
-            shown = cell if len(cell) <= 40 else cell[:37] + "..."
-            raise InputError(
-                f"{place}: {shown!r} stands in column {number}, which has no name; put a text that"
-                " holds a comma in quotes."
-            )
-    return {name: cell for name, cell in zip(names, cells, strict=True) if name}

@@ -7,73 +7,57 @@ The library is an extra and slow to import, so it is imported where it is used. 
 import importlib
 import tempfile
 from collections.abc import Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from amlora import files
 from amlora.errors import InputError, nearest
 from amlora.streams.read import by_name
 from amlora.streams.rows import RawRow
 from amlora.streams.sample import lowest
+from amlora.streams.settings import TaskSettings
 
-if TYPE_CHECKING:
-    from amlora.streams.settings import TaskSettings
-
-# Names that the hub's repositories use for the same split.
 SPLIT_NAMES = {
     "train": ("train",),
     "dev": ("validation", "dev", "valid", "val"),
     "test": ("test",),
 }
+"""Names that repositories, and files, use for the same split."""
 
 
-def import_datasets(where: str) -> ModuleType:
-    """Import `datasets`.
-
-    Raises:
-        InputError: it is not installed; names the extra.
-    """
-    try:
-        return importlib.import_module("datasets")
-    except ImportError:
-        raise InputError(
-            f"{where}: needs the library datasets: pip install 'amlora[data]'."
-        ) from None
-
-
-def read_hub(task: "TaskSettings", where: str, seed: int) -> dict[str, list[RawRow]]:
+def read_hub(task: TaskSettings, where: str, seed: int) -> dict[str, list[RawRow]]:
     """Read the splits of a hub data set, or of a local folder in a hub repository's layout.
 
-    Args:
-        task: gives id, configuration, revision, how many rows of each split at most, and split
-            names where they are not the usual ones.
-        where: dotted path of the task's settings.
-        seed: decides which rows are read where the task limits them.
+    The task gives id, configuration, revision, how many rows of each split at most (which ones, the
+    seed decides), and split names where they are not the usual ones.
 
     Returns:
         "train", and "dev" and "test" where the data set has them.
 
     Raises:
-        InputError: no such data set, configuration, revision or split; or no connection.
+        InputError: no such data set, configuration, revision or split; no connection, or library.
     """
-    library = import_datasets(f"{where}.hub")
-    with ExitStack() as stack:
-        given: dict[str, Any] = {"revision": task.revision or None, "cache_dir": None}
-        if Path(task.hub).is_dir():
-            # The library knows what it prepared of the hub by its commit, but of local files by
-            # their time, which a copy or an archive may keep. So these are prepared anew.
-            fresh = stack.enter_context(files.temporary_folder(Path(tempfile.gettempdir())))
-            given["cache_dir"] = str(fresh)
-        return read_splits(library, task, where, seed, given)
+    try:
+        library = importlib.import_module("datasets")
+    except ImportError:
+        why = "needs the library datasets: pip install 'amlora[data]'."
+        raise InputError(f"{where}.hub: {why}") from None
+    # The library knows what it prepared of the hub by its commit, but of local files by their time,
+    # which a copy or an archive may keep. So these are prepared anew.
+    local = Path(task.hub).is_dir()
+    folder = files.temporary_folder(Path(tempfile.gettempdir())) if local else nullcontext()
+    with folder as fresh:
+        return read_splits(library, task, where, seed, None if fresh is None else str(fresh))
 
 
 def read_splits(
-    library: ModuleType, task: "TaskSettings", where: str, seed: int, given: dict[str, Any]
+    library: ModuleType, task: TaskSettings, where: str, seed: int, cache: str | None
 ) -> dict[str, list[RawRow]]:
-    """Read the splits with what the library is given for each of its calls."""
+    """Do what `read_hub` does, with a cache of its own for what the library prepares, or None."""
     config = task.hub_config or None
+    given: dict[str, Any] = {"revision": task.revision or None, "cache_dir": cache}
     with in_one_line(f"{where}.hub"):
         names: list[str] = library.get_dataset_split_names(
             task.hub, config, revision=given["revision"]
@@ -150,13 +134,7 @@ def reason(error: Exception) -> str:
 
 
 def to_rows(dataset: Any, place: str, numbers: Sequence[int] | None = None) -> list[RawRow]:
-    """Return a data set's rows, class labels by name.
-
-    Args:
-        dataset: the rows.
-        place: the data set and its split, for errors.
-        numbers: the place of each row in the split, where these are only some of its rows.
-    """
+    """Return a data set's rows, class labels by name; `numbers` are theirs in the whole split."""
     names: dict[str, list[str]] = {
         column: feature.names
         for column, feature in cast("dict[str, Any]", dataset.features).items()

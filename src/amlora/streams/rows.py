@@ -30,11 +30,7 @@ class RawRow:
     """Its place in the split, where only some of the split's rows were read."""
 
     def value(self, column: str, where: str) -> object:
-        """Return the value in a column; `where`, a setting, is named where there is none.
-
-        Raises:
-            InputError: there is no such column.
-        """
+        """Return the value in a column, or an InputError that names `where`, a setting."""
         if column not in self.values:
             names = ", ".join(map(repr, self.values)) or "none"
             raise InputError(
@@ -51,11 +47,10 @@ def to_examples(
     where: str,
     known: Collection[str] = (),
 ) -> tuple[list[Example], tuple[str, str]]:
-    """Take text and label out of each row.
+    """Take text and label out of each row of a split, whose name begins the rows' ids.
 
     Args:
-        rows: one split, in its file's order.
-        split: "train", "dev" or "test"; the start of each row's id.
+        rows: in their file's order.
         columns: the names of the text and label columns.
         where: dotted path of the task's settings.
         known: labels that the settings or the source name; true and false are written as there.
@@ -129,16 +124,10 @@ def shown(value: object) -> str:
 
 
 def compose(rows: Sequence[RawRow], forms: Sequence[str], where: str) -> list[RawRow]:
-    """Return the rows with their text in the column `TEXT`.
+    """Return the rows with their text in the column `TEXT`, put together by a form.
 
-    Args:
-        rows: of one split.
-        forms: the first one whose columns all hold text is used for a row; where there is none,
-            the last.
-        where: dotted path of the forms, for errors.
-
-    Raises:
-        InputError: a column that a row lacks, or whose value is neither text nor a number.
+    The first form whose columns all hold text is used for a row; where there is none, the last. An
+    InputError names a column that a row lacks, or whose value is neither text nor a number.
     """
     parsed = [parts(form, where) for form in forms]
     composed: list[RawRow] = []
@@ -154,8 +143,7 @@ def compose(rows: Sequence[RawRow], forms: Sequence[str], where: str) -> list[Ra
 def parts(form: str, where: str) -> list[tuple[str, str | None]]:
     """Split a form into texts, each with the name of the column behind it (None at the end).
 
-    Raises:
-        InputError: broken braces, no column at all, or more than a name in the braces.
+    An InputError for broken braces, no column at all, or more than a name in the braces.
     """
     try:
         found = list(Formatter().parse(form))
@@ -194,10 +182,8 @@ def to_answers(
 ) -> list[Example]:
     """Exchange labels for answers; examples without a label stay as they are.
 
-    A label that has an answer is a label, also UNLABELLED and an empty one.
-
-    Raises:
-        InputError: a label that has no answer.
+    A label that has an answer is a label, also UNLABELLED and an empty one; one that has none is an
+    InputError.
     """
     for example in examples:
         if example.label not in answers and example.label not in ("", UNLABELLED):

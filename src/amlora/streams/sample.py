@@ -28,12 +28,10 @@ def draw(
     per_task: int | None = None,
     balanced: bool = False,
 ) -> list[Example]:
-    """Draw rows and return them in the seeded order, labels mixed.
+    """Draw rows of one split of a task and return them in the seeded order, labels mixed.
 
     Args:
-        rows: one split of one task.
-        seed: decides the order.
-        task: the task's name.
+        rows, seed, task: as in `rank`, for each row.
         by_label: whether labels are classes; otherwise (free text) the task is one class.
         per_class: at most so many rows of each class; None for all.
         per_task: at most so many rows altogether, of those that `per_class` left; None for all.
@@ -58,18 +56,11 @@ def lowest(total: int, count: int, *, seed: int, task: str, split: str) -> list[
 def set_aside(
     rows: Sequence[Example], share: float, *, seed: int, task: str, by_label: bool, split: str
 ) -> tuple[list[Example], list[Example]]:
-    """Take a share of each class out of the train rows: at least one text of a class of three.
+    """Take a share, above 0 and below 1, of each class's distinct texts out of the train rows.
 
-    Rows of equal text (case, punctuation and white space aside) go to the same side, so that what
-    is set aside stays unseen.
-
-    Args:
-        rows: the train rows.
-        share: 0 < share < 1, of the distinct texts of each class.
-        seed: decides which rows are taken.
-        task: the task's name.
-        by_label: whether labels are classes; otherwise the task is one class.
-        split: what the rows are taken for; dev and test get different rows.
+    It is at least one text of a class of three. Rows of equal text (case, punctuation and white
+    space aside) go to the same side, so that what is set aside stays unseen; dev and test, the
+    `split`, get different rows. Classes are as in `draw`.
 
     Returns:
         The rows left and the rows taken, both in the order given.
@@ -97,9 +88,8 @@ def set_aside(
         count = max(1, int(share * len(keys))) if len(keys) >= 3 else 0
         taken.update(sorted(keys, key=order)[:count])
     if not taken:
-        largest = max(classes.values(), key=len)
-        taken.add(min(largest, key=order))
-    return (
-        [row for row in rows if text_key(row.text) not in taken],
-        [row for row in rows if text_key(row.text) in taken],
-    )
+        taken.add(min(max(classes.values(), key=len), key=order))
+    sides: tuple[list[Example], list[Example]] = [], []
+    for row in rows:
+        sides[text_key(row.text) in taken].append(row)
+    return sides

@@ -6,16 +6,10 @@ from pathlib import Path
 
 from amlora import files, formats
 from amlora.errors import InputError, nearest
-from amlora.streams.hub import read_hub
+from amlora.streams.hub import SPLIT_NAMES, read_hub
 from amlora.streams.read import PACKED, SUFFIXES, read_rows
 from amlora.streams.rows import RawRow
 from amlora.streams.settings import TaskSettings
-
-FILE_NAMES = {
-    "train": ("train",),
-    "dev": ("dev", "validation", "valid", "val"),
-    "test": ("test",),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,17 +31,13 @@ class RawTask:
 
 
 def read_source(task: TaskSettings, data_root: str, where: str, *, seed: int = 0) -> RawTask:
-    """Read a task's rows.
+    """Read a task's rows; an InputError if there is no such file, folder or data set.
 
     Args:
         task: says where they are.
-        data_root: folder that relative paths start from, see `root_folder`; empty for the current
-            one.
+        data_root: folder that relative paths start from, see `root_folder`; empty for this one.
         where: dotted path of the task's settings, for errors.
         seed: decides which rows of the hub are read where the task limits them.
-
-    Raises:
-        InputError: no such file, folder or data set, or a broken row.
     """
     columns = (task.text, task.label)
     if task.hub:
@@ -69,34 +59,37 @@ def read_source(task: TaskSettings, data_root: str, where: str, *, seed: int = 0
             raise InputError(f"{where}.{split}: {path}: no such file{similar(path)}")
     if source.is_file():
         if task.train:
-            raise InputError(
-                f"{where}.train: {source} is the train file already; give one of them."
-            )
+            why = "is the train file already; give one of them."
+            raise InputError(f"{where}.train: {source} {why}")
         paths["train"] = source
     elif task.source:
-        for split, names in FILE_NAMES.items():
-            if split not in paths and (found := find_file(source, names, where)):
+        for split in SPLIT_NAMES:
+            if split not in paths and (found := find_file(source, split, where)):
                 paths[split] = found
     if "train" not in paths:
         expected = ", ".join(f"train{suffix}" for suffix in SUFFIXES)
         raise InputError(f"{where}.source: {source} has no train file; expected one of {expected}.")
     read = RawTask(
         title=str(source) if task.source else str(paths["train"]),
-        splits={split: read_rows(paths[split]) for split in FILE_NAMES if split in paths},
+        splits={split: read_rows(paths[split]) for split in SPLIT_NAMES if split in paths},
         origins={split: str(path) for split, path in paths.items()},
         columns=columns,
     )
-    if (source / "labels.json").is_file():
-        return as_reference(read, source.absolute())
-    return read
+    labels = source.absolute() / "labels.json"
+    if not labels.is_file():
+        return read
+    # The reference layout tells by its names (Category/Name), too.
+    return replace(
+        read,
+        columns=("sentence" if task.text == "text" else task.text, task.label),
+        options=formats.typed(labels, files.read_json(labels, follow=True), tuple[str, ...]),
+        category=labels.parent.parent.name,
+        dataset=labels.parent.name,
+    )
 
 
 def root_folder(data_root: str) -> Path:
-    """Return the folder that a `data_root` names: a path, in which "$NAME" may stand first.
-
-    Raises:
-        InputError: no such environment variable.
-    """
+    """Return the folder that a `data_root` names: a path, in which "$NAME" may stand first."""
     if not data_root.startswith("$"):
         return Path(data_root).expanduser()
     name, _, rest = data_root[1:].partition("/")
@@ -108,32 +101,17 @@ def root_folder(data_root: str) -> Path:
     return Path(folder).expanduser() / rest
 
 
-def as_reference(read: RawTask, folder: Path) -> RawTask:
-    """Add what the reference layout tells by its names (Category/Name) and its labels.json."""
-    text, label = read.columns
-    labels = folder / "labels.json"
-    return replace(
-        read,
-        columns=("sentence" if text == "text" else text, label),
-        options=formats.typed(labels, files.read_json(labels, follow=True), tuple[str, ...]),
-        category=folder.parent.name,
-        dataset=folder.name,
-    )
-
-
-def find_file(folder: Path, names: tuple[str, ...], where: str) -> Path | None:
+def find_file(folder: Path, split: str, where: str) -> Path | None:
     """Return the one file of a split in a folder, or None; letter case and .gz aside."""
-    there = sorted(path for path in folder.iterdir() if path.is_file())
+    wanted = {f"{name}{suffix}" for name in SPLIT_NAMES[split] for suffix in SUFFIXES}
     found = [
         path
-        for name in names
-        for suffix in SUFFIXES
-        for path in there
-        if path.name.lower().removesuffix(PACKED) == f"{name}{suffix}"
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name.lower().removesuffix(PACKED) in wanted
     ]
     if len(found) > 1:
         listed = " and ".join(path.name for path in found)
-        raise InputError(f"{where}.source: {folder} has {listed}; name one by {where}.{names[0]}.")
+        raise InputError(f"{where}.source: {folder} has {listed}; name one by {where}.{split}.")
     return found[0] if found else None
 
 

@@ -27,7 +27,7 @@ class Finding:
     """Whether there is anything at its place."""
     rows: dict[str, int] = field(default_factory=dict[str, int])
     """How many rows each split has."""
-    expected: dict[str, int] = field(default_factory=dict[str, int])
+    expected: dict[str, int]
     """How many the reference benchmark has."""
     labels: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
     """How many of each label each split has; "-" and "" are rows without one."""
@@ -52,9 +52,8 @@ def look_at(entry: Entry, data_root: Path) -> Finding:
     place = data_root / entry.folder
     counts = {"train": entry.rows.train, "test": entry.rows.test}
     expected = {split: count.count for split, count in counts.items()}
-    there = place.is_dir()
-    finding = Finding(task=entry.name, place=str(place), there=there, expected=expected)
-    if not there:
+    finding = Finding(task=entry.name, place=str(place), there=place.is_dir(), expected=expected)
+    if not finding.there:
         return finding
     try:
         if not (place / "labels.json").is_file():

@@ -67,10 +67,6 @@ class Task:
             }
         )
 
-    def majority(self) -> float:
-        """Return what one constant answer scores on the test rows, 0..1."""
-        return majority(self.test)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskStream:

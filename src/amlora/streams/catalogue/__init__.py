@@ -111,8 +111,7 @@ def orders() -> dict[str, tuple[str, ...]]:
 def tasks_of(order: str) -> tuple[str, ...]:
     """Return the tasks of an order: one of the six, or tasks by name, as in "amazon, yelp".
 
-    Raises:
-        InputError: neither of the two, or a task is there twice.
+    An InputError if it is neither of the two, or has a task twice.
     """
     if order in details():
         return details()[order].tasks
