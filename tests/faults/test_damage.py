@@ -11,7 +11,6 @@ from amlora.engine import checkpoint
 from amlora.errors import InputError
 from amlora.experiment.run import run
 from amlora.mixture.version import verify
-from amlora.records.store import read_run
 from stored import read_record
 
 CUTS, FLIPS, FEW = 64, 1000, 24
@@ -85,12 +84,6 @@ def test_a_run_does_not_go_on_from_a_damaged_checkpoint(undisturbed, unfinished,
 def test_a_damaged_result_is_refused_and_the_file_named(undisturbed, tmp_path, name, part):
     folder = shutil.copytree(undisturbed.folder, tmp_path / "run")
     check(lambda: read_record(folder), folder / name, part)
-
-
-@pytest.mark.parametrize("name", ["record.json", "attention.json"])
-def test_a_report_refuses_a_damaged_result_too(undisturbed, tmp_path, name, part):
-    folder = shutil.copytree(undisturbed.folder, tmp_path / "run")
-    check(lambda: read_run(folder), folder / name, part)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 
@@ -17,7 +17,6 @@ from amlora.cli import rank, terminal
 from amlora.cli.main import INTERRUPTED, SIGNALS
 
 WRONG_INPUT = 2
-Handler = Callable[[int, FrameType | None], None]
 
 
 def start(words: Sequence[str]) -> None:
@@ -40,7 +39,13 @@ def start(words: Sequence[str]) -> None:
 
 @contextmanager
 def listening(words: Sequence[str]) -> Iterator[None]:
-    """Turn signals into `KeyboardInterrupt` inside, or leave at once where that could get lost."""
+    """Turn signals into `KeyboardInterrupt` inside, or leave at once where that could get lost.
+
+    Those that whoever started this process lets be ignored stay ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():  # Python lets no other do so
+        yield
+        return
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if importing(frame):
@@ -48,20 +53,10 @@ def listening(words: Sequence[str]) -> Iterator[None]:
             os._exit(INTERRUPTED)
         raise KeyboardInterrupt
 
-    with handled(interrupt):
-        yield
-
-
-@contextmanager
-def handled(handler: Handler) -> Iterator[None]:
-    """Handle signals inside, but for those that whoever started this process lets be ignored."""
-    if threading.current_thread() is not threading.main_thread():  # Python lets no other do so
-        yield
-        return
     old = {number: signal.getsignal(number) for number in SIGNALS}
     heard = [number for number in SIGNALS if old[number] is not signal.SIG_IGN]
     for number in heard:
-        signal.signal(number, handler)
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
