@@ -146,29 +146,6 @@ def test_a_run_that_another_process_works_on_is_left_to_it_and_taken_up_once_tha
     assert results(runs) == place.results
 
 
-BROKEN = """
-base = "base.toml"
-seeds = [0, 1]
-[[methods]]
-name = "sin_lora"
-label = "wide"
-method.lora.targets = ["no_such_layer"]
-[[methods]]
-name = "sin_lora"
-"""
-
-
-def test_a_failing_cell_is_told_with_its_reason_and_does_not_stop_the_rest(llama_folder, tmp_path):
-    file, runs = write_grid(tmp_path, llama_folder, BROKEN), tmp_path / "runs"
-    for name, done in (("said", 0), ("again", 2)):  # tried again by the same command, once
-        assert ended(start(file, runs, name=name)) == 1
-        assert len(times(runs)) == 2
-        failed = said(runs, "failed", name=name)
-        assert [line.split(":")[0] for line in failed] == ["wide, seed 0", "wide, seed 1"]
-        assert all("no_such_layer" in line for line in failed)
-        assert len(said(runs, "started", name=name)) == 4 - done
-
-
 DIVERGING = """
 base = "base.toml"
 [[methods]]

@@ -108,17 +108,6 @@ def test_selectors_that_do_not_learn_stay_bit_identical(any_folder):
     assert torch.equal(selectors(method), before)
 
 
-def test_a_selector_starts_uniform_in_its_bounds_or_at_zero(any_folder):
-    method = make(any_folder)
-    method.begin(STAGES[0])
-    for layer in method.mixture.layers.values():
-        scaled = layer.bank.w * math.sqrt(layer.bank.w.shape[1])
-        assert scaled.abs().max() <= 1 and scaled.std() > 0.4  # 1 / sqrt(3) = 0.58
-    method = make(any_folder, start="zeros")
-    method.begin(STAGES[0])
-    assert not selectors(method).any()
-
-
 def test_the_soft_threshold_moves_each_selector_by_rate_times_lambda(llama_folder):
     method = make(llama_folder, sparsity=(0.5, 2.0), sparsity_form="proximal")
     method.begin(STAGES[0])

@@ -95,19 +95,6 @@ def test_a_gate_keeps_the_leading_directions_of_what_its_layers_are_given(any_fo
         )
 
 
-def test_a_share_of_the_moments_leaves_later_gates_more_to_open_for(any_folder):
-    kept, opened = {}, {}
-    for of in ("inputs", "moments"):
-        method = gain_lora(any_folder, gate_threshold_of=of)
-        learn(method, STAGES[0])
-        method.begin(STAGES[1])
-        kept[of] = method.gate_basis["g3"].shape[1]
-        opened[of] = float(gates_of(method, STAGES[1])[:, 1].mean())
-    assert GainLoRASettings().gate_threshold_of == "moments"
-    assert kept["moments"] < kept["inputs"]
-    assert opened["moments"] > opened["inputs"]
-
-
 def test_the_last_layer_starts_as_long_as_the_authors_or_as_steep_as_theirs(any_folder):
     for score in SCORES:
         method = gain_lora(any_folder, score=score)

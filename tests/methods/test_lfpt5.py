@@ -18,10 +18,9 @@ from amlora.errors import InputError
 from amlora.methods.base import Stage
 from amlora.methods.lfpt5 import LFPT5, LFPT5Settings, divergence, only
 from amlora.methods.parts.prompts import from_vocabulary
-from amlora.methods.parts.pseudo import PseudoSettings, text_rows
+from amlora.methods.parts.pseudo import PseudoSettings
 from amlora.streams.task import Example, Task
 from methods.learning import learn, train
-from tiny import learn as learn_rows
 from trained import load_base
 
 WORDS = {
@@ -244,27 +243,6 @@ def test_the_texts_file_tells_what_was_kept_and_what_was_not(any_folder):
     # T5's tokens may write a text with other blanks.
     for line, prompt in zip(of_third, asked, strict=True):
         assert "".join(line["text"].split()) in "".join(prompt.split())
-
-
-@pytest.mark.parametrize(
-    "any_folder", ["llama", pytest.param("t5", marks=pytest.mark.slow)], indirect=True
-)
-def test_a_model_that_knows_a_task_replays_its_texts_with_their_labels(any_folder):
-    backbone = load_base(any_folder)
-    feel = task_of("feel")
-    rows = text_rows(backbone, feel, feel.train, longest=24)
-    rows += encode_rows(backbone, feel, feel.train, prefix="off", form="full")
-    learn_rows(backbone, rows, steps=150, rate=1e-2)
-    pseudo = PseudoSettings(max_text_tokens=24, repetition_penalty=1.0, min_text_tokens=2)
-    method = LFPT5(backbone, LFPT5Settings(length=1, lr=1e-3, pseudo=pseudo), seed=0)
-    learn(method, stage_of(backbone, 0, feel, steps=60))
-    method.begin(stage_of(backbone, 1, task_of("topic")))
-    lines = [json.loads(line) for line in method.texts()["pseudo.jsonl"].splitlines()]
-    texts = [(line["label"], line["text"]) for line in lines if "text" in line]
-    assert [label for label, _ in texts] == ["Good", "Good", "Bad", "Bad"]
-    assert len(set(texts)) == 4
-    for label, text in texts:
-        assert label.lower() in text and text in {example.text for example in feel.train}
 
 
 def test_tasks_with_free_text_are_answered_but_never_written(any_folder):

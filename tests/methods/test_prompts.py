@@ -73,16 +73,6 @@ def test_soft_ids_read_as_input_embeddings_given_by_hand(any_folder, place):
     assert (ours - other).abs().max() > 0.1
 
 
-def test_a_padded_batch_reads_as_single_rows(any_folder):
-    backbone, _ = prompted(any_folder)
-    longer = in_front(rows(), SOFT)
-    together = collate(longer, backbone, share=1.0)
-    with torch.no_grad():
-        found = target_logits(backbone, together)[together.labels >= 0]
-        alone = [target_logits(backbone, collate([row], backbone, share=1.0))[0] for row in longer]
-    torch.testing.assert_close(found, torch.cat(alone), rtol=1e-4, atol=1e-4)
-
-
 def stepped(backbone: Backbone, ids: tuple[int, ...], new: list[int]) -> Tensor:
     """Return (new + 1, V) logits before each new token, each by a whole pass without a cache."""
     found: list[Tensor] = []
@@ -148,15 +138,6 @@ def test_a_model_in_bfloat16_reads_and_trains_float32_vectors(any_folder):
     task_loss(backbone, collate(in_front(rows(), SOFT), backbone, share=1.0)).backward()
     assert vectors.grad is not None and vectors.grad.dtype == torch.float32
     assert torch.isfinite(vectors.grad).all() and vectors.grad.abs().sum() > 0
-
-
-def test_the_base_embedding_is_the_models_own_and_frozen(any_folder):
-    backbone = load_base(any_folder)
-    base = backbone.model.get_input_embeddings()
-    embedding = add_prompts(backbone)
-    assert embedding.base is base and backbone.model.get_input_embeddings() is embedding
-    assert embedding.first == VOCABULARY
-    assert not any(weight.requires_grad for weight in backbone.model.parameters())
 
 
 @pytest.mark.parametrize("count", [0, 3])

@@ -13,7 +13,6 @@ from amlora.methods.parts.pseudo import (
     keep,
     make_texts,
     refusal,
-    report,
     sample,
     text_rows,
     words_of,
@@ -175,34 +174,6 @@ def test_the_key_decides_what_is_sampled(knowing):
     assert len({tuple(each) for texts in found for each in texts}) > 2  # both texts of a label
 
 
-def test_nothing_is_made_for_free_text(any_folder):
-    free = task_of(TEXTS, options=())
-    assert make(load_base(any_folder), free) == []
-    (line,) = report([], free, 2, first="x", number=0)
-    assert line["label"] is None and line["kept"] == 0
-
-
-def test_the_report_names_each_text_and_counts_each_label():
-    good = Made("Good", ["one", "two"], 9)
-    bad = Made("Bad", ["three"], 4)
-    good.refused["short"] += 7
-    lines = report([good, bad], FEEL, 3, first="pseudo:3:", number=5)
-    place = {"stage": 3, "task": "feel"}
-    assert lines == [
-        {**place, "label": "Good", "row": "pseudo:3:5", "text": "one"},
-        {**place, "label": "Good", "row": "pseudo:3:6", "text": "two"},
-        {**place, "label": "Bad", "row": "pseudo:3:7", "text": "three"},
-        {**place, "label": "Good", "kept": 2, "sampled": 9, "refused": {"short": 7}},
-        {**place, "label": "Bad", "kept": 1, "sampled": 4, "refused": {}},
-    ]
-
-
-def test_the_words_of_a_task_hold_none_of_its_examples():
-    words = words_of(FEEL)
-    assert (words.train, words.dev, words.test, words.source) == ((), (), (), "")
-    assert (words.name, words.instruction, words.options) == ("feel", "What is it?", FEEL.options)
-
-
 PROMPTS = [(5, 40, 60), (5, 41), (5, 42, 61, 62)]
 
 
@@ -223,15 +194,6 @@ def test_a_penalty_leaves_fewer_repetitions(prompted):
         return sum(len(ids) - len(set(ids)) for ids in sampled(prompted, penalty=penalty, top_k=8))
 
     assert repeats(5.0) < repeats(1.0)
-
-
-def test_the_same_seed_gives_the_same_texts_and_another_seed_others(prompted):
-    first = sampled(prompted)
-    assert sampled(prompted) == first
-    assert sampled(prompted, seed=1) != first
-    vocabulary = prompted[0].model.config.vocab_size
-    assert all(0 <= token < vocabulary for ids in first for token in ids)
-    assert all(0 < len(ids) <= 12 for ids in first)
 
 
 def test_the_likeliest_token_alone_is_greedy_generation(prompted):
