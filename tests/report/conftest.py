@@ -142,6 +142,7 @@ def attention_of(tasks: Sequence[str] = TASKS, layers: int = 6) -> dict[str, Any
         "mean": mean,
         "top90": [[0.02 * (place % 9) for place in range(len(modules))] for _ in tasks],
         "effective": [[3.5 - place / len(modules) for place in range(len(modules))] for _ in tasks],
+        "picked": [[None] * len(modules) for _ in tasks],
     }
 
 

@@ -43,23 +43,22 @@ def test_equal_runs_give_equal_bytes_in_whatever_order(both: str, two_runs: list
     assert build_page(two_runs[::-1]) == both
 
 
-def test_it_is_one_file_without_scripts_that_loads_nothing(both: str):
-    page = Page(both)
+def check_whole(text: str, page: Page) -> None:
+    """Check that a page loads nothing, runs nothing, and that every link has its target."""
+    assert page.balanced and "@import" not in text and "url(" not in text
     tags = {tag for tag, _ in page.elements}
-    assert page.balanced
     assert not tags & {"script", "link", "img", "iframe", "object", "embed"}
     assert not [1 for _, found in page.elements if "src" in found]
-    assert "@import" not in both and "url(" not in both
     policy = page.having("meta", **{"http-equiv": "Content-Security-Policy"})
     assert policy[0]["content"].startswith("default-src 'none'")
-
-
-def test_ids_are_unique_and_every_link_has_its_target(both: str):
-    page = Page(both)
-    ids, links = page.ids(), [f["href"] for _, f in page.elements if "href" in f]
+    ids, links = page.ids(), [found["href"] for _, found in page.elements if "href" in found]
     assert len(ids) == len(set(ids))
     assert {link[1:] for link in links} <= set(ids) and {link[0] for link in links} == {"#"}
-    assert {"#stream-1", "#run-1", "#run-2"} <= set(links)
+
+
+def test_it_is_one_file_without_scripts_that_loads_nothing(both: str):
+    check_whole(both, Page(both))
+    assert {"#stream-1", "#run-1", "#run-2"} <= set(Page(both).links())
 
 
 def test_the_accuracy_matrix_is_a_table_with_headings_intervals_and_marks(one: Page):

@@ -4,7 +4,7 @@ A line is one method with one set of settings over its seeds. Lines of equal str
 order) and equal base models may stand side by side, and no others.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from amlora import files
@@ -30,10 +30,14 @@ def table_of(record: Record) -> tuple[str, str]:
     return record.stream_digest, record.model.fingerprint or ""
 
 
-def across_orders(record: Record) -> dict[str, Any]:
+def across_orders(record: Record, varying: Collection[str] = ()) -> dict[str, Any]:
     """Return the settings that the runs of one line share from order to order of the paper.
 
     The data, a method's settings per task and the learning rate belong to the order.
+
+    Args:
+        record: of a run.
+        varying: settings of the method that may differ as well.
     """
     settings = without(record, ("name", "seed"), OF_ORDER)
     if isinstance(method := settings.get("method"), Mapping):
@@ -41,6 +45,7 @@ def across_orders(record: Record) -> dict[str, Any]:
         settings["method"] = {
             name: "per task" if isinstance(value, list) and len(value) == tasks else value
             for name, value in method.items()
+            if name not in varying
         }
     return settings
 

@@ -110,10 +110,9 @@ class Attention(Part):
     effective: Many[Many[float]]
     """(tasks, modules): the mean of the exponential of the scores' entropy: how many LoRAs share a
     token's work, from 1 to N + 1."""
-    picked: Many[Many[float | None]] = ()
+    picked: Many[Many[float | None]]
     """(tasks, modules): the share of rows in which, of all LoRAs, the task's own has the largest
-    mean score; equal scores share a row. null for a task without a LoRA of its name; empty where it
-    was not measured."""
+    mean score; equal scores share a row. null for a task without a LoRA of its name."""
 
     @model_validator(mode="after")
     def fits(self) -> "Attention":
@@ -123,7 +122,7 @@ class Attention(Part):
             check_shape(what, getattr(self, what), modules)
         for each in self.mean:
             check_shape("mean", each, len(self.loras))
-        sizes = [len(self.mean), len(self.top90), len(self.effective), len(self.picked) or tasks]
+        sizes = [len(self.mean), len(self.top90), len(self.effective), len(self.picked)]
         if sizes != [tasks] * 4 or any(len(each) != modules for each in self.mean):
             raise ValueError(f"its tables are not {tasks} tasks by {modules} modules.")
         return self

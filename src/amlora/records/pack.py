@@ -10,7 +10,7 @@ bytes of rows.jsonl and attention.json are made again and must have the digests 
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ TABLES = {ROWS: "rows.parquet", ATTENTION: "attention.parquet"}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")  # of a run's folder
 MOST = 1 << 30  # bytes of a file, and of what a table becomes in memory
 ROUTED = ("stages", "posterior", "distance")  # absent from rows without a route
+MEASURES = ("mean", "top90", "effective", "picked")  # of attention, by task and module
 
 
 class Pack:
@@ -36,12 +37,21 @@ class Pack:
 
     Args:
         path: its folder, for names and errors.
-        read: gives a file's bytes, None where there is none; by default from the folder.
+        data: its files by name, where they are not yet in the folder.
     """
 
-    def __init__(self, path: Path, read: Callable[[str], bytes | None] | None = None) -> None:
+    def __init__(self, path: Path, data: Mapping[str, bytes] | None = None) -> None:
         self.path = path
-        self.read = read or (lambda name: present(path / name))
+        self.data = data
+
+    def read(self, name: str) -> bytes | None:
+        """Return the bytes of a file; None where there is none."""
+        if self.data is not None:
+            return self.data.get(name)
+        try:
+            return files.read_bytes(self.path / name, most=MOST)
+        except FileNotFoundError:
+            return None
 
     @cached_property
     def lines(self) -> dict[str, bytes]:
@@ -99,20 +109,17 @@ class Pack:
             return data
 
         rows()
-        attention = None
+        attention, place = None, f"{path}: {TABLES[ATTENTION]}"
         if record.attention_digest is not None:
             plain = attention_of(self.values(ATTENTION, name))
-            data = json_bytes(plain)
-            place = f"{path}: {TABLES[ATTENTION]}"
-            check_digest(place, sha256_bytes(data), record.attention_digest)
+            check_digest(place, sha256_bytes(json_bytes(plain)), record.attention_digest)
             attention = typed(place, plain, Attention)
         elif name in self.tables[ATTENTION]:
             raise InputError(f"{path}: its record does not speak of its {TABLES[ATTENTION]}.")
-        measured = typed(path, value.get("measured"), Measured)
         return StoredRun(
             path=path,
             record=record,
-            measured=measured,
+            measured=typed(path, value.get("measured"), Measured),
             attention=attention,
             texts=texts,
             load_rows=rows,
@@ -135,14 +142,6 @@ class Pack:
 def is_pack(folder: Path) -> bool:
     """Return whether a folder is a pack."""
     return files.exists(folder / RUNS)
-
-
-def present(path: Path) -> bytes | None:
-    """Return the bytes of a file of a pack; None where it is not there."""
-    try:
-        return files.read_bytes(path, most=MOST)
-    except FileNotFoundError:
-        return None
 
 
 def unsealed(place: str, line: bytes) -> dict[str, Any]:
@@ -179,12 +178,11 @@ def attention_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the rows of a run's attention as the value of its attention.json."""
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     by_task = [[row for row in rows if row["task"] == task] for task in tasks]
-    tables = ("mean", "top90", "effective", "picked")
     return {
         "modules": [row["module"] for row in by_task[0]] if rows else [],
         "loras": rows[0]["loras"] if rows else [],
         "tasks": tasks,
-        **{name: [[row[name] for row in of] for of in by_task] for name in tables},
+        **{name: [[row[name] for row in of] for of in by_task] for name in MEASURES},
     }
 
 
@@ -207,16 +205,12 @@ def parse_table(place: Path, data: bytes) -> "Table":
     except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{place}: not a whole Parquet file: {first_line(error)}.") from None
+        said = str(error).partition("\n")[0].rstrip(".")
+        raise InputError(f"{place}: not a whole Parquet file: {said}.") from None
     numbers = pyarrow.float32(), pyarrow.float64()
     if not any(table.schema.equals(schema(place.name, each)) for each in numbers):
         raise InputError(f"{place}: its columns are not those of a pack.")
     return table
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's text."""
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def schema(file: str, number: "DataType") -> Any:
@@ -238,7 +232,7 @@ def schema(file: str, number: "DataType") -> Any:
     return pa.schema(list(columns.items()))
 
 
-def decision_rows(run: StoredRun) -> Iterable[dict[str, Any]]:
+def decision_rows(run: StoredRun) -> Iterator[dict[str, Any]]:
     """Give a run's decisions; what is absent from a row is null in the table."""
     for row in run.rows:
         plain = row.plain()
@@ -246,20 +240,14 @@ def decision_rows(run: StoredRun) -> Iterable[dict[str, Any]]:
         yield {"run": run.name, **plain, **named}
 
 
-def attention_rows(run: StoredRun) -> Iterable[dict[str, Any]]:
+def attention_rows(run: StoredRun) -> Iterator[dict[str, Any]]:
     """Give a run's attention, a row for each task and module."""
     if (found := run.attention) is None:
         return
     for i, task in enumerate(found.tasks):
         for j, module in enumerate(found.modules):
             where = {"run": run.name, "task": task, "module": module, "loras": found.loras}
-            yield {
-                **where,
-                "mean": found.mean[i][j],
-                "top90": found.top90[i][j],
-                "effective": found.effective[i][j],
-                "picked": found.picked[i][j],
-            }
+            yield where | {name: getattr(found, name)[i][j] for name in MEASURES}
 
 
 def table_bytes(file: str, rows: Sequence[Mapping[str, Any]]) -> bytes:
@@ -313,18 +301,14 @@ def write_pack(runs: Sequence[StoredRun], choices: Sequence[Choice], study: Path
         InputError: a run that a pack cannot keep as it is.
     """
     packed = pack_bytes(runs, choices)
-    again = Pack(study, packed.get)
+    again = Pack(study, packed)
     for run in runs:
         kept = again.run(run.name)
         pairs = [(each.record, each.measured, each.attention, each.texts) for each in (kept, run)]
         if pairs[0] != pairs[1] or kept.load_rows() != run.load_rows():
             raise InputError(f"{run.path}: a pack cannot keep it as it is.")
     files.make_folder(study)
-    for name in (
-        RUNS,
-        *TABLES.values(),
-        CHOICES,
-    ):  # no pack without runs.jsonl
+    for name in (RUNS, *TABLES.values(), CHOICES):  # first what makes it a pack
         files.discard(study / name)
     for name, data in packed.items():
         files.write_bytes(study / name, data)

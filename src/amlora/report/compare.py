@@ -1,7 +1,7 @@
-"""Which runs stand together, and the interval of a line's average.
+"""Which runs stand together, and the means and intervals over the seeds of a line.
 
-A line is one method with one set of settings, over the seeds of its runs. Lines of equal streams
-(tasks, rows, order) and equal base models can be compared, and no others.
+Lines of equal streams (tasks, rows, order) and equal base models can be compared, and no others;
+see `records.alike`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from pandas import DataFrame, Series, concat, isna
 
 from amlora import files
 from amlora.errors import InputError
-from amlora.evaluate.statistics import Interval, paired_bootstrap, seed_interval
+from amlora.evaluate.statistics import Interval, mean_sd, paired_bootstrap, seed_interval
 from amlora.printable import printable
 from amlora.records.alike import across_orders
 from amlora.records.beside import Choice
@@ -39,18 +39,13 @@ def told(runs: Sequence[StoredRun]) -> DataFrame:
         run=[printable(str(run.path)) for run in runs],
         record=records,
         method_version=[str(record.method_version) for record in records],
-        parameters=[record.model.parameters for record in records],
         tasks=[tuple(task.name for task in record.tasks) for record in records],
-        task_digests=[tuple(task.digest for task in record.tasks) for record in records],
-        scored=[tuple(task.scored for task in record.tasks) for record in records],
-        last=[record.R[-1] for record in records],
         rate=[float(rate) if isinstance(rate, int | float) else None for rate in rates],
         # False only where every stage says so.
         kept_examples=[
             not record.stages or any(stage.stored_examples != 0 for stage in record.stages)
             for record in records
         ],
-        across=[files.digest(across_orders(record)) for record in records],
     )
 
 
@@ -98,14 +93,10 @@ def comparable(runs: DataFrame, labels: Mapping[str, str] | None = None) -> list
     """
     found: list[DataFrame] = []
     for _, group in runs.groupby(["stream", "fingerprint"], dropna=False):
-        if labels is None:
-            group = group.assign(label=group["line"].map(names(group)))
-            place = group["label"]
-        else:
-            group = group.assign(label=group["run"].map(labels))
-            ranks = {label: at for at, label in enumerate(dict.fromkeys(labels.values()))}
-            place = group["label"].map(ranks)
-        group = group.assign(place=place).sort_values(["place", "line", "seed", "run"])
+        label = group["line"].map(names(group)) if labels is None else group["run"].map(labels)
+        ranks = {name: at for at, name in enumerate(dict.fromkeys((labels or {}).values()))}
+        place = label if labels is None else label.map(ranks)
+        group = group.assign(label=label, place=place).sort_values(["place", "line", "seed", "run"])
         group = group.drop(columns="place").reset_index(drop=True)
         if (twice := group.duplicated(["line", "seed"])).any():
             at = int(twice.argmax())
@@ -162,7 +153,8 @@ def lines_across(runs: DataFrame) -> list[DataFrame]:
         parts = part.groupby(keys[0], dropna=False)
         return [line for _, each in parts for line in split(each, keys[1:])]
 
-    alike = runs.groupby(["method", "method_version", "across"])
+    across = [files.digest(across_orders(record)) for record in runs["record"]]
+    alike = runs.groupby([runs["method"], runs["method_version"], Series(across, runs.index)])
     return [line for _, part in alike for line in split(part, ("name", "rate"))]
 
 
@@ -188,55 +180,80 @@ def pooled(groups: Sequence[DataFrame]) -> list[DataFrame]:
     """
     alike: dict[object, list[DataFrame]] = {}
     for group in groups:
-        run = group.iloc[0]
-        tasks = frozenset(zip(run["tasks"], run["task_digests"], strict=True))
-        alike.setdefault((run["fingerprint"], tasks), []).append(group)
+        tasks = frozenset((task.name, task.digest) for task in group["record"][0].tasks)
+        alike.setdefault((group["fingerprint"][0], tasks), []).append(group)
     made: list[DataFrame] = []
     for found in alike.values():
-        orders = {group["tasks"].iloc[0] for group in found}
-        if len(orders) == len(found) > 1:
+        if len({group["tasks"][0] for group in found}) == len(found) > 1:
             runs = concat(found, ignore_index=True)
-            lines = [f"{label}\n{method}" for label, method in runs[["label", "method"]].to_numpy()]
-            ranks = {line: at for at, line in enumerate(dict.fromkeys(lines))}
-            by_line = Series([ranks[line] for line in lines]).sort_values(kind="stable").index
-            made.append(runs.assign(line=lines).loc[by_line].reset_index(drop=True))
+            line = runs.groupby(["label", "method"], sort=False).ngroup()
+            made.append(
+                runs.assign(line=line).sort_values("line", kind="stable", ignore_index=True)
+            )
     return made
 
 
-def average_interval(runs: DataFrame) -> tuple[Interval | None, str]:
-    """Return the 95 % interval of the mean of some runs' averages, and what it is over.
+def spread_of(runs: DataFrame, names: Sequence[str]) -> dict[str, float | None]:
+    """Return mean and standard deviation (`_sd`) over seeds; None where a run lacks the value."""
+    found: dict[str, float | None] = {}
+    for name in names:
+        missing = runs.empty or runs[name].isna().any()
+        mean, sd = (None, None) if missing else mean_sd(runs[name].tolist())
+        found |= {name: mean, f"{name}_sd": sd}
+    return found
 
-    Args:
-        runs: of one line, one for each seed.
+
+def interval_of(runs: DataFrame, name: str, unit: float = 1.0) -> dict[str, Any]:
+    """Return the 95 % interval of a metric's mean over the runs of a line, one for each seed.
+
+    It is over "seeds"; for a single run over its test "rows", but for forgetting, which compares
+    scores of equal rows at several moments.
 
     Returns:
-        The interval in per cent, over "seeds", or over the test "rows" of a single run; None, over
-        "", where an average is undefined.
+        `_low`, `_high` and what it is over, `_interval`: None, None and "" where there is none.
     """
-    values = 100 * runs["average"]
-    if values.isna().any():
-        return None, ""
-    if len(values) > 1:
-        return seed_interval(values.tolist()).interval, "seeds"
-    interval = row_interval(runs.iloc[0]["last"], runs.iloc[0]["scored"])
-    return interval, "rows" if interval else ""
+    values = [unit * value for value in runs[name]]
+    ends, over = None, ""
+    if not values or any(map(isna, values)):
+        pass
+    elif len(values) > 1:
+        ends, over = seed_interval(values).interval, "seeds"
+    elif name != "forgetting":
+        record = runs["record"].iloc[0]
+        learned = [row[at] for at, row in enumerate(record.R[1:])]
+        scores = record.R[-1] if name == "average" else learned
+        ends = row_interval(scores, [task.scored for task in record.tasks], unit)
+        over = "rows" if ends else ""
+    low, high = ends or (None, None)
+    return {f"{name}_low": low, f"{name}_high": high, f"{name}_interval": over}
 
 
-def row_interval(scores: Sequence[float | None], sizes: Sequence[int]) -> Interval | None:
-    """Return the bootstrap interval of a run's average over its test rows, per cent.
+def row_interval(
+    scores: Sequence[float | None], sizes: Sequence[int], unit: float = 1.0
+) -> Interval | None:
+    """Return the bootstrap interval of a run's average over its test rows.
 
     A score is a share of hits, so it and the number of rows say how many there are; the bootstrap
     needs no more of them.
 
     Args:
-        scores: of each task after the last stage.
+        scores: of each task, fractions.
         sizes: of each task, in rows.
+        unit: what a hit counts.
     """
-    if any(isna(score) for score in scores):
+    known = [(score, n) for score, n in zip(scores, sizes, strict=True) if score is not None]
+    if len(known) < len(sizes):
         return None
-    right = [round(score * n) for score, n in zip(scores, sizes, strict=True)]  # pyright: ignore
-    hits = [[100.0] * k + [0.0] * (n - k) for k, n in zip(right, sizes, strict=True)]
+    hits = [[unit] * round(score * n) + [0.0] * (n - round(score * n)) for score, n in known]
     return paired_bootstrap(hits, [[0.0] * n for n in sizes], seed=BOOTSTRAP_SEED).interval
+
+
+def unequal_seeds(seeds: Mapping[str, Sequence[int]]) -> list[str]:
+    """Say which line has which seeds where they differ."""
+    if len(set(map(tuple, seeds.values()))) < 2:
+        return []
+    each = "; ".join(f"{label} {list(found)}" for label, found in seeds.items())
+    return [f"Not all lines have the same seeds: {each}."]
 
 
 def seeds_text(seeds: Sequence[int]) -> str:
@@ -268,6 +285,6 @@ def with_choices(runs: DataFrame, choices: Sequence[Choice]) -> DataFrame:
         )
         for choice in choices
     }
-    first = [digests[0] for digests in runs["task_digests"]]
+    first = [record.tasks[0].digest for record in runs["record"]]
     keys = zip(runs["name"], runs["method"], runs["rate"], first, runs["fingerprint"], strict=True)
     return runs.assign(candidates=[known.get(key, ()) for key in keys])

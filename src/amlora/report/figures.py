@@ -14,8 +14,8 @@ from pandas import DataFrame, concat
 
 from amlora.errors import InputError
 from amlora.printable import one_line
-from amlora.report.compare import seeds_text
-from amlora.report.format import MISSING, percent
+from amlora.report.compare import seeds_text, unequal_seeds
+from amlora.report.format import MISSING, percent, spread
 from amlora.report.matrix import course_of
 from amlora.report.studies import Study, chosen
 from amlora.report.style import HEAT, LEVEL, LEVEL_LOOK, PAPER, Drawing, Panel, line_look
@@ -46,19 +46,16 @@ def figure_3(study: Study, *, with_: str = WITH, without: str = WITHOUT) -> list
     each = over_stages(study, sides)
     each = each[(each["after"] >= each["learned"]) & (each["task"] != study.tasks[-1])]
     kinds = sides.set_index("label")["kind"].to_dict()
+    seeds = sides.groupby("label", sort=False)["seed"].agg(list).to_dict()
+    deviation = "±, and the bars: standard deviation over seeds."
     notes = [
         "Per cent of the task's test rows, from its own stage on; the last task is not shown,"
-        " because nothing arrives after it."
+        " because nothing arrives after it.",
+        *[deviation] * bool(each["sd"].notna().any()),
+        *unequal_seeds(seeds),
     ]
-    if each["sd"].notna().any():
-        notes.append("±, and the bars: standard deviation over seeds.")
-    seeds = sides.groupby("label", sort=False)["seed"].agg(list).to_dict()
-    if len(set(map(tuple, seeds.values()))) > 1:
-        told = "; ".join(f"{label} {line}" for label, line in seeds.items())
-        notes.append(f"Not all lines have the same seeds: {told}.")
     each = each.assign(kind=each["line"].map(kinds), seeds=each["line"].map(seeds))
     columns = ["task", "learned", "kind", "line", "seeds", "after", "accuracy", "sd"]
-    table = by_stage(each, ["task", "kind", "line"], "", "after {}".format)
     return [
         Drawing(
             sheet=Sheet(
@@ -66,16 +63,14 @@ def figure_3(study: Study, *, with_: str = WITH, without: str = WITHOUT) -> list
                 f" ({without})",
                 about=[study.about(seeds_text(sides["seed"]))],
                 values=study.named(each[columns]),
-                shown=table.reset_index(),
+                shown=by_stage(each, ["task", "kind", "line"], "", "after {}".format),
                 words=("task", "kind", "line"),
                 notes=notes,
             ),
             panels=task_panels(
                 each.drop(columns="learned"), study.tasks[:-1], (1, len(study.tasks)), (3.2, 1.95)
             ),
-            legend={
-                f"{kinds[label]}: {label}": line_look(place) for place, label in enumerate(kinds)
-            },
+            legend={f"{kinds[line]}: {line}": line_look(place) for place, line in enumerate(kinds)},
         )
     ]
 
@@ -88,35 +83,31 @@ def task_curves(study: Study) -> Drawing:
     each = over_stages(study, study.runs)
     lines = each[["line", "method"]].drop_duplicates()
     if len(lines) > MOST_LINES:
-        own = lines.assign(other=lines["line"] != lines["method"]).sort_values(
-            "other", kind="stable"
-        )
-        lines = own.drop_duplicates("method").sort_index().head(MOST_LINES)
-    places = {line: place for place, line in enumerate(lines["line"])}
-    drawn = each[each["line"].isin(places)]
-    drawn = drawn.assign(place=drawn["line"].map(places))
-    left = [line for line in each["line"].unique() if line not in places]
+        own = lines.assign(other=lines["line"] != lines["method"])
+        own = own.sort_values("other", kind="stable").drop_duplicates("method")
+        lines = own.sort_index().head(MOST_LINES)
+    drawn = each[each["line"].isin(lines["line"])]
+    drawn = drawn.assign(place=drawn["line"].map([*lines["line"]].index))
+    left = [line for line in each["line"].unique() if line not in {*lines["line"]}]
     found = any(run.record.boundaries for run in study.stored.values())
     last = int(each["after"].max())
     names = [f"stage {stage}" for stage in range(1, last + 1)] if found else study.tasks
     after = ["before", *(f"after {name}" for name in names)]
-    table = by_stage(each, ["task", "line"], MISSING, after.__getitem__)
-    joint = {line: line in set(each.loc[each["joint"], "line"]) for line in places}
+    looks = {line: line_look(place) for place, line in enumerate(lines["line"])}
+    for line in {*drawn.loc[drawn["joint"], "line"]}:
+        looks[line] |= {"linestyle": LEVEL, "marker": ""}
     return Drawing(
         sheet=Sheet(
             title="Each task over the stages",
             values=each,
-            shown=table.reset_index(),
+            shown=by_stage(each, ["task", "line"], MISSING, after.__getitem__),
             words=("task", "line"),
             notes=[f"In the table alone: {', '.join(left)}."] if left else [],
         ),
         panels=task_panels(drawn, study.tasks, (int(each["after"].min()), last), (2.6, 1.8)),
         legend={
-            f"{line} (level: all tasks at once)" if joint[line] else line: {
-                **line_look(place),
-                **({"linestyle": LEVEL, "marker": ""} if joint[line] else {}),
-            }
-            for line, place in places.items()
+            line if look["marker"] else f"{line} (level: all tasks at once)": look
+            for line, look in looks.items()
         },
     )
 
@@ -129,11 +120,10 @@ def over_stages(study: Study, runs: DataFrame) -> DataFrame:
     """
     courses = {run: course_of(study.stored[run].record) for run in runs["run"]}
     last = max([c.stages for c in courses.values() if c] or [len(study.tasks)])
-    places = {task: place for place, task in enumerate(study.tasks)}
     found = runs[["run", "label", "method"]].merge(study.scores, on="run")
     found["line"] = found["label"]
-    found["place"] = found["label"].map({n: at for at, n in enumerate(runs["label"].unique())})
-    found["at"], found["after"] = found["task"].map(places), found["stage"] + 1
+    found["place"] = found["line"].map([*runs["label"].unique()].index)
+    found["at"], found["after"] = found["task"].map(study.tasks.index), found["stage"] + 1
     found["joint"] = [courses[run] is None for run in found["run"]]
     found["learned"] = [
         course.learned[at] if (course := courses[run]) else last
@@ -151,12 +141,7 @@ def by_stage(
     text = each.assign(text=list(map(spread, each["accuracy"], each["sd"])))
     table = text.pivot(index=["at", "place", *names], columns="after", values="text")
     table = table.fillna(empty).droplevel(["at", "place"])
-    return table.set_axis([heading(after) for after in table], axis=1)
-
-
-def spread(mean: float, sd: float) -> str:
-    """Show a fraction in per cent, with its deviation over seeds where there is one."""
-    return percent(mean) + ("" if sd != sd else f" ± {percent(sd)}")
+    return table.set_axis([heading(after) for after in table], axis=1).reset_index()
 
 
 def task_panels(
@@ -193,8 +178,7 @@ def lines_over(
 
     def paint(axes: "Axes") -> None:
         for place, line in each.groupby("place"):
-            at, look = line[x].astype(int), line_look(int(str(place)))
-            height = 100 * line[y]
+            at, look, height = line[x].astype(int), line_look(int(str(place))), 100 * line[y]
             if "joint" in line and line["joint"].any():
                 axes.axhline(height.iloc[-1], color=look["color"], linestyle=LEVEL)
                 continue
@@ -350,10 +334,9 @@ def picks(study: Study) -> list[Drawing]:
         # Each run's mean over the tasks that have a LoRA of their own, then over seeds.
         of_run = line.groupby(["run", "projection", "layer"], sort=False)["picked"].mean()
         each = over_seeds(of_run.reset_index(name="rate"), ["projection", "layer"], "rate")
-        by_layer = each.set_index(["projection", "layer"])["rate"]
-        means = by_layer.groupby("projection", sort=False).mean().reset_index()
-        whole = DataFrame([{"projection": "all", "rate": by_layer.mean()}])
-        rows = concat([whole, means, by_layer.reset_index()])
+        whole = DataFrame([{"projection": "all", "rate": each["rate"].mean()}])
+        means = each.groupby("projection", sort=False)["rate"].mean().reset_index()
+        rows = concat([whole, means, each])
         seeds = [line["seed"].unique().tolist()] * len(rows)
         rates.append(rows.assign(line=label, place=len(rates), seeds=seeds))
     each = concat(rates, ignore_index=True).assign(chance=1 / count)

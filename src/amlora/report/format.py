@@ -1,5 +1,7 @@
 """Numbers as people read them: per cent, points, counts, seconds, bytes."""
 
+from collections.abc import Callable
+
 MISSING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 
@@ -11,11 +13,12 @@ def percent(value: float | None) -> str:
 
 def points(value: float | None) -> str:
     """A signed difference in percentage points: +0.012 is "+1.2", nothing is "0.0"."""
-    if value is None:
-        return MISSING
-    rounded = round(100 * value, 1)
-    sign = "+" if rounded > 0 else MINUS if rounded < 0 else ""
-    return f"{sign}{abs(rounded):.1f}"
+    return MISSING if value is None else signed(100 * value, 1)
+
+
+def unsigned(value: float) -> str:
+    """Per cent or points with a sign below zero alone."""
+    return points(value).removeprefix("+")
 
 
 def nats(value: float) -> str:
@@ -25,9 +28,32 @@ def nats(value: float) -> str:
 
 def nats_change(value: float) -> str:
     """A signed difference of losses: 0.0304 is "+0.030", nothing is "0.000"."""
-    rounded = round(value, 3)
+    return signed(value, 3)
+
+
+def signed(value: float, digits: int) -> str:
+    """A number with its sign, unless it rounds to nothing."""
+    rounded = round(value, digits)
     sign = "+" if rounded > 0 else MINUS if rounded < 0 else ""
-    return f"{sign}{abs(rounded):.3f}"
+    return f"{sign}{abs(rounded):.{digits}f}"
+
+
+def spread(
+    mean: float | None,
+    sd: float | None,
+    show: Callable[[float], str] = percent,
+    show_sd: Callable[[float], str] = percent,
+) -> str:
+    """A mean and its standard deviation: "71.5 ± 7.1"; empty, or alone, where one is missing."""
+    if mean is None or mean != mean:
+        return ""
+    return show(mean) if sd is None or sd != sd else f"{show(mean)} ± {show_sd(sd)}"
+
+
+def bracketed(low: float, high: float, over: str, show: Callable[[float], str]) -> str:
+    """An interval in the brackets that tell what it is over: square for seeds, round for rows."""
+    ends = f"{show(low)}, {show(high)}"
+    return f"[{ends}]" if over == "seeds" else f"({ends})"
 
 
 def count(value: float | None) -> str:

@@ -7,7 +7,7 @@ renderings of these rows. A record's R may end after any stage, while its run is
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from amlora.evaluate.course import Course, one_by_one
+from amlora.evaluate.course import Course, at_once, one_by_one
 from amlora.evaluate.lost import lost_lines
 from amlora.evaluate.metrics import mean_or_none
 from amlora.evaluate.statistics import wilson_interval
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One score; `change` is against the row before, only in the rows of a newcomer's entry."""
+    """One score."""
 
     value: float | None
     title: str
@@ -29,17 +29,8 @@ class Cell:
     """The row is the stage that learned this task."""
     unseen: bool = False
     """The task has not been learned yet."""
-    change: float | None = None
-
-    @property
-    def text(self) -> str:
-        """The score in per cent."""
-        return percent(self.value)
-
-    @property
-    def change_text(self) -> str:
-        """The change in points, "" where there is none."""
-        return "" if self.change is None else points(self.change)
+    change: str = ""
+    """Points against the row before, in the rows of a newcomer's entry alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,48 +73,30 @@ def interval_text(value: float | None, n: int) -> str:
     return f"{told}; 95 % interval {percent(low)} to {percent(high)} %"
 
 
-def accuracy_lines(record: Record) -> list[Line]:
-    """Turn R into labelled rows, one for each moment at which a task was scored."""
-    course = course_of(record)
+def accuracy_lines(record: Record, *, entered: bool = False) -> list[Line]:
+    """Turn R into labelled rows, one for each moment at which a task was scored.
+
+    With `entered` the rows "newcomer entered, not yet trained", with their changes: the entry of
+    stage k is compared with R[k], the row just before.
+    """
+    found = course_of(record)
+    course = found or at_once(len(record.tasks))
+    rows = zip(record.entered_stages, record.entered, strict=True) if entered else ()
     lines: list[Line] = []
-    for stage, row in enumerate(record.R):
+    for stage, row in rows or enumerate(record.R):
         if all(value is None for value in row):
             continue  # nothing was scored at this moment
-        label = moment(record, stage - 1)
-        cells = tuple(
-            Cell(
-                value=value,
-                title=f"{task.name}, {label}: {interval_text(value, task.scored)}",
-                own=course is not None and stage == course.learned[at],
-                unseen=stage < (course.first[at] if course else 1),
-            )
-            for at, (task, value) in enumerate(zip(record.tasks, row, strict=True))
-        )
-        begun = course.begun(stage) if course else len(row) * bool(stage)
-        lines.append(Line(label=label, cells=cells, mean=percent(mean_or_none(row[:begun]))))
-    return lines
-
-
-def entered_lines(record: Record) -> list[Line]:
-    """Turn the rows "newcomer entered, not yet trained" into labelled rows with their changes.
-
-    The entry of stage k is compared with R[k], the row just before.
-    """
-    course = course_of(record)
-    lines: list[Line] = []
-    for stage, row in zip(record.entered_stages, record.entered, strict=True):
-        label = moment(record, stage, "entered")
+        label = moment(record, stage, "entered") if entered else moment(record, stage - 1)
         cells: list[Cell] = []
-        for at, (task, value, old) in enumerate(
-            zip(record.tasks, row, record.R[stage], strict=True)
-        ):
-            change = None if value is None or old is None else value - old
+        for at, (task, value) in enumerate(zip(record.tasks, row, strict=True)):
             title = f"{task.name}, {label}: {interval_text(value, task.scored)}"
-            before = "" if change is None else f"; {percent(old)} % just before"
-            unseen = stage < (course.first[at] if course else 1)
-            cells.append(Cell(value=value, title=title + before, unseen=unseen, change=change))
-        begun = course.begun(stage) if course else 0
-        mean = percent(mean_or_none(row[:begun]))
+            change, old = "", record.R[stage][at]
+            if entered and value is not None and old is not None:
+                change, title = points(value - old), f"{title}; {percent(old)} % just before"
+            own = found is not None and not entered and stage == course.learned[at]
+            unseen = stage < course.first[at]
+            cells.append(Cell(value=value, title=title, own=own, unseen=unseen, change=change))
+        mean = percent(mean_or_none(row[: course.begun(stage)]))
         lines.append(Line(label=label, cells=tuple(cells), mean=mean))
     return lines
 
@@ -131,7 +104,7 @@ def entered_lines(record: Record) -> list[Line]:
 def matrix_rows(record: Record) -> list[list[str]]:
     """Return the matrix as text, heading first: moment, a cell per task, mean of those learned."""
     body = [
-        [line.label, *(cell.text for cell in line.cells), line.mean]
+        [line.label, *(percent(cell.value) for cell in line.cells), line.mean]
         for line in accuracy_lines(record)
     ]
     return [["%", *(task.name for task in record.tasks), "mean"], *body]
@@ -149,7 +122,7 @@ def matrix_table(record: Record) -> "Table":
         table.add_column(Text(one_line(name)), justify="right")
     for line in accuracy_lines(record):
         cells = [
-            Text(cell.text, style="bold" if cell.own else "dim" if cell.unseen else "")
+            Text(percent(cell.value), style="bold" if cell.own else "dim" if cell.unseen else "")
             for cell in line.cells
         ]
         table.add_row(Text(one_line(line.label)), *cells, Text(line.mean))

@@ -10,16 +10,28 @@ from typing import Any
 from pandas import DataFrame
 
 from amlora.evaluate.statistics import mean_sd
+from amlora.report import format
 from amlora.report.compare import (
     MISSING,
     OVER,
-    average_interval,
+    interval_of,
     lines_of,
     seeds_text,
+    spread_of,
     subject,
+    unequal_seeds,
 )
 from amlora.report.format import MISSING as DASH
-from amlora.report.format import count, nats, nats_change, percent, points, seconds
+from amlora.report.format import (
+    bracketed,
+    count,
+    nats,
+    nats_change,
+    percent,
+    points,
+    seconds,
+    unsigned,
+)
 from amlora.report.write import Sheet, plain
 
 Row = Mapping[str, Any]
@@ -70,8 +82,6 @@ def methods_table(runs: DataFrame) -> DataFrame:
 def line_row(runs: DataFrame) -> dict[str, Any]:
     """Sum the seeds of one line up."""
     first = runs.iloc[0]
-    interval, over = average_interval(runs)
-    stored = runs["stored_parameters"].max()
     kept = first.get("stores_examples")
     return {
         **subject(runs),
@@ -79,11 +89,9 @@ def line_row(runs: DataFrame) -> dict[str, Any]:
         "method": first["method"],
         "seeds": runs["seed"].tolist(),
         **spread_of(runs, MEANS),
-        "average_low": interval.low / 100 if interval else None,
-        "average_high": interval.high / 100 if interval else None,
-        "average_interval": over,
+        **interval_of(runs, "average"),
         "trainable_parameters": runs["trained"].max(),
-        "stored_megabytes": stored * NUMBER_BYTES / 1e6,
+        "stored_megabytes": runs["stored_parameters"].max() * NUMBER_BYTES / 1e6,
         "stored_examples": runs["stored_examples"].max(),
         "needs_task_id": first.get("needs_task_id"),
         # As the method says, unless no run kept one.
@@ -94,16 +102,6 @@ def line_row(runs: DataFrame) -> dict[str, Any]:
         "stages_counted": runs["stages_counted"].sum(),
         **spread_of(runs, [name for name in GENERAL if name in runs]),
     }
-
-
-def spread_of(runs: DataFrame, names: Sequence[str]) -> dict[str, float | None]:
-    """Return mean and standard deviation over seeds; None where a run lacks the value."""
-    found: dict[str, float | None] = {}
-    for name in names:
-        missing = runs[name].isna().any()
-        mean, sd = (None, None) if missing else mean_sd(runs[name].tolist())
-        found |= {name: mean, f"{name}_sd": sd}
-    return found
 
 
 def zero_shot(runs: DataFrame) -> list[dict[str, Any]]:
@@ -153,34 +151,16 @@ def named(row: Row) -> str:
     return f"{row['label']} {TASK_ID * bool(needs)}{EXAMPLES * bool(stores)}".rstrip()
 
 
-def unsigned(value: float) -> str:
-    """Per cent or points with a sign below zero alone."""
-    return points(value).removeprefix("+")
-
-
 def spread(
-    name: str, show: Callable[[float], str], show_sd: Callable[[float], str] = percent
+    name: str, show: Callable[[float], str] = percent, show_sd: Callable[[float], str] = percent
 ) -> Callable[[Row], str]:
     """Return what shows a mean, with its standard deviation where there is one."""
-
-    def cell(row: Row) -> str:
-        mean, sd = row.get(name), row.get(f"{name}_sd")
-        if mean is None:
-            return ""
-        return show(mean) if sd is None else f"{show(mean)} ± {show_sd(sd)}"
-
-    return cell
-
-
-def bracketed(low: float, high: float, over: str, show: Callable[[float], str]) -> str:
-    """Show an interval in the brackets that tell what it is over."""
-    ends = f"{show(low)}, {show(high)}"
-    return f"[{ends}]" if over == "seeds" else f"({ends})"
+    return lambda row: format.spread(row.get(name), row.get(f"{name}_sd"), show, show_sd)
 
 
 def average(row: Row) -> str:
     """Show an average with its interval."""
-    mean = spread("average", percent)(row)
+    mean = spread("average")(row)
     if (low := row.get("average_low")) is None:
         return mean
     return f"{mean} {bracketed(low, row['average_high'], row['average_interval'], unsigned)}"
@@ -201,7 +181,7 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "method": named,
     "average, %": average,
     "forgetting, points": spread("forgetting", unsigned),
-    "learning accuracy, %": spread("learning_accuracy", percent),
+    "learning accuracy, %": spread("learning_accuracy"),
     "BWT, points": spread("bwt", points),
     "trained": told("trainable_parameters", count),
     "stored, MB": told("stored_megabytes", "{:.1f}".format),
@@ -215,22 +195,19 @@ GENERAL_COLUMNS: dict[str, Callable[[Row], str]] = {
     "loss before, nats": told("general_loss_before", nats),
     "loss after, nats": spread("general_loss", nats, nats),
     "change": lambda row: nats_change(row["general_loss"] - row["general_loss_before"]),
-    "right before, %": spread("general_right_before", percent),
-    "right after, %": spread("general_right", percent),
-    "begun right before, %": spread("general_begun_before", percent),
-    "begun right after, %": spread("general_begun", percent),
-    "to the base model, %": spread("general_rejected", percent),
+    "right before, %": spread("general_right_before"),
+    "right after, %": spread("general_right"),
+    "begun right before, %": spread("general_begun_before"),
+    "begun right after, %": spread("general_begun"),
+    "to the base model, %": spread("general_rejected"),
 }
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
     """Say what differs between the lines of a table."""
-    said: list[str] = []
     lines = [row for row in rows if row["method"]]
-    if len({tuple(row["seeds"]) for row in lines}) > 1:
-        each = "; ".join(f"{row['label']} {row['seeds']}" for row in lines)
-        said.append(f"Not all lines have the same seeds: {each}.")
-    show = spread("routed_right", percent)
+    said = unequal_seeds({row["label"]: row["seeds"] for row in lines})
+    show = spread("routed_right")
     routed = [f"{row['label']} {show(row)} %" for row in lines if show(row)]
     if routed:
         said.append(f"Rows that their own task's stage answered: {', '.join(routed)}.")

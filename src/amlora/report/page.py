@@ -23,7 +23,7 @@ from amlora.records.schema import Record
 from amlora.report import compare, figures, format, matrix, run_page, schemes, style
 from amlora.report.methods import methods_sheets
 from amlora.report.pairs import REFERENCE, pairs_sheet, pairs_tables
-from amlora.report.paper import order_of, paper_sheets, protocol_of
+from amlora.report.paper import OURS, order_of, paper_sheets, protocol_of
 from amlora.report.studies import Study, attentive, studies
 from amlora.report.write import Sheet
 
@@ -81,10 +81,10 @@ def build_page(runs: Sequence[StoredRun], known: Known | None = None) -> str:
             f"{nearest(known.against, labels) or '.'}"
         )
     few = len(shown) <= FEW
-    numbers = itertools.count(1)
+    starts = itertools.accumulate((len(study.runs) for study in found), initial=1)
     streams = [
-        stream(study, title, f"stream-{at}", known, numbers, few=few)
-        for at, (study, title) in enumerate(zip(found, titles(found, known), strict=True), start=1)
+        stream(study, title, known, start, few=few)
+        for study, title, start in zip(found, titles(found, known), starts, strict=False)
     ]
     salts = itertools.count()
 
@@ -128,14 +128,9 @@ def split(record: Record) -> str:
     return str(record.settings.get("evaluate", {}).get("split", ""))
 
 
-def first(study: Study) -> Record:
-    """Return the record of a study's first run; tasks and base model are the same in all."""
-    return study.stored[study.runs["run"].iloc[0]].record
-
-
 def rank(study: Study, known: Known) -> tuple[object, ...]:
     """Return the place of a stream among others: the paper's orders first, by their numbers."""
-    record = first(study)
+    record = study.first
     order = order_of(record, known.orders) or ""
     names = record.model.name, record.model.fingerprint or ""
     return not order, len(order), order, study.tasks, *names, record.stream_digest
@@ -147,35 +142,27 @@ def titles(found: Sequence[Study], known: Known) -> list[str]:
         return ["Comparison" if len(found[0].runs) > 1 else "Result"]
     named: list[str] = []
     for study in found:
-        order, tasks = order_of(first(study), known.orders), study.tasks
+        order, tasks = order_of(study.first, known.orders), study.tasks
         several = f"{len(tasks)} tasks from {tasks[0]} to {tasks[-1]}"
         name = f"Order {order}" if order else ", ".join(tasks) if len(tasks) <= 5 else several
         named.append(f"{name} on {study.model}")
     if len(set(named)) < len(named):
-        digests = [
-            (first(s).stream_digest[:8], (first(s).model.fingerprint or "")[:8]) for s in found
+        records = [study.first for study in found]
+        named = [
+            f"{name}, stream {of.stream_digest[:8]}, weights {(of.model.fingerprint or '')[:8]}"
+            for name, of in zip(named, records, strict=True)
         ]
-        named = [f"{n}, stream {a}, weights {b}" for n, (a, b) in zip(named, digests, strict=True)]
     return named
 
 
-def stream(
-    study: Study,
-    title: str,
-    anchor: str,
-    known: Known,
-    numbers: "itertools.count[int]",
-    *,
-    few: bool,
-) -> dict[str, Any]:
+def stream(study: Study, title: str, known: Known, first_run: int, *, few: bool) -> dict[str, Any]:
     """Gather what the page shows of one stream and base model.
 
     Args:
         study: its runs.
         title: its name on the page.
-        anchor: what links to it lead to.
         known: what the runs do not tell.
-        numbers: of the runs on the page.
+        first_run: the number on the page of the first of them.
         few: whether all runs are shown in full.
     """
     methods = methods_sheets(study.runs)
@@ -184,43 +171,40 @@ def stream(
     seeds = study.runs.groupby("label")["seed"].transform("size") > 1
     several = study.runs["label"] + ", seed " + study.runs["seed"].astype(str)
     shown = study.runs.assign(
-        anchor=[f"run-{next(numbers)}" for _ in study.runs["run"]],
+        anchor=[f"run-{first_run + at}" for at in range(len(study.runs))],
         title=several.where(seeds, study.runs["label"]),
     )
-    pairs, notes, against = compared(study, known.against)
-    drawings = [
-        figures.task_curves(study),
-        *figures.figure_3(study),
-        *([] if few else figures.figure_4(study)),
-        *schemes.figure_5(study),
-        *schemes.sparsity_sweep(study),
-        *figures.picks(study),
-    ]
     links = {
         label: [(str(run.seed), run.anchor) for run in line.itertuples()]
         for label, line in shown.groupby("label", sort=False)
     }
     protocols = sorted({protocol(run.record, known) for run in study.stored.values()})
     rest = len(protocols) - MOST_PROTOCOLS
+    pairs, notes = compared(study, known.against)
     return {
-        "anchor": anchor,
         "title": title,
-        "record": first(study),
-        "order": order_of(first(study), known.orders),
+        "record": study.first,
+        "order": order_of(study.first, known.orders),
         "protocol": "; ".join(protocols[:MOST_PROTOCOLS] + [f"and {rest} more"] * (rest > 0)),
         "seeds": ", ".join(map(str, sorted(study.runs["seed"].unique()))),
         "methods": methods,
         "links": [links.get(label, []) for label in table["label"]],
         "pairs": pairs,
         "pair_notes": notes,
-        "against": against,
-        "drawings": drawings,
+        "drawings": [
+            figures.task_curves(study),
+            *figures.figure_3(study),
+            *([] if few else figures.figure_4(study)),
+            *schemes.figure_5(study),
+            *schemes.sparsity_sweep(study),
+            *figures.picks(study),
+        ],
         "runs": [(study.stored[run.run], run.title, run.anchor) for run in shown.itertuples()],
     }
 
 
-def compared(study: Study, against: str | None) -> tuple[Sheet | None, list[str], str]:
-    """Return the lines against the reference line, what could not be compared, and that line.
+def compared(study: Study, against: str | None) -> tuple[Sheet | None, list[str]]:
+    """Return the lines against the reference line, and what could not be compared.
 
     It is the line asked for, else the one called as the method that others are compared with, else
     the only line of that method; without one there is nothing.
@@ -228,12 +212,11 @@ def compared(study: Study, against: str | None) -> tuple[Sheet | None, list[str]
     lines = study.runs.drop_duplicates("label")
     own = lines.loc[lines["method"] == REFERENCE, "label"].tolist()
     wanted = [name for name in (against, REFERENCE) if name in set(lines["label"])]
-    line = wanted[0] if wanted else own[0] if len(own) == 1 else ""
-    if len(lines) < 2 or not line:
-        return None, [], ""
+    if len(lines) < 2 or not (wanted := wanted or own * (len(own) == 1)):
+        return None, []
     rows = compare.last_decisions(list(study.stored.values()))
-    tables, notes = pairs_tables(study.runs, rows, line)
-    return (pairs_sheet(tables[0]) if tables else None), notes, line
+    tables, notes = pairs_tables(study.runs, rows, wanted[0])
+    return (pairs_sheet(tables[0]) if tables else None), notes
 
 
 def protocol(record: Record, known: Known) -> str:
@@ -260,12 +243,8 @@ def paper(told: DataFrame, known: Known) -> dict[str, Any] | None:
         except InputError as error:
             notes.append(f"Table {number} is not shown: {error}")
             continue
-        own = [(sheet, bold) for sheet in made if any(bold := is_own(sheet))]
+        bold = [[source.startswith(OURS) for source in sheet.shown["from"]] for sheet in made]
+        own = [(sheet, rows) for sheet, rows in zip(made, bold, strict=True) if any(rows)]
         sheets += own
         notes += [f"Table {number}. {note}" for note in said if own]
     return {"sheets": sheets, "notes": notes} if sheets or notes else None
-
-
-def is_own(sheet: Sheet) -> list[bool]:
-    """Tell which rows of a table of the paper are these runs'."""
-    return [source.startswith("ours") for source in sheet.shown["from"]]

@@ -16,8 +16,8 @@ from pandas import DataFrame, Series
 from amlora.errors import InputError, nearest
 from amlora.evaluate.statistics import Interval, paired_bootstrap, sign_flip_test
 from amlora.report.compare import BOOTSTRAP_SEED, MISSING, comparable, lines_of, pooled, subject
-from amlora.report.format import points
-from amlora.report.methods import Row, bracketed, shown, told
+from amlora.report.format import bracketed, points
+from amlora.report.methods import Row, shown, told
 from amlora.report.write import Sheet, plain
 
 REFERENCE = "am_lora"  # the method that others are compared with unless a line is named
@@ -165,12 +165,12 @@ def usable(runs: DataFrame, rows: DataFrame) -> tuple[DataFrame, dict[str, str]]
     """
     means = rows.groupby(["run", "task"])["hit"].mean()
     without: dict[str, str] = {}
-    for run, tasks, last in runs[["run", "tasks", "last"]].to_numpy():
+    for run, tasks, record in runs[["run", "tasks", "record"]].to_numpy():
         name = run.rstrip("/").rpartition("/")[2]
         if run not in means.index:
             without[run] = f"{name} has no rows, so it has no interval."
             continue
-        gap = (means[run] - Series(last, index=list(tasks), dtype=float)).abs()
+        gap = (means[run] - Series(record.R[-1], index=list(tasks), dtype=float)).abs()
         if not (gap < ROUNDING).all():
             without[run] = (
                 f"{name} has rows that do not give its last scores, so it has no interval."

@@ -12,22 +12,23 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from amlora import files
-from amlora.evaluate.statistics import Interval, seed_interval
+from amlora.evaluate.statistics import seed_interval
 from amlora.formats import parse_toml
+from amlora.records.schema import Record
 from amlora.report.compare import (
     NOT_RECORDED,
     OVER,
-    average_interval,
+    interval_of,
     lines_across,
     seeds_text,
     setting,
 )
-from amlora.report.format import MINUS
+from amlora.report.format import MINUS, bracketed
 from amlora.report.format import MISSING as DASH
-from amlora.report.methods import MARKS, bracketed, named
+from amlora.report.methods import MARKS, named
 from amlora.report.write import Sheet
 
 FILE = Path(__file__).with_name("published.toml")
@@ -55,9 +56,10 @@ def span(group: Sequence[str]) -> str:
     return f"{group[0]}-{group[-1]}"
 
 
-def is_of(table: Mapping[str, Any], name: str, parameters: int | None) -> bool:
+def is_of(table: Mapping[str, Any], record: Record) -> bool:
     """Tell whether a run's base model is a table's: by name and size together."""
-    return short(name).lower() in table["names"] and parameters == table["parameters"]
+    name, size = short(record.model.name).lower(), record.model.parameters
+    return name in table["names"] and size == table["parameters"]
 
 
 def short(model: str) -> str:
@@ -92,21 +94,20 @@ def paper_sheets(
     table = published()[number]
     others = [each for key, each in published().items() if key != number]
     wanted = [order for group in table["groups"] for order in group]
-    models = list(zip(runs["model"], runs["parameters"], strict=True))
+    records = runs["record"].tolist()
     runs = runs.assign(
-        order=[order_of(record, orders) for record in runs["record"]],
-        protocol=[protocol_of(record.settings, protocols) for record in runs["record"]],
-        other_model=[not is_of(table, *model) for model in models],
-        other_table=[any(is_of(other, *model) for other in others) for model in models],
+        order=[order_of(record, orders) for record in records],
+        protocol=[protocol_of(record.settings, protocols) for record in records],
+        other_model=[not is_of(table, record) for record in records],
     )
-    notes: list[str] = []
-    for left, what in (
-        (~runs["order"].isin(wanted), f"that are not of orders {', '.join(sorted(wanted))}"),
-        (runs["order"].isin(wanted) & runs["other_table"], "of the other table's base model"),
-    ):
-        if left.any():
-            notes.append(f"Left out: runs {what}: {left.sum()}.")
-    runs = runs[runs["order"].isin(wanted) & ~runs["other_table"]]
+    other = Series([any(is_of(each, run) for each in others) for run in records], runs.index, bool)
+    within = runs["order"].isin(wanted)
+    left = {
+        f"that are not of orders {', '.join(sorted(wanted))}": (~within).sum(),
+        "of the other table's base model": (within & other).sum(),
+    }
+    notes = [f"Left out: runs {what}: {count}." for what, count in left.items() if count]
+    runs = runs[within & ~other]
     sides = runs.groupby(["other_model", "model", "fingerprint", "protocol"], dropna=False)
     if not len(runs):
         return [sheet(number, runs, facts)], notes
@@ -114,7 +115,7 @@ def paper_sheets(
     return [sheet(number, side, facts, own=at > 0) for at, (_, side) in enumerate(sides)], notes
 
 
-def order_of(record: Any, orders: Mapping[str, Sequence[str]]) -> str | None:
+def order_of(record: Record, orders: Mapping[str, Sequence[str]]) -> str | None:
     """Return the paper's order that a run learned, None where it is none of them.
 
     Own tasks of the same names are not the paper's.
@@ -157,8 +158,8 @@ def sheet(number: str, runs: DataFrame, facts: Named, *, own: bool = False) -> S
     numbers = [
         {
             "table": number,
-            "model": table["model"] if row["read"] != "own" else runs["model"].iloc[0],
-            "protocol": "" if row["read"] != "own" else runs["protocol"].iloc[0],
+            "model": runs["model"].iloc[0] if row["read"] == "own" else table["model"],
+            "protocol": runs["protocol"].iloc[0] if row["read"] == "own" else "",
             **{name: row[name] for name in ("method", "source", "read")},
             "column": column,
             **row["cells"][column],
@@ -250,10 +251,13 @@ def published_rows(table: Mapping[str, Any], method: str) -> list[dict[str, Any]
 
 
 def cell(
-    value: float, interval: Interval | None = None, over: str = "", seeds: Sequence[int] = ()
+    value: float,
+    low: float | None = None,
+    high: float | None = None,
+    over: str = "",
+    seeds: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Return a number, its 95 % interval where there is one, and the seeds that it is of."""
-    low, high = interval or (None, None)
     return {"value": value, "low": low, "high": high, "interval": over, "seeds": list(seeds)}
 
 
@@ -270,16 +274,16 @@ def own_cells(line: DataFrame, group: Sequence[str]) -> dict[str, dict[str, Any]
     for order, runs in orders.items():
         if runs["average"].notna().all():
             by_seed[order] = dict(zip(runs["seed"], 100 * runs["average"], strict=True))
-            interval, over = average_interval(runs)
+            low, high, over = interval_of(runs, "average", 100.0).values()
             mean = fmean(by_seed[order].values())
-            cells[order] = cell(mean, interval, over, runs["seed"].tolist())
+            cells[order] = cell(mean, low, high, over, runs["seed"].tolist())
     if len(cells) == len(group):
         value = fmean(cells[order]["value"] for order in group)
         seeds = cells[group[0]]["seeds"]
         cells[span(group)] = cell(value)
         if len(seeds) > 1 and all(cells[order]["seeds"] == seeds for order in group):
             each = [fmean(by_seed[order][seed] for order in group) for seed in seeds]
-            cells[span(group)] = cell(value, seed_interval(each).interval, "seeds", seeds)
+            cells[span(group)] = cell(value, *seed_interval(each).interval, "seeds", seeds)
     for word, name in (("forgetting", "forgetting"), ("learning", "learning_accuracy")):
         # Each order's mean over seeds, and the mean of these.
         means = [100 * fmean(r[name]) for r in orders.values() if r[name].notna().all()]
@@ -295,21 +299,20 @@ def sources(lines: Sequence[DataFrame]) -> list[str]:
     and where these leave two alike also by name and settings.
     """
     several = len({line["method_version"].iloc[0] for line in lines}) > 1
+    firsts: list[Record] = [line["record"].iloc[0] for line in lines]
     told: list[str] = []
-    for line in lines:
-        first = line.iloc[0]
+    for line, first in zip(lines, firsts, strict=True):
         rates = sorted({*line["rate"].dropna()})
-        parts = [
-            OURS,
-            short(first["model"]) if first["other_model"] else "",
-            f"version {first['method_version']}" if several else "",
-            "LoRA form" if setting(first["record"].settings, "method.trainable") == "lora" else "",
-            f"rate {' to '.join(f'{rate:g}' for rate in (rates[0], *rates[1:][-1:]))}"
-            if rates
-            else "",
-        ]
-        told.append(", ".join(part for part in parts if part))
-    firsts = [line["record"].iloc[0] for line in lines]
+        parts = {
+            OURS: True,
+            short(first.model.name): line["other_model"].iloc[0],
+            f"version {first.method_version}": several,
+            "LoRA form": setting(first.settings, "method.trainable") == "lora",
+            f"rate {' to '.join(f'{rate:g}' for rate in dict.fromkeys(rates[:1] + rates[-1:]))}": (
+                rates
+            ),
+        }
+        told.append(", ".join(part for part, holds in parts.items() if holds))
     for further in (lambda record: record.name, lambda record: files.digest(record.settings)[:8]):
         if len(set(told)) < len(told):
             told = [f"{each}, {further(run)}" for each, run in zip(told, firsts, strict=True)]
@@ -336,18 +339,13 @@ def above(table: Mapping[str, Any], runs: DataFrame, own_model: bool) -> list[st
     """Say whose numbers stand in a table."""
     if not len(runs):
         return ["Ours: no run."]
-    first = runs.iloc[0]
-    told = (
-        f"Ours: base model {first['model']}, protocol {first['protocol']},"
-        f" {seeds_text(runs['seed'])}."
+    model, protocol = runs["model"].iloc[0], runs["protocol"].iloc[0]
+    ours = f"Ours: base model {model}, protocol {protocol}, {seeds_text(runs['seed'])}."
+    warning = (
+        f"The base model of ours is {model} and not {table['model']}, which all published numbers"
+        " are of: rows of the two do not compare."
     )
-    if own_model:
-        return [told]
-    return [
-        f"The base model of ours is {first['model']} and not {table['model']}, which all published"
-        " numbers are of: rows of the two do not compare.",
-        told,
-    ]
+    return [ours] if own_model else [warning, ours]
 
 
 def notes_of(

@@ -13,6 +13,7 @@ from amlora.report.compare import comparable, told
 from amlora.report.matrix import course_of
 
 EQUAL = 1e-9  # scores that differ by less are the same number, rounded
+KNOWN = ("sharp", "effective", "picked")  # of a module and task
 WHERE = ["run", "task", "module", "projection", "layer"]
 
 
@@ -32,15 +33,19 @@ class Study:
     """`sharp`, `effective` and `picked` of the same runs; see `records.schema.Attention`."""
 
     @property
+    def first(self) -> Record:
+        """The record of the first run; tasks and base model are the same in all."""
+        return self.runs["record"].iloc[0]
+
+    @property
     def model(self) -> str:
         """The base model's name."""
-        return next(iter(self.stored.values())).record.model.name
+        return self.first.model.name
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """The tasks in their order."""
-        first = next(iter(self.stored.values()))
-        return tuple(task.name for task in first.record.tasks)
+        return tuple(task.name for task in self.first.tasks)
 
     @property
     def fixed(self) -> str:
@@ -130,28 +135,21 @@ def attentive(run: StoredRun) -> bool:
 def attention_frames(runs: Mapping[str, StoredRun]) -> tuple[DataFrame, DataFrame]:
     """Return the scores of runs by LoRA, and what is known by module; layers in their order."""
     scores = [DataFrame(columns=[*WHERE, "lora", "score"])]
-    modules = [DataFrame(columns=[*WHERE, "sharp", "effective", "picked"])]
+    modules = [DataFrame(columns=[*WHERE, *KNOWN])]
     for run, stored in runs.items():
         found = stored.attention
         assert found is not None
         places = projections(found.modules)
-        picked = found.picked or [[None] * len(found.modules)] * len(found.tasks)
         for at, task in enumerate(found.tasks):
             table = places.assign(run=run, task=task)
-            measured = {
-                "sharp": found.top90[at],
-                "effective": found.effective[at],
-                "picked": picked[at],
-            }
-            modules.append(table.join(DataFrame(measured)))
+            each = found.top90[at], found.effective[at], found.picked[at]
+            modules.append(table.join(DataFrame(dict(zip(KNOWN, each, strict=True)))))
             mean = DataFrame(found.mean[at], columns=[*found.loras]).stack()
             mean = mean.rename_axis(["at", "lora"]).reset_index("lora", name="score")
             scores.append(table.join(mean))
     return (
         concat(scores, ignore_index=True).astype({"score": float}),
-        concat(modules, ignore_index=True).astype(
-            dict.fromkeys(["sharp", "effective", "picked"], float)
-        ),
+        concat(modules, ignore_index=True).astype(dict.fromkeys(KNOWN, float)),
     )
 
 

@@ -148,7 +148,7 @@ def written(figure: "Figure", kind: Kind, salt: str = "amlora") -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
-    """One figure of one stream and base model."""
+    """One figure of one stream and base model: in a file title and legend, panels, and notes."""
 
     sheet: Sheet
     """Title, what it is about, every number that is drawn, and notes."""
@@ -161,72 +161,34 @@ class Drawing:
     """Those of the sheet's notes that a drawing needs without its table; None: all."""
 
     @property
-    def said(self) -> Sequence[str]:
-        """The notes that stand with the drawing."""
-        return self.sheet.notes if self.notes is None else self.notes
-
-
-def drawn(drawings: Sequence[Drawing], kind: Kind) -> bytes:
-    """Return a file with drawings below one another."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    blocks = [Block(drawing) for drawing in drawings]
-    width = max(LEAST, *(block.width for block in blocks))
-    heights = [height for block in blocks for height in block.heights(width)]
-    with matplotlib.rc_context(fname=STYLE):
-        figure = Figure(figsize=(width, sum(heights) + EDGE), layout="constrained")
-        parts = list(
-            figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).ravel()
-        )
-        for at, block in enumerate(blocks):
-            block.paint(parts[3 * at], parts[3 * at + 1], parts[3 * at + 2], width)
-        data = written(figure, kind)
-    if kind != "svg":
-        return data
-    fonts = re.sub(r"font-family: [^;\"]*", f"font-family: {FONT}", data)
-    label = escape(
-        one_line("; ".join(f"{each.sheet.title}: {each.sheet.about[0]}" for each in drawings))
-    )
-    return fonts.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1).encode()
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A drawing in a file: title and legend, panels, and notes below one another."""
-
-    drawing: Drawing
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of panels."""
+        columns = min(self.columns, len(self.panels))
+        return -(-len(self.panels) // columns), columns
 
     @property
     def width(self) -> float:
         """Inches that the panels take."""
-        panels = self.drawing.panels
-        return max(panel.size[0] for panel in panels) * min(self.drawing.columns, len(panels))
+        return max(panel.size[0] for panel in self.panels) * self.grid[1]
 
     def keys_a_row(self, width: float) -> int:
         """Return how many entries of the legend fit beside one another."""
-        longest = max(map(len, self.drawing.legend), default=0)
-        return max(1, int(width / (0.75 + LETTER * longest)))
+        return max(1, int(width / (0.75 + LETTER * max(map(len, self.legend), default=0))))
 
-    def title(self, width: float) -> list[str]:
-        """Return the title, broken to fit."""
-        return textwrap.wrap(one_line(self.drawing.sheet.title), int(width / 0.1))
-
-    def notes(self, width: float) -> list[str]:
-        """Return what stands below the panels, broken to fit."""
-        said = map(one_line, (*self.drawing.sheet.about, *self.drawing.said))
-        return [line for text in said for line in textwrap.wrap(text, int(width / LETTER) - 4)]
+    def lines(self, width: float) -> tuple[list[str], list[str]]:
+        """Return the title, and what stands below the panels, broken to fit."""
+        said = self.sheet.notes if self.notes is None else self.notes
+        title = textwrap.wrap(one_line(self.sheet.title), int(width / 0.1))
+        below = map(one_line, (*self.sheet.about, *said))
+        most = int(width / LETTER) - 4
+        return title, [line for text in below for line in textwrap.wrap(text, most)]
 
     def heights(self, width: float) -> tuple[float, float, float]:
-        """Return the heights of the three, inches."""
-        panels = self.drawing.panels
-        legend = -(-len(self.drawing.legend) // self.keys_a_row(width))
-        rows = -(-len(panels) // self.drawing.columns)
-        return (
-            0.3 + 0.22 * len(self.title(width)) + LINE * legend,
-            rows * (max(panel.size[1] for panel in panels) + 0.3),
-            0.2 + LINE * len(self.notes(width)),
-        )
+        """Return the heights of the three parts, inches."""
+        title, notes = map(len, self.lines(width))
+        legend = -(-len(self.legend) // self.keys_a_row(width))
+        panels = self.grid[0] * (max(panel.size[1] for panel in self.panels) + 0.3)
+        return 0.3 + 0.22 * title + LINE * legend, panels, 0.2 + LINE * notes
 
     def paint(
         self, head: "SubFigure", middle: "SubFigure", foot: "SubFigure", width: float
@@ -235,13 +197,13 @@ class Block:
         from matplotlib.lines import Line2D
 
         left, high = EDGE / width, self.heights(width)[0]
-        title = "\n".join(self.title(width))
+        title, notes = map("\n".join, self.lines(width))
         head.text(left, 1 - EDGE / high, title, va="top", fontsize=12, fontweight="bold")
-        if self.drawing.legend:
+        if self.legend:
             head.legend(
                 handles=[
                     Line2D([0], [0], label=one_line(label), **look)
-                    for label, look in self.drawing.legend.items()
+                    for label, look in self.legend.items()
                 ],
                 loc="lower left",
                 bbox_to_anchor=(left, 0),
@@ -250,12 +212,31 @@ class Block:
                 labelspacing=0.35,
                 ncols=self.keys_a_row(width),
             )
-        columns = min(self.drawing.columns, len(self.drawing.panels))
-        rows = -(-len(self.drawing.panels) // columns)
-        every = middle.subplots(rows, columns, squeeze=False).ravel()
-        for axes, panel in zip(every, self.drawing.panels, strict=False):
+        every = middle.subplots(*self.grid, squeeze=False).ravel()
+        for axes, panel in zip(every, self.panels, strict=False):
             panel.paint(axes)
             axes.set_title(one_line(panel.title))
-        for axes in every[len(self.drawing.panels) :]:
+        for axes in every[len(self.panels) :]:
             axes.set_axis_off()
-        foot.text(left, 1, "\n".join(self.notes(width)), va="top", color=SOFT, linespacing=1.4)
+        foot.text(left, 1, notes, va="top", color=SOFT, linespacing=1.4)
+
+
+def drawn(drawings: Sequence[Drawing], kind: Kind) -> bytes:
+    """Return a file with drawings below one another."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    width = max(LEAST, *(each.width for each in drawings))
+    heights = [height for each in drawings for height in each.heights(width)]
+    with matplotlib.rc_context(fname=STYLE):
+        figure = Figure(figsize=(width, sum(heights) + EDGE), layout="constrained")
+        parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).ravel()
+        for at, each in enumerate(drawings):
+            each.paint(parts[3 * at], parts[3 * at + 1], parts[3 * at + 2], width)
+        data = written(figure, kind)
+    if kind != "svg":
+        return data
+    fonts = re.sub(r"font-family: [^;\"]*", f"font-family: {FONT}", data)
+    label = "; ".join(f"{each.sheet.title}: {each.sheet.about[0]}" for each in drawings)
+    named = f'<svg role="img" aria-label="{escape(one_line(label))}" '
+    return fonts.replace("<svg ", named, 1).encode()
