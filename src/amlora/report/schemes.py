@@ -96,7 +96,8 @@ def scheme(family: DataFrame, weight: str, name: str) -> dict[str, Any]:
     runs = family[(family["selectors"] == selectors) & (family["penalised"] == penalised)]
     # A weight of 0 may be there in both forms of L1, and either is without L1.
     runs = runs[runs["weight"] == (weight if penalised else runs["weight"].min())]
-    sparsity, form = json.loads(weight) if penalised and weight else (0, "")
+    of = family.loc[family["weight"] == weight, ["sparsity", "form"]]
+    sparsity, form = of.iloc[0] if penalised and len(of) else (0, "")
     several = isinstance(sparsity, list)
     return {
         "scheme": name,
