@@ -167,14 +167,14 @@ def readable(path: Path, most: int | None, follow: bool) -> Iterator[tuple[int, 
     with opened(path, os.O_RDONLY | (GUARD & ~os.O_NOFOLLOW if follow else GUARD)) as handle:
         found = os.fstat(handle)
         check_regular(path, found.st_mode)
-        if most is not None and found.st_size > most:
-            raise too_large(path, most)
+        check_length(path, found.st_size, most)
         yield handle, found.st_size
 
 
-def too_large(path: Path, most: int) -> InputError:
-    """Return the error for a file of more than `most` bytes."""
-    return InputError(f"{path}: more than {most:,} bytes, the most that are read of it.")
+def check_length(path: Path, size: int, most: int | None) -> None:
+    """Refuse a file of more than `most` bytes."""
+    if most is not None and size > most:
+        raise InputError(f"{path}: more than {most:,} bytes, the most that are read of it.")
 
 
 def read_bytes(path: Path, *, most: int | None = None, follow: bool = False) -> bytes:
@@ -189,8 +189,7 @@ def read_bytes(path: Path, *, most: int | None = None, follow: bool = False) -> 
         while piece := os.read(handle, size + 1):
             pieces.append(piece)
             size = max(size, sum(map(len, pieces)))  # it may grow, and some state no size
-            if most is not None and size > most:
-                raise too_large(path, most)
+            check_length(path, size, most)
     return b"".join(pieces)
 
 

@@ -40,20 +40,6 @@ B = A.replace("lora_A", "lora_B")
 W = "model.layers.1.self_attn.v_proj.w"
 
 
-@pytest.fixture(scope="module")
-def kinds(llama_folder, tmp_path_factory) -> dict[str, Path]:
-    """A folder of each kind of skills, with one version of two LoRAs."""
-    place = tmp_path_factory.mktemp("kinds")
-    of = ("plain", "staged", "gated")
-    return {kind: saved(place / kind, llama_folder, kind=kind) for kind in of}
-
-
-@pytest.fixture
-def skills(kinds, tmp_path) -> Path:
-    """A copy that a test may change."""
-    return Path(shutil.copytree(kinds["plain"], tmp_path / "skills"))
-
-
 def stored(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
 
@@ -66,7 +52,7 @@ def complaint(folder: Path, path: Path, read=verify) -> str:
     return said
 
 
-def test_every_truncation_flip_loss_and_link_is_refused_and_named(skills, tmp_path):
+def test_every_truncation_addition_flip_loss_link_and_pipe_is_refused_and_named(skills, tmp_path):
     chance = random.Random(0)
     outside = tmp_path / "outside"
     for path in stored(skills):
@@ -84,6 +70,14 @@ def test_every_truncation_flip_loss_and_link_is_refused_and_named(skills, tmp_pa
         outside.write_bytes(data)
         path.symlink_to(outside)
         assert "a link" in complaint(skills, path)
+        path.unlink()
+        path.write_bytes(data + b"\n")
+        longer = complaint(skills, path)
+        assert "the most that are read of it" in longer or "altered" in longer
+        path.unlink()
+        os.mkfifo(path)  # nobody waits for its other end
+        assert "a pipe" in complaint(skills, path)
+        path.unlink()
         outside.replace(path)
     assert verify(skills).version == "0001"
 
@@ -96,19 +90,6 @@ def test_a_folder_that_is_a_link_is_refused_and_named(skills, tmp_path, name):
     assert "no such folder" in complaint(skills, path)
     path.symlink_to(outside)
     assert "refuses a link" in complaint(skills, path)
-
-
-def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(skills):
-    path = skills / "versions" / "0001" / "scores.json"
-    path.unlink()
-    os.mkfifo(path)
-    assert "a pipe" in complaint(skills, path)
-
-
-def test_a_longer_file_is_refused(skills):
-    path = next(skills.glob(CARD))
-    path.write_bytes(path.read_bytes() + b"\n")
-    assert "the most that are read of it" in complaint(skills, path)
 
 
 @pytest.mark.parametrize("where", ["versions/0001", "tasks/01-*", "tasks/02-*"])

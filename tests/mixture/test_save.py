@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import threading
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,21 +17,8 @@ from amlora.mixture.manifest import TaskCard
 from amlora.mixture.save import save_skills
 from amlora.mixture.version import verify
 from trained import add_lora, cards, load_base, logits, trained
-from written import saved
 
 SCORES = {"R": [[0.0, 0.1, 0.2], [0.9, None, None], [0.8, 0.7, None], [0.5, 0.6, 1.0]]}
-
-
-@pytest.fixture(scope="module")
-def pristine(llama_folder, tmp_path_factory) -> Path:
-    """A folder with one version of two LoRAs."""
-    return saved(tmp_path_factory.mktemp("pristine") / "skills", llama_folder)
-
-
-@pytest.fixture
-def skills(pristine, tmp_path) -> Path:
-    """A copy that a test may change."""
-    return Path(shutil.copytree(pristine, tmp_path / "skills"))
 
 
 def save(folder, backbone, mixture, tasks=None, scores=SCORES):

@@ -75,18 +75,13 @@ def test_a_mask_of_another_shape_is_refused():
         recorder().add("q", SCORES[:2], torch.ones(1, 2, 5), 1, "attention")
 
 
-@pytest.mark.parametrize("newcomer", [0.0, -math.inf])
-def test_a_layer_records_the_references_scores(newcomer):
+@pytest.mark.parametrize(
+    ("ranks", "newcomer"), [([2, 3], 0.0), ([2, 3], -math.inf), ([2], -math.inf)]
+)
+def test_a_layer_records_the_references_scores(ranks, newcomer):
     record = Recorder(lambda *_: torch.ones(2, 3))
-    layer = random_layer([2, 3], control=Control(newcomer=newcomer, recorder=record))
+    layer = random_layer(ranks, control=Control(newcomer=newcomer, recorder=record))
     x = torch.randn(2, 3, 6, dtype=torch.float64)
     layer(x)
     _, scores = specified(layer, x, layer.bank.stacks())
     torch.testing.assert_close(record.tallies["layer"].total, scores.sum((0, 1)))
-
-
-def test_the_only_lora_shut_out_is_recorded_as_the_zero_lora():
-    record = Recorder(lambda *_: torch.ones(2, 3))
-    layer = random_layer([2], control=Control(newcomer=-math.inf, recorder=record))
-    layer(torch.randn(2, 3, 6, dtype=torch.float64))
-    assert record.tallies["layer"].mean() == [1.0, 0.0]

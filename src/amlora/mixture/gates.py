@@ -121,8 +121,8 @@ class Gates:
         for name, part, shape in zip(names, parts, shapes, strict=True):
             check_tensor(name, part, shape, "float32")
         self.all = []
-        for first in range(0, len(parts), len(PARTS)):
-            self.add(*parts[first : first + len(PARTS)])
+        for three in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+            self.add(*three)
 
 
 def opened(score: Tensor) -> Tensor:

@@ -104,22 +104,22 @@ def read_chooser(
         return None, None, {}
     name = GATES if stages is None else STAGES
     path, tensors = read_tensors(folder, manifest, f"{manifest.folder}/{name}")
-    own: set[str] = set()
+    own: dict[str, Tensor] = {}
     loras, shapes = len(manifest.loras), dict[str, Shape]()
     try:
         if gates is not None:
             gates.restore(tensors, loras)
-            own |= gates.tensors().keys()
+            own = gates.tensors()
         if stages is not None:
             stages.restore(tensors)
             check_stages(stages, loras)
-            own |= stages.tensors().keys()
+            own = stages.tensors()
             if manifest.combine == "attention":
                 rows = loras * (loras + 1) // 2
                 shapes = {f"{layer}.{KEPT}": (rows, None) for layer in manifest.targets}
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    kept = {name: tensors[name] for name in tensors.keys() - own}
+    kept = {name: tensors[name] for name in tensors.keys() - own.keys()}
     check_tensors(path, kept, shapes, manifest.dtype)
     return stages, gates, kept
 
