@@ -166,7 +166,7 @@ def test_python_examples_use_what_is_there(page: Path, code: str):
 
 
 def test_the_readme_asks_as_the_quick_start_was_taught():
-    [code] = [code for page, code in blocks("python") if page.name == "README.md"]
+    code = "".join(code for page, code in blocks("python") if page.name == "README.md")
     [prompt] = re.findall(r"prompt = (\(.*?\n\))", code, re.DOTALL)
     [sms] = [part for part in PARTS if part.name == "sms"]
     task = Task(
@@ -192,6 +192,18 @@ def test_the_page_about_loading_names_the_folder_of_the_example_of_own_tasks():
     [code] = [code for _, code in blocks("toml") if code.startswith("# Two tasks of our own.")]
     name = run_name(settings_from(tomllib.loads(code)))
     assert f'amlora.load("runs/{name}")' in text_of(DOCS / "howto" / "load-and-share.md")
+
+
+def test_the_examples_in_pandas_print_what_the_page_shows(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    page = text_of(DOCS / "howto" / "pandas.md")
+    found = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL)
+    assert len(found) == page.count("```python")
+    names: dict[str, Any] = {}
+    for code, shown in found:
+        exec(compile(code, "pandas.md", "exec"), names)
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.rstrip() for line in lines] == shown.splitlines()
 
 
 def test_the_example_method_learns_and_goes_on_from_its_state(llama_folder):

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "amd-epyc-2-cores.json"
 
 
-@pytest.mark.parametrize("name", ["bars", "peers", "utilisation", "methods"])
+@pytest.mark.parametrize("name", ["bars", "peers"])
 def test_the_page_has_the_kept_rows(bench, name):
     table = bench("table")
     kept = table.rows_of(files.read_json(RESULTS)["benchmarks"], name)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 HEADER = ("RUN", "METHOD", "SEED", "STATE", "AVERAGE", "FORGETTING", "FINISHED")
 SIGNED = ("bwt", "fwt")
-METRICS = ("average", "micro_average", "forgetting", "bwt", "fwt", "learning_accuracy")
 
 
 def ls(
@@ -95,7 +94,7 @@ def show(
     say(one_line(str(run.path)))
     say(f"{one_line(f'{record.method} on {record.model.name}, seed {record.seed}')}\n")
     say(f"{matrix(record)}\n")
-    metrics = {name: getattr(record.metrics, name) for name in METRICS}
+    metrics = record.metrics.model_dump()
     print_pairs([(n, points(v) if n in SIGNED else percent(v)) for n, v in metrics.items()])
     say("\nstages")
     print_pairs(

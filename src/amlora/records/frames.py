@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 ROUTED = ("stages", "posterior", "distance")
-METRICS = ("average", "micro_average", "forgetting", "bwt", "fwt", "learning_accuracy")
 
 
 def results(path: str | Path | Sequence[str | Path], table: str = "runs") -> "DataFrame":
@@ -72,7 +71,7 @@ def run_rows(run: StoredRun) -> Iterator[dict[str, Any]]:
         "order": settings.get("stream.order", ""),
         "split": settings.get("evaluate.split", ""),
         "zero_shot": mean_or_none(record.R[0]),
-        **{name: getattr(record.metrics, name) for name in METRICS},
+        **record.metrics.model_dump(),
         "trained": max((stage.trainable_parameters for stage in stages), default=None),
         "stored_parameters": stages[-1].stored_parameters if stages else None,
         "stored_examples": stages[-1].stored_examples if stages else None,
