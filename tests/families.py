@@ -22,40 +22,28 @@ from tiny import VOCABULARY, tiny_llama, tiny_t5
 WINDOW = 8
 """Tokens that sliding attention reaches back: far fewer than a prompt has."""
 LLAMA_LIKE: dict[str, Any] = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "max_position_embeddings": 512,
+    **{"vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 48},
+    **{"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2},
+    **{"head_dim": 8, "max_position_embeddings": 512},
 }
 BERT_LIKE: dict[str, Any] = {
     k: v for k, v in LLAMA_LIKE.items() if k not in ("num_key_value_heads", "head_dim")
 }
 BART_LIKE: dict[str, Any] = {
-    "vocab_size": VOCABULARY,
-    "d_model": 32,
-    "encoder_layers": 1,
-    "decoder_layers": 1,
-    "encoder_attention_heads": 4,
-    "decoder_attention_heads": 4,
-    "encoder_ffn_dim": 48,
-    "decoder_ffn_dim": 48,
-    "max_position_embeddings": 512,
+    **{f"{half}_layers": 1 for half in ("encoder", "decoder")},
+    **{f"{half}_attention_heads": 4 for half in ("encoder", "decoder")},
+    **{f"{half}_ffn_dim": 48 for half in ("encoder", "decoder")},
+    **{"vocab_size": VOCABULARY, "d_model": 32, "max_position_embeddings": 512},
     "forced_eos_token_id": None,
 }
 GEMMA_LIKE: dict[str, Any] = {**LLAMA_LIKE, "sliding_window": WINDOW, "query_pre_attn_scalar": 8}
 MAMBA_LIKE: dict[str, Any] = {
-    "mamba_n_heads": 8,
-    "mamba_d_head": 8,
-    "mamba_expand": 2,
-    "mamba_n_groups": 1,
-    "mamba_d_state": 8,
-    "mamba_chunk_size": 8,
+    **dict.fromkeys(("mamba_n_heads", "mamba_d_head", "mamba_d_state", "mamba_chunk_size"), 8),
+    **{"mamba_expand": 2, "mamba_n_groups": 1},
 }
 MIXED = ["linear_attention", "full_attention"]
+SLIDING = ["sliding_attention", "full_attention"]
+PLACES = [("period", 2), ("offset", 1)]
 
 
 def t5gemma() -> PreTrainedConfig:
@@ -68,7 +56,7 @@ def t5gemma2() -> PreTrainedConfig:
     """Make its successor, one of whose projections reads the decoder's states and the encoder's."""
     config = AutoConfig.for_model("t5gemma2")
     for text in (config.encoder.text_config, config.decoder):
-        change(text, {**GEMMA_LIKE, "layer_types": ["sliding_attention", "full_attention"]})
+        change(text, {**GEMMA_LIKE, "layer_types": SLIDING})
     sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
     sizes |= {"num_attention_heads": 2, "image_size": 28, "patch_size": 14}
     change(config.encoder.vision_config, sizes)
@@ -101,46 +89,29 @@ FAMILIES: dict[str, Callable[[], PreTrainedConfig]] = {
     "bert2bert of two widths": lambda: bert2bert(48),
     "bert without is_decoder": of("bert", **BERT_LIKE),
     "falcon_h1": of("falcon_h1", **LLAMA_LIKE, **MAMBA_LIKE, mamba_d_ssm=64),
-    "gemma2": of("gemma2", **GEMMA_LIKE, layer_types=["sliding_attention", "full_attention"]),
-    "gemma3_text": of(
-        "gemma3_text", **GEMMA_LIKE, layer_types=["sliding_attention", "full_attention"]
-    ),
+    "gemma2": of("gemma2", **GEMMA_LIKE, layer_types=SLIDING),
+    "gemma3_text": of("gemma3_text", **GEMMA_LIKE, layer_types=SLIDING),
     "jamba": of(
         "jamba",
         **LLAMA_LIKE,
-        attn_layer_period=2,
-        attn_layer_offset=1,
-        expert_layer_period=2,
-        expert_layer_offset=1,
-        num_experts=4,
-        mamba_dt_rank=4,
-        mamba_d_state=8,
+        **{f"{kind}_layer_{name}": n for kind in ("attn", "expert") for name, n in PLACES},
+        **{"num_experts": 4, "mamba_dt_rank": 4, "mamba_d_state": 8},
     ),
     "lfm2": of(
         "lfm2", **{**LLAMA_LIKE, "num_hidden_layers": 3}, layer_types=["conv", MIXED[1], "conv"]
     ),
     "mamba": of("mamba", vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, state_size=8),
     "minimax": of(
-        "minimax",
-        **LLAMA_LIKE,
-        layer_types=MIXED,
-        num_local_experts=4,
-        sliding_window=None,
+        "minimax", **LLAMA_LIKE, layer_types=MIXED, num_local_experts=4, sliding_window=None
     ),
     "mistral": of("mistral", **LLAMA_LIKE, sliding_window=WINDOW),
     "moshi": of("moshi", **LLAMA_LIKE, ffn_dim=48, sliding_window=WINDOW),
     "qwen3_next": of(
         "qwen3_next",
-        **LLAMA_LIKE,
-        layer_types=MIXED,
-        num_experts=4,
-        num_experts_per_tok=2,
-        moe_intermediate_size=16,
-        shared_expert_intermediate_size=16,
-        linear_num_value_heads=4,
-        linear_num_key_heads=2,
-        linear_key_head_dim=8,
-        linear_value_head_dim=8,
+        **{**LLAMA_LIKE, "layer_types": MIXED, "num_experts": 4, "num_experts_per_tok": 2},
+        **{"moe_intermediate_size": 16, "shared_expert_intermediate_size": 16},
+        **{"linear_num_value_heads": 4, "linear_num_key_heads": 2},
+        **{"linear_key_head_dim": 8, "linear_value_head_dim": 8},
     ),
     "recurrent_gemma": of(
         "recurrent_gemma",
