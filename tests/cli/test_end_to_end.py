@@ -73,6 +73,18 @@ def test_ls_shows_the_run(place):
     assert row.split()[:4] == [place.run.name, "am_lora", "1", "finished"]
     (run,) = json.loads(said("ls", place.runs, "--json"))
     assert run["folder"] == str(place.run) and 0 <= run["average"] <= 1
+    assert json.loads(said("ls", place.run, "--json")) == [run]
+
+
+def test_a_packed_run_is_listed_and_shown_and_has_no_skills(place, tmp_path):
+    pack = tmp_path / "study"
+    assert said("pack", place.runs, pack).endswith("every seal and digest holds.\n")
+    shown = said("show", place.run).splitlines()[2:]
+    for name in (place.run.name, "small-*"):
+        assert said("ls", pack / name).splitlines()[1].split()[0] == place.run.name
+        assert said("show", pack / name).splitlines()[2:] == shown
+    status, _, err = amlora("predict", pack / place.run.name, "text", "--raw")
+    assert (status, err.count("\n")) == (2, 1) and "in a pack, which holds results" in err
 
 
 def test_a_folder_without_runs_is_an_empty_list_and_packs_in_it_are_named(tmp_path):

@@ -116,10 +116,12 @@ def print_answers(answers: Sequence[str], *, alone: bool) -> None:
 
 def locate(name: str, runs: Path) -> str | Path:
     """Return a path or hub id as it is, and a run's name, or the start of one, as its folder."""
+    from amlora.records.store import find_run, is_packed
+
+    if is_packed(Path(name)):
+        raise InputError(f"{name}: in a pack, which holds results and no skills to answer with.")
     if Path(name).exists() or "/" in name or not runs.is_dir():
         return name
-    from amlora.records.store import find_run
-
     return find_run(name, runs)
 
 

@@ -21,7 +21,7 @@ SIGNED = ("bwt", "fwt")
 
 def ls(
     runs: Annotated[
-        Path, typer.Argument(metavar="RUNS", help="A folder of runs, or a pack.")
+        Path, typer.Argument(metavar="RUNS", help="A folder of runs, a pack, or a run.")
     ] = RUNS,
     as_json: Json = False,
 ) -> None:

@@ -199,9 +199,13 @@ def first(names: Sequence[str], most: int = 4) -> str:
 
 
 def list_runs(runs: Path) -> list[Summary]:
-    """Return a line for every run in a folder; a damaged one says so and does not stop the list."""
+    """Return a line for every run in a folder, or for the run or the packed runs that a path means.
+
+    A damaged one says so and does not stop the list.
+    """
     packs: dict[Path, Pack] = {}
-    return [summary(folder, packs) for folder in run_folders(runs)]
+    named = [runs] if is_run(runs) else matching(runs) if is_packed(runs) else []
+    return [summary(folder, packs) for folder in named or run_folders(runs)]
 
 
 def summary(folder: Path, packs: dict[Path, Pack] | None = None) -> Summary:
