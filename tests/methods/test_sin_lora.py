@@ -5,17 +5,6 @@ import torch
 from methods.learning import STAGES, answers, learn, make
 
 
-def test_one_lora_serves_all_tasks_and_does_not_grow(any_folder):
-    method = make(any_folder, "sin_lora")
-    assert method.mixture is not None
-    stored: list[int] = []
-    for stage in STAGES:
-        learn(method, stage)
-        stored.append(method.stored_parameters())
-    assert len(method.mixture) == 1 and method.mixture.names == ["all tasks"]
-    assert len(set(stored)) == 1 and stored[0] > 0
-
-
 def test_a_later_task_goes_on_from_the_earlier_ones_weights_and_moves_them(any_folder):
     method = make(any_folder, "sin_lora")
     assert method.mixture is not None

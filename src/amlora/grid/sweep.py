@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent import futures
 from concurrent.futures import Executor, Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -97,46 +97,34 @@ class Item:
         return 0 if self.open else sum(self.steps)
 
 
+@dataclass
 class Sweep:
-    """One process's work on a grid.
+    """One process's work on a grid. Made, it has loaded every stream and read every choice.
 
-    Attributes:
-        items: all cells of the share in the order of work, each behind the candidates of its rate.
-            So the first lines of a comparison are whole while later ones are still choosing.
-        streams: digest and rows of each task of each stream, as they are now.
+    Raises:
+        InputError: wrong data, or a choice that is altered or does not hold.
     """
 
-    def __init__(
-        self,
-        grid: Grid,
-        cells: Sequence[Cell],
-        runs: Path,
-        executor: Executor,
-        *,
-        jobs: int,
-        tell: Callable[[str], None],
-        force: bool = False,
-    ) -> None:
-        """Load every stream once, and look which rates were chosen before.
+    grid: Grid
+    cells: Sequence[Cell]
+    """This process's share."""
+    runs: Path
+    executor: Executor
+    jobs: int
+    """Cells at a time; 0 for all that can be done now."""
+    tell: Callable[[str], None]
+    """Hears what happens, in lines."""
+    force: bool = False
+    """Do runs anew whose data or method changed; else they refuse."""
+    items: list[Item] = field(default_factory=list[Item], init=False)
+    """All cells in the order of work, each behind the candidates of its rate: so the first lines of
+    a comparison are whole while later ones are still choosing."""
+    streams: dict[str, tuple[str, list[int]]] = field(default_factory=dict, init=False)
+    """Digest and rows of each task of each stream, as they are now."""
+    told: float = field(default=0.0, init=False)
 
-        Args:
-            grid: all of it.
-            cells: this process's share.
-            runs: the folder of runs.
-            executor: does the cells.
-            jobs: cells at a time; 0 for all that can be done now.
-            tell: hears what happens, in lines.
-            force: do runs anew whose data or method changed; else they refuse.
-
-        Raises:
-            InputError: wrong data, or a choice that is altered or does not hold.
-        """
-        self.grid, self.runs, self.executor = grid, runs, executor
-        self.jobs, self.tell, self.force = jobs, tell, force
-        self.streams: dict[str, tuple[str, list[int]]] = {}
-        self.items: list[Item] = []
-        self.told = 0.0
-        for cell in cells:
+    def __post_init__(self) -> None:
+        for cell in self.cells:
             line = cell.line.choosing
             if not self.candidates(line):
                 items = [self.item(each) for each in line.candidates]
