@@ -11,7 +11,8 @@ from amlora.errors import InputError
 from amlora.records.store import find_run, find_runs, list_runs
 from broken_disk import disk
 from broken_disk import whole as undisturbed
-from stored import read_record
+from paired_runs import change
+from stored import read_record, write_record
 
 ROW = '{"after": 0, "task": "a", "row": "test:0", "hit": true}\n'
 
@@ -19,41 +20,16 @@ ROW = '{"after": 0, "task": "a", "row": "test:0", "hit": true}\n'
 def make_run(runs: Path, name: str, *, finished: bool = True, average: float = 0.5) -> Path:
     """Write a run's folder as a run leaves it."""
     folder = runs / name
-    folder.mkdir(parents=True)
+    if finished:
+        settings = {"name": name, "seed": 3}
+        R = [[0.0], [average]]
+        write_record(folder, settings, {"a": 1}, R, method="am_lora", lines=ROW, stream_digest="")
+        files.write_json(folder / "measured.json", {"finished": "2030-01-02T03:04:05+00:00"})
+    else:
+        (folder / "checkpoint").mkdir(parents=True)
     toml = f'name = "{name}"\nseed = 3\n[method]\nname = "am_lora"\n'
     files.write_text(folder / "config.toml", toml)
-    if not finished:
-        (folder / "checkpoint").mkdir()
-        return folder
-    settings = {"name": name, "seed": 3}
-    files.write_text(folder / "rows.jsonl", ROW)
-    files.write_json(folder / "measured.json", {"finished": "2030-01-02T03:04:05+00:00"})
-    record = {
-        "format": 1,
-        "name": name,
-        "seed": 3,
-        "method": "am_lora",
-        "method_version": 1,
-        "settings": settings,
-        "settings_digest": files.digest(settings),
-        "stream_digest": "",
-        "model": {"name": "tiny"},
-        "tasks": [{"name": "a", "test": 1, "scored": 1}],
-        "R": [[0.0], [average]],
-        "stages": [],
-        "metrics": {"average": average, "forgetting": None},
-        "rows_digest": files.sha256_file(folder / "rows.jsonl"),
-        "attention_digest": None,
-    }
-    files.write_sealed(folder / "record.json", record)
     return folder
-
-
-def change(folder: Path, **values: object) -> None:
-    """Change entries of a record and seal it again, as another program might."""
-    record = files.read_sealed(folder / "record.json")
-    del record["digest"]
-    files.write_sealed(folder / "record.json", {**record, **values})
 
 
 def refusal(folder: Path) -> str:
@@ -95,15 +71,11 @@ def test_a_run_is_found_by_its_name_or_the_start_of_it(tmp_path, wanted):
     assert find_run(wanted, tmp_path) == folder
 
 
-def test_a_run_is_found_by_its_path_wherever_it_is(tmp_path):
-    folder = make_run(tmp_path / "elsewhere", "alpha-1")
+def test_a_path_wins_over_names_and_a_whole_name_over_longer_ones(tmp_path):
+    folder = make_run(tmp_path / "elsewhere", "alpha")
+    make_run(tmp_path / "elsewhere", "alpha-2")
     assert find_run(str(folder), tmp_path / "runs") == folder
-
-
-def test_a_whole_name_wins_over_longer_names_that_begin_so(tmp_path):
-    folder = make_run(tmp_path, "alpha")
-    make_run(tmp_path, "alpha-2")
-    assert find_run("alpha", tmp_path) == folder
+    assert find_run("alpha", tmp_path / "elsewhere") == folder
 
 
 @pytest.mark.parametrize(
@@ -133,32 +105,28 @@ def test_a_folder_without_runs_is_refused(tmp_path):
         find_runs([str(tmp_path / "empty")], tmp_path)
 
 
-def test_an_unaltered_record_is_read(tmp_path):
-    assert read_record(make_run(tmp_path, "a"))["metrics"]["average"] == 0.5
-
-
 def test_an_unfinished_run_has_no_record_to_read(tmp_path):
     folder = make_run(tmp_path, "a", finished=False)
     assert refusal(folder).startswith(": not finished;")
 
 
-def test_altered_rows_are_named_and_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("file", "text", "line"),
+    [
+        ("rows.jsonl", ROW.replace("true", "false"), "altered;"),
+        ("rows.jsonl", None, "missing;"),
+        ("attention.json", "{}", "altered;"),
+    ],
+)
+def test_an_altered_or_missing_file_is_named_and_refused(tmp_path, file, text, line):
     folder = make_run(tmp_path, "a")
-    (folder / "rows.jsonl").write_text(ROW.replace("true", "false"))
-    assert refusal(folder).startswith("/rows.jsonl: altered;")
-
-
-def test_missing_rows_are_named_and_refused(tmp_path):
-    folder = make_run(tmp_path, "a")
-    (folder / "rows.jsonl").unlink()
-    assert refusal(folder).startswith("/rows.jsonl: missing;")
-
-
-def test_an_altered_attention_file_is_named_and_refused(tmp_path):
-    folder = make_run(tmp_path, "a")
-    files.write_json(folder / "attention.json", {"loras": []})
-    change(folder, attention_digest="0" * 64)
-    assert refusal(folder).startswith("/attention.json: altered;")
+    if file == "attention.json":
+        change(folder, attention_digest="0" * 64)
+    if text is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_text(text)
+    assert refusal(folder).startswith(f"/{file}: {line}")
 
 
 @pytest.mark.parametrize(

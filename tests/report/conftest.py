@@ -9,6 +9,7 @@ import pytest
 
 from amlora import files
 from amlora.evaluate.metrics import summary
+from figure_records import attention
 
 TASKS = ("sms", "topic", "film", "kind")
 AM_LORA = [
@@ -119,31 +120,9 @@ def general_of(
 
 
 def attention_of(tasks: Sequence[str] = TASKS, layers: int = 6) -> dict[str, Any]:
-    """An attention.json: each task leans on its own LoRA, more so in higher layers."""
-    modules = [
-        f"model.layers.{layer}.self_attn.{projection}_proj"
-        for layer in range(layers)
-        for projection in "qv"
-    ]
-    mean: list[list[list[float]]] = []
-    for own in range(len(tasks)):
-        rows: list[list[float]] = []
-        for place in range(len(modules)):
-            lean = 0.15 + 0.6 * place / len(modules)
-            scores = [1.0 + (index * 7 + place * 3) % 5 / 5 for index in range(len(tasks) + 1)]
-            rest = sum(scores) - scores[own + 1]
-            rows.append([(1 - lean) * score / rest for score in scores])
-            rows[-1][own + 1] = lean
-        mean.append(rows)
-    return {
-        "modules": modules,
-        "loras": ["none", *tasks],
-        "tasks": list(tasks),
-        "mean": mean,
-        "top90": [[0.02 * (place % 9) for place in range(len(modules))] for _ in tasks],
-        "effective": [[3.5 - place / len(modules) for place in range(len(modules))] for _ in tasks],
-        "picked": [[None] * len(modules) for _ in tasks],
-    }
+    """An attention.json without the rate of right picks."""
+    modules = [f"model.layers.{layer}.self_attn.{p}_proj" for layer in range(layers) for p in "qv"]
+    return attention(tasks, modules=modules, picked=None)
 
 
 MEASURED = {

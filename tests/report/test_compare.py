@@ -95,7 +95,7 @@ def test_orders_of_the_same_tasks_are_put_together_line_by_line():
 def test_an_interval_over_rows_needs_every_score():
     assert row_interval((0.5, None), (60, 60)) is None
     low, high = row_interval((0.5, 1.0), (60, 60)) or (0, 0)
-    assert 0.65 < low < 0.75 < high < 0.85
+    assert 65 < low < 75 < high < 85
 
 
 def choice(**changed):

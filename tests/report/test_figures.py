@@ -1,6 +1,5 @@
 """The numbers of figures 3, 4 and 5, of the sweep and the picks, on records known by heart."""
 
-import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -356,6 +355,5 @@ def test_numbers_do_not_depend_on_the_order_of_runs(tmp_path: Path):
     for draw in (figure_3, figure_4, figure_5, sparsity_sweep, picks):
         first = [each.sheet.values for each in drawn(draw, runs)]
         assert first
-        for other in itertools.islice(itertools.permutations(runs), 1, None, 271):
-            again = [each.sheet.values for each in drawn(draw, other)]
-            assert all(a.equals(b) for a, b in zip(first, again, strict=True))  # pyright: ignore
+        again = [each.sheet.values for each in drawn(draw, runs[::-1])]
+        assert all(a.equals(b) for a, b in zip(first, again, strict=True))  # pyright: ignore

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-from html.parser import HTMLParser
 from typing import get_args
 
 import pytest
@@ -12,6 +11,8 @@ from pandas import DataFrame
 
 from amlora.report.format import MINUS, MISSING
 from amlora.report.write import Format, Sheet, comma_separated, write
+
+from .parsed_page import Page
 
 FORMS = get_args(Format)
 HOSTILE = [
@@ -57,30 +58,11 @@ def test_a_row_stays_one_row_of_as_many_cells(label):
     assert json.loads(write(made, "json"))["tables"][0]["rows"][0]["label"] == label
 
 
-class Tags(HTMLParser):
-    """Check that every tag is closed in its turn; count the cells of rows."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.widths: list[int] = []
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        self.open.append(tag)
-        if tag == "tr":
-            self.widths.append(0)
-        if tag in ("td", "th"):
-            self.widths[-1] += 1
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
 @pytest.mark.parametrize("label", HOSTILE)
 def test_html_is_a_well_formed_fragment(label):
-    tags = Tags()
-    tags.feed(write([sheet(label, "b")], "html", [label]))
-    assert tags.open == [] and tags.widths == [2, 2, 2]
+    page = Page(write([sheet(label, "b")], "html", [label]))
+    tags = [tag for tag, _ in page.elements]
+    assert page.balanced and [tags.count(tag) for tag in ("tr", "th", "td")] == [3, 4, 2]
 
 
 @pytest.mark.parametrize(

@@ -207,12 +207,12 @@ def interval_of(runs: DataFrame, name: str, unit: float = 1.0) -> dict[str, Any]
     """Return the 95 % interval of a metric's mean over the runs of a line, one for each seed.
 
     It is over "seeds"; for a single run over its test "rows", but for forgetting, which compares
-    scores of equal rows at several moments.
+    scores of equal rows at several moments. `unit` is 1 for fractions, 100 for per cent.
 
     Returns:
         `_low`, `_high` and what it is over, `_interval`: None, None and "" where there is none.
     """
-    values = [unit * value for value in runs[name]]
+    values = [100 * value for value in runs[name]]
     ends, over = None, ""
     if not values or any(map(isna, values)):
         pass
@@ -222,16 +222,14 @@ def interval_of(runs: DataFrame, name: str, unit: float = 1.0) -> dict[str, Any]
         record = runs["record"].iloc[0]
         learned = [row[at] for at, row in enumerate(record.R[1:])]
         scores = record.R[-1] if name == "average" else learned
-        ends = row_interval(scores, [task.scored for task in record.tasks], unit)
+        ends = row_interval(scores, [task.scored for task in record.tasks])
         over = "rows" if ends else ""
-    low, high = ends or (None, None)
+    low, high = (end / (100 / unit) for end in ends) if ends else (None, None)
     return {f"{name}_low": low, f"{name}_high": high, f"{name}_interval": over}
 
 
-def row_interval(
-    scores: Sequence[float | None], sizes: Sequence[int], unit: float = 1.0
-) -> Interval | None:
-    """Return the bootstrap interval of a run's average over its test rows.
+def row_interval(scores: Sequence[float | None], sizes: Sequence[int]) -> Interval | None:
+    """Return the bootstrap interval of a run's average over its test rows, per cent.
 
     A score is a share of hits, so it and the number of rows say how many there are; the bootstrap
     needs no more of them.
@@ -239,12 +237,11 @@ def row_interval(
     Args:
         scores: of each task, fractions.
         sizes: of each task, in rows.
-        unit: what a hit counts.
     """
     known = [(score, n) for score, n in zip(scores, sizes, strict=True) if score is not None]
     if len(known) < len(sizes):
         return None
-    hits = [[unit] * round(score * n) + [0.0] * (n - round(score * n)) for score, n in known]
+    hits = [[100.0] * round(score * n) + [0.0] * (n - round(score * n)) for score, n in known]
     return paired_bootstrap(hits, [[0.0] * n for n in sizes], seed=BOOTSTRAP_SEED).interval
 
 

@@ -5,6 +5,8 @@ Figure 3 is each task's accuracy as later tasks arrive. "Without" is, in the pap
 LoRA for a new task" (section 4.6): the method `inc_lora`. The last task is not shown, since nothing
 arrives after it. Figure 4 shows one text in the paper; here it is the mean over the texts that a
 run measures at its end, and over seeds. Of N LoRAs chance picks the right one in 1 / N of the rows.
+
+`with_` and `without` are a line's label, or the name or method of runs; see `studies.chosen`.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,13 +33,7 @@ MOST_LINES = 14  # of accuracy on the page; of more, one a method
 
 
 def figure_3(study: Study, *, with_: str = WITH, without: str = WITHOUT) -> list[Drawing]:
-    """Draw each task's accuracy as later tasks arrive; [] where one of the two sides has no run.
-
-    Args:
-        study: the runs of one stream and base model.
-        with_: a line's label, or the name or method of runs; several lines are all shown.
-        without: the same for what stands beside it.
-    """
+    """Draw each task's accuracy as later tasks arrive; [] where one of the two sides has no run."""
     first, second = chosen(study.runs, with_), chosen(study.runs, without)
     second = second[~second["run"].isin(first["run"])]
     if first.empty or second.empty or len(study.tasks) < 2:
@@ -200,12 +196,7 @@ def lines_over(
 
 
 def figure_4(study: Study, *, with_: str = WITH, task: str | None = None) -> list[Drawing]:
-    """Draw each LoRA's mean score by layer, task and projection; a drawing for each line.
-
-    Args:
-        study: the runs of one stream and base model.
-        with_: a line's label, or the name or method of runs.
-        task: this one alone; None for all.
+    """Draw each LoRA's mean score by layer, task (None: all) and projection, each line by itself.
 
     Raises:
         InputError: seeds of a line have other modules.

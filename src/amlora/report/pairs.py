@@ -129,8 +129,10 @@ def pairs_table(
                 "p": flips.p if flips else None,
                 "smallest_p": flips.smallest_p if flips else None,
                 "verdict": verdict_of(interval, flips.p if flips else None),
-                "learning_accuracy": mean_gap(both, "learning_accuracy"),
-                "bwt": mean_gap(both, "bwt"),
+                **{
+                    name: None if (found := gaps(both, name)) is None else fmean(found)
+                    for name in ("learning_accuracy", "bwt")
+                },
             }
         )
     return DataFrame(made), notes
@@ -210,12 +212,6 @@ def gaps(both: DataFrame, name: str) -> list[float] | None:
     # Equal averages of other rows may differ by rounding, which a test over seeds would count.
     found = (both[name].astype(float) - both[f"{name}_other"].astype(float)).round(12)
     return None if found.isna().any() else found.tolist()
-
-
-def mean_gap(both: DataFrame, name: str) -> float | None:
-    """Return a metric's mean difference over seeds; None where one is undefined."""
-    found = gaps(both, name)
-    return None if found is None else fmean(found)
 
 
 def verdict_of(interval: Interval | None, p: float | None) -> str:

@@ -206,8 +206,8 @@ def drawn_rows(
         about: what is equal in all rows.
         named: the column that names the rows, and their names.
         rows: of `row_of`, with other measures on top.
-        notes: what must be known to read it.
-        repeated: runs that were left out.
+        notes: to which those are added that all figures of rows have.
+        repeated: how many runs were left out.
         most: LoRAs that can be in effect, where it is drawn.
     """
     first, labels = named

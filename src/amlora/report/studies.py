@@ -22,7 +22,7 @@ class Study:
     """Runs that can be compared, line by line and seed by seed."""
 
     runs: DataFrame
-    """Of `report.compare.comparable`, with `staged`: whether a run's stages are its tasks."""
+    """Of `report.compare.comparable`."""
     stored: Mapping[str, StoredRun]
     """By `run`."""
     scores: DataFrame
@@ -86,7 +86,7 @@ def studies(
         inside = {run: by_run[run] for run in group["run"]}
         made.append(
             Study(
-                runs=group.assign(staged=[staged(run.record) for run in inside.values()]),
+                runs=group,
                 stored=inside,
                 scores=scores[scores["run"].isin(inside)],
                 attention=attention[attention["run"].isin(inside)],
@@ -101,18 +101,10 @@ def chosen(runs: DataFrame, word: str) -> DataFrame:
 
     Runs without a stage for each task are left out: they have no stages to compare.
     """
-    with_stages = runs[runs["staged"]]
-    found = with_stages
-    for way in ("label", "name", "method"):
-        found = with_stages[with_stages[way] == word]
-        if not found.empty:
-            break
-    return found
-
-
-def staged(record: Record) -> bool:
-    """Tell whether a run's stages are its tasks: not one for all, and not found ones."""
-    return record.boundaries is None and course_of(record) is not None
+    records = runs["record"].tolist()
+    runs = runs[[r.boundaries is None and course_of(r) is not None for r in records]]
+    ways = [runs[runs[way] == word] for way in ("label", "name", "method")]
+    return next((found for found in ways if len(found)), ways[-1])
 
 
 def attentive(run: StoredRun) -> bool:
