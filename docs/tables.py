@@ -132,30 +132,44 @@ def orders() -> str:
 
 def methods() -> str:
     """The comparison of the paper's methods on the quick start's texts."""
-    sheets, notes = sheets_of(Kind.methods, [str(RESULTS / "methods")], None, None)
-    return write(sheets, "markdown", notes).strip()
+    [sheet] = printed("methods", "methods")
+    rows = [row for row in sheet["rows"] if row["method"]]
+    marked = [
+        row["label"]
+        + " \N{DAGGER}" * row["needs_task_id"]
+        + " \N{DOUBLE DAGGER}" * row["stores_examples"]
+        for row in rows
+    ]
+    lost = [one_decimal(row["forgetting"]) for row in rows]
+    table = DataFrame([cells(row) for row in rows])
+    table.insert(0, "method", marked)
+    table.insert(2, "forgetting, points", lost)
+    return as_markdown(table)
 
 
 def method(name: str) -> str:
     """One method on the quick start's texts and on the paper's order 1, a row each."""
-    rows: list[dict[str, str]] = []
-    for words, page, study, tasks in MEASURED:
-        for row in (row for sheet in printed("methods", study) for row in sheet["rows"]):
-            if row["label"] == name and ", ".join(row["tasks"]) == tasks:
-                low, high = one_decimal(row["average_low"]), one_decimal(row["average_high"])
-                rows.append(
-                    {
-                        "on": f"[{words}](../{page}.md)",
-                        "seeds": f"{len(row['seeds'])}",
-                        "average, %": f"{one_decimal(row['average'])} ({low} to {high})",
-                        "BWT, points": one_decimal(row["bwt"], signed=True),
-                        "trained": f"{row['trainable_parameters']:,.0f}",
-                        "stored, MB": f"{row['stored_megabytes']:.1f}",
-                        "time": f"{row['seconds'] / 60:.1f} min",
-                        "rate": f"{row['rate']:g}",
-                    }
-                )
+    rows = [
+        {"on": f"[{words}](../{page}.md)", "seeds": f"{len(row['seeds'])}", **cells(row)}
+        for words, page, study, tasks in MEASURED
+        for sheet in printed("methods", study)
+        for row in sheet["rows"]
+        if row["label"] == name and ", ".join(row["tasks"]) == tasks
+    ]
     return as_markdown(DataFrame(rows)).replace("\\](", "](")  # what stands there is a link
+
+
+def cells(row: Mapping[str, Any]) -> dict[str, str]:
+    """Show what was measured of a method."""
+    low, high = one_decimal(row["average_low"]), one_decimal(row["average_high"])
+    return {
+        "average, %": f"{one_decimal(row['average'])} ({low} to {high})",
+        "BWT, points": one_decimal(row["bwt"], signed=True),
+        "trained": f"{row['trainable_parameters']:,.0f}",
+        "stored, MB": f"{row['stored_megabytes']:.1f}",
+        "time": f"{row['seconds'] / 60:.1f} min",
+        "rate": f"{row['rate']:g}",
+    }
 
 
 def rates() -> str:
