@@ -7,9 +7,17 @@ import pytest
 
 from amlora.errors import InputError
 from amlora.records.beside import Candidate, Choice
-from amlora.report.compare import comparable, lines_of, pooled, row_interval, told, with_choices
+from amlora.report.compare import (
+    comparable,
+    interval_of,
+    lines_of,
+    pooled,
+    row_interval,
+    told,
+    with_choices,
+)
 
-from .conftest import AM_LORA, SIN_LORA, record_of
+from .conftest import AM_LORA, JOINT, SIN_LORA, record_of
 from .stored import group_of, record, runs_of, stored
 
 
@@ -96,6 +104,8 @@ def test_an_interval_over_rows_needs_every_score():
     assert row_interval((0.5, None), (60, 60)) is None
     low, high = row_interval((0.5, 1.0), (60, 60)) or (0, 0)
     assert 65 < low < 75 < high < 85
+    undefined = interval_of(group_of(record("mtl", JOINT)), "bwt")
+    assert undefined == {"bwt_low": None, "bwt_high": None, "bwt_interval": ""}
 
 
 def choice(**changed):

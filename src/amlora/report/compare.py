@@ -212,7 +212,7 @@ def interval_of(runs: DataFrame, name: str, unit: float = 1.0) -> dict[str, Any]
     Returns:
         `_low`, `_high` and what it is over, `_interval`: None, None and "" where there is none.
     """
-    values = [100 * value for value in runs[name]]
+    values = (100 * runs[name].astype(float)).tolist()
     ends, over = None, ""
     if not values or any(map(isna, values)):
         pass
