@@ -9,14 +9,13 @@ from amlora.cli.output import RUNS, ByName, Json, columns, matrix, print_json, p
 from amlora.cli.terminal import say, tell
 from amlora.errors import InputError
 from amlora.printable import one_line
-from amlora.report.format import MISSING, count, nats, percent, points, seconds, size
+from amlora.report.format import MISSING, count, metric, nats, percent, seconds, size
 
 if TYPE_CHECKING:
     from amlora.records.beside import Measured
     from amlora.records.schema import Record, Unrelated
 
 HEADER = ("RUN", "METHOD", "SEED", "STATE", "AVERAGE", "FORGETTING", "FINISHED")
-SIGNED = ("bwt", "fwt")
 
 
 def ls(
@@ -94,8 +93,7 @@ def show(
     say(one_line(str(run.path)))
     say(f"{one_line(f'{record.method} on {record.model.name}, seed {record.seed}')}\n")
     say(f"{matrix(record)}\n")
-    metrics = record.metrics.model_dump()
-    print_pairs([(n, points(v) if n in SIGNED else percent(v)) for n, v in metrics.items()])
+    print_pairs([(name, metric(value, name)) for name, value in record.metrics])
     say("\nstages")
     print_pairs(
         [

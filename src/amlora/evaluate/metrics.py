@@ -183,7 +183,7 @@ def learning_accuracy(R: Matrix, found: Course | None = None) -> float | None:
 def summary(
     R: Matrix, sizes: Sequence[int], found: Course | None = None
 ) -> dict[str, float | None]:
-    """Return the six metrics of a run's record, None where undefined.
+    """Return the metrics of a run's record, None where undefined.
 
     Args:
         R: (moments, T) accuracy matrix, row 0 before learning.

@@ -118,20 +118,20 @@ class Evaluated(Part):
 
 
 class Metrics(Part):
-    """The six metrics of docs/evaluation.md, fractions; null where undefined."""
+    """The metrics of docs/evaluation.md, fractions; null where undefined."""
 
-    average: Share | None = None
-    """Mean over tasks after the last stage."""
-    micro_average: Share | None = None
-    """The same over rows."""
-    forgetting: Difference | None = None
-    """How far tasks fell from their best."""
-    bwt: Difference | None = None
-    """Change since each task was learned."""
-    fwt: Difference | None = None
-    """Change before each task was learned."""
-    learning_accuracy: Share | None = None
-    """Mean just after each task was learned."""
+    average: Share | None = Field(None, title="Average")
+    """Mean over tasks after the last stage. Every task weighs the same."""
+    micro_average: Share | None = Field(None, title="Micro average")
+    """The same, but every test row weighs the same."""
+    forgetting: Difference | None = Field(None, title="Forgetting")
+    """Fall from each task's best earlier score to its last. Lower is better."""
+    bwt: Difference | None = Field(None, title="Backward transfer")
+    """Change of each task from just learned to the end. Negative: forgotten."""
+    fwt: Difference | None = Field(None, title="Forward transfer")
+    """Gain on each task just before its own stage over the pretrained model."""
+    learning_accuracy: Share | None = Field(None, title="Learning accuracy")
+    """Mean score of each task just after its own stage: can the model still learn?"""
 
 
 class Routing(Part):

@@ -16,9 +16,18 @@ def points(value: float | None) -> str:
     return MISSING if value is None else signed(100 * value, 1)
 
 
-def unsigned(value: float) -> str:
+def unsigned(value: float | None) -> str:
     """Per cent or points with a sign below zero alone."""
     return points(value).removeprefix("+")
+
+
+METRICS = {"forgetting": unsigned, "bwt": points, "fwt": points}
+"""How metrics of a record are shown in points; the others are shares, in per cent."""
+
+
+def metric(value: float | None, name: str) -> str:
+    """Show a metric of a record."""
+    return METRICS.get(name, percent)(value)
 
 
 def nats(value: float) -> str:

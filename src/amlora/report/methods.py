@@ -10,6 +10,7 @@ from typing import Any
 from pandas import DataFrame
 
 from amlora.evaluate.statistics import mean_sd
+from amlora.records.schema import Metrics
 from amlora.report import format
 from amlora.report.compare import (
     MISSING,
@@ -36,7 +37,7 @@ from amlora.report.write import Sheet, plain
 
 Row = Mapping[str, Any]
 NUMBER_BYTES = 4  # a stored parameter is counted as float32
-MEANS = ("average", "forgetting", "learning_accuracy", "bwt", "seconds", "routed_right")
+MEANS = (*Metrics.model_fields, "seconds", "routed_right")
 GENERAL = (
     *("general_loss_before", "general_loss", "general_right_before", "general_right"),
     *("general_begun_before", "general_begun", "general_rejected"),

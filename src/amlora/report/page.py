@@ -19,7 +19,7 @@ from amlora.printable import printable
 from amlora.records.beside import Choice
 from amlora.records.frames import flat
 from amlora.records.run import StoredRun
-from amlora.records.schema import Record
+from amlora.records.schema import Metrics, Record
 from amlora.report import compare, figures, format, matrix, run_page, schemes, style
 from amlora.report.methods import methods_sheets
 from amlora.report.pairs import REFERENCE, pairs_sheet, pairs_tables
@@ -99,7 +99,7 @@ def build_page(runs: Sequence[StoredRun], known: Known | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shows = ("percent", "points", "count", "nats", "seconds", "size")
+    shows = ("percent", "points", "unsigned", "metric", "count", "nats", "seconds", "size")
     environment.filters |= {name: getattr(format, name) for name in shows}
     environment.filters |= {"whole": "{:,}".format, "json": partial(json.dumps, ensure_ascii=False)}
     named = {each.run for choice in known.choices for each in choice.candidates}
@@ -116,6 +116,8 @@ def build_page(runs: Sequence[StoredRun], known: Known | None = None) -> str:
         flat=flat,
         split=split,
         matrix=matrix,
+        metrics=Metrics.model_fields,
+        in_points=format.METRICS,
         panel=partial(drawing, style.panel_svg),
         key=partial(drawing, style.key_svg),
         most_panels=MOST_PANELS,
