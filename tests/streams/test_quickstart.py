@@ -81,15 +81,16 @@ def test_questions_are_the_first_lines_of_conversations(wheel):
     yaml = (
         "categories:\n- trivia\nconversations:\n"
         "- - What is a long question that\n    goes on?\n  - An answer\n    that goes on.\n"
+        "- - 'Who''s \"E.T.\"?'\n  - |\n    code\n\n    - - no first line\n- - 007\n  - Yes\n"
         "- a line that is no conversation\n"
-        "- - 'Who''s \"E.T.\"?'\n  - |\n    code\n\n    - - no first line\n"
     )
     folder = texts.QUESTION_FOLDER
-    members = {f"{folder}{label}.yml": b"conversations:\n" for label in texts.QUESTION_LABELS}
+    members = {f"{folder}{label}.yml": b"conversations: []\n" for label in texts.QUESTION_LABELS}
     path = wheel({**members, f"{folder}trivia.yml": yaml.encode()})
     assert texts.read_questions(path) == [
         ("trivia", "What is a long question that goes on?"),
         ("trivia", 'Who\'s "E.T."?'),
+        ("trivia", "007"),
     ]
 
 

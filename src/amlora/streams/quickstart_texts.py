@@ -10,6 +10,9 @@ import html
 import io
 import re
 from pathlib import Path
+from typing import cast
+
+import yaml
 
 from amlora import wheels
 
@@ -71,36 +74,10 @@ def read_questions(wheel: Path) -> Pairs:
     pairs: Pairs = []
     for label in QUESTION_LABELS:
         text = wheels.member(wheel, f"{QUESTION_FOLDER}{label}.yml").decode()
-        pairs += [(label, clean(line)) for line in first_lines(text)]
+        found = yaml.load(text, Loader=yaml.BaseLoader)  # in which 7 and Yes stay texts
+        talks = cast("list[list[str] | str]", found["conversations"])
+        pairs += [(label, clean(talk[0])) for talk in talks if isinstance(talk, list)]
     return pairs
-
-
-def first_lines(text: str) -> list[str]:
-    """Return each conversation's first line, out of the one shape of YAML that these files use.
-
-    A conversation starts with "- - "; a long first line goes on, indented by four spaces, up to the
-    first answer ("  - "). Quotes around a line are YAML's.
-    """
-    lines: list[str] = []
-    goes_on = False
-    for line in text.splitlines():
-        if line.startswith("- - "):
-            lines.append(line[4:].strip())
-            goes_on = True
-        elif goes_on and line.startswith("    "):
-            lines[-1] += " " + line.strip()
-        else:
-            goes_on = False
-    return [unquote(line) for line in lines]
-
-
-def unquote(line: str) -> str:
-    """Return a YAML scalar's text: quotes taken off, doubled single quotes made one."""
-    if len(line) > 1 and line[0] == line[-1] == "'":
-        return line[1:-1].replace("''", "'")
-    if len(line) > 1 and line[0] == line[-1] == '"':
-        return line[1:-1].replace('\\"', '"')
-    return line
 
 
 def clean(text: str) -> str:
