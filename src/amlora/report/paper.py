@@ -154,12 +154,12 @@ def sheet(number: str, runs: DataFrame, facts: Named, *, own: bool = False) -> S
     table = published()[number]
     rows, missing = rows_of(table, runs, facts)
     columns = columns_of(table)
-    own_model = not len(runs) or not runs["other_model"].iloc[0]
+    model, protocol = runs[["model", "protocol"]].iloc[0] if len(runs) else ("", "")
     numbers = [
         {
             "table": number,
-            "model": runs["model"].iloc[0] if row["read"] == "own" else table["model"],
-            "protocol": runs["protocol"].iloc[0] if row["read"] == "own" else "",
+            "model": model if row["read"] == "own" else table["model"],
+            "protocol": protocol if row["read"] == "own" else "",
             **{name: row[name] for name in ("method", "source", "read")},
             "column": column,
             **row["cells"][column],
@@ -176,15 +176,22 @@ def sheet(number: str, runs: DataFrame, facts: Named, *, own: bool = False) -> S
         }
         for row in rows
     ]
-    title = f"{table['title']}: {table['model']}"
-    if not own_model:
-        title += f"; ours: {short(runs['model'].iloc[0])}, another base model"
+    title, about = f"{table['title']}: {table['model']}", ["Ours: no run."]
+    if len(runs):
+        about = [f"Ours: base model {model}, protocol {protocol}, {seeds_text(runs['seed'])}."]
+    if runs["other_model"].any():
+        title += f"; ours: {short(model)}, another base model"
+        warning = (
+            f"The base model of ours is {model} and not {table['model']}, which all published"
+            " numbers are of: rows of the two do not compare."
+        )
+        about = [warning, *about]
     return Sheet(
         title=title,
         values=DataFrame(numbers),
         shown=DataFrame(cells, dtype=object),
         words=("method", "from"),
-        about=above(table, runs, own_model),
+        about=about,
         notes=notes_of(table, runs, missing),
         legend=legend(table, rows, numbers),
     )
@@ -333,19 +340,6 @@ def rounded(value: float) -> str:
     """One decimal, halves away from zero as published figures are rounded; a zero has no sign."""
     exact = Decimal(str(value)).quantize(Decimal("0.1"), ROUND_HALF_UP)
     return f"{MINUS if exact < 0 else ''}{abs(exact)}"
-
-
-def above(table: Mapping[str, Any], runs: DataFrame, own_model: bool) -> list[str]:
-    """Say whose numbers stand in a table."""
-    if not len(runs):
-        return ["Ours: no run."]
-    model, protocol = runs["model"].iloc[0], runs["protocol"].iloc[0]
-    ours = f"Ours: base model {model}, protocol {protocol}, {seeds_text(runs['seed'])}."
-    warning = (
-        f"The base model of ours is {model} and not {table['model']}, which all published numbers"
-        " are of: rows of the two do not compare."
-    )
-    return [ours] if own_model else [warning, ours]
 
 
 def notes_of(

@@ -37,6 +37,7 @@ MEASURES = {  # title, and what a fraction is multiplied by
     "effective": ("LoRAs in effect", 1),
 }
 DASHES: dict[str | None, Any] = {"rows": (0, (2, 1))}
+TITLE = "Figure 5: new or all selectors, with and without L1"
 SOFT = "as a soft threshold (proximal)"
 KEYS = {"seeds": "95 % interval over seeds", "rows": "95 % interval over one run's test rows"}
 
@@ -53,8 +54,22 @@ def figure_5(study: Study) -> list[Drawing]:
             rows = [scheme(family, weight, name) for name in SCHEMES]
             found = [row for row in rows if row["runs"]]
             if {row["selectors"] for row in found} == {"new", "all"}:
-                made.append((len(found), four_schemes(study, rows, family["repeated"].iloc[0])))
+                about = rows, schemes_notes(rows), family["repeated"].iloc[0]
+                made.append(
+                    (len(found), drawn_rows(study, TITLE, "", ("scheme", [*SCHEMES]), *about))
+                )
     return fullest(made)
+
+
+def schemes_notes(rows: Sequence[Row]) -> list[str]:
+    """Say what the schemes are and which have no run."""
+    told = next((f"{r['sparsity']} ({r['sparsity_form']})" for r in rows if r["sparsity_form"]), "")
+    missing = [row["scheme"] for row in rows if not row["runs"]]
+    return [
+        "NR: only the new task's selector is trained; AR: all of them; L1: sparsity"
+        f" {told or 'without a run'}.",
+        *([f"No run: {', '.join(missing)}."] if missing else []),
+    ]
 
 
 def fullest(made: Sequence[tuple[int, Drawing]]) -> list[Drawing]:
@@ -120,20 +135,6 @@ def row_of(runs: DataFrame, *measures: str) -> dict[str, Any]:
     for name in measures:
         row |= {name: spread_of(runs, [name])[name], **interval_of(runs, name)}
     return row
-
-
-def four_schemes(study: Study, rows: Sequence[Row], repeated: int) -> Drawing:
-    """Draw figure 5: a panel for each metric."""
-    told = next((f"{r['sparsity']} ({r['sparsity_form']})" for r in rows if r["sparsity_form"]), "")
-    notes = [
-        "NR: only the new task's selector is trained; AR: all of them; L1: sparsity"
-        f" {told or 'without a run'}."
-    ]
-    if missing := [row["scheme"] for row in rows if not row["runs"]]:
-        notes.append(f"No run: {', '.join(missing)}.")
-    title = "Figure 5: new or all selectors, with and without L1"
-    labels = [row["scheme"] for row in rows]
-    return drawn_rows(study, title, "", ("scheme", labels), rows, notes, repeated)
 
 
 def sparsity_sweep(study: Study) -> list[Drawing]:
