@@ -68,21 +68,10 @@ def write_run(
     routing: dict[str, Any] | None = None,
     **own: Any,
 ) -> Path:
-    """Write the folder of a run.
+    """Write the folder of a run in a folder of runs.
 
-    Args:
-        store: the folder of runs.
-        method: the method.
-        R: the accuracy matrix; of two rows for joint learning.
-        name: the run's name; the method's where it is empty.
-        seed: the run's.
-        lr: the learning rate.
-        tasks: their names.
-        stream: a byte of the digest of its tasks.
-        split: which rows were scored.
-        scores: its attention.json.
-        routing: which stages answered.
-        own: settings of the method that differ from the defaults.
+    R has two rows for joint learning; the name is by default the method's; `stream` is a byte of
+    the digest of its tasks, `scores` its attention.json, `own` are settings of the method.
     """
     settings = {
         "name": name or method,

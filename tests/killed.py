@@ -68,11 +68,7 @@ def killed(
 ) -> bool:
     """Do a run in a process of its own; tell whether it was killed before it came to its end.
 
-    Args:
-        settings: the run.
-        runs: the folder of runs.
-        kill: when.
-        threads: that torch computes with; None for as many as in this process.
+    Torch computes with as many threads there as here, if no number is given.
     """
     threads = torch.get_num_threads() if threads is None else threads
     process = start(settings, runs, threads=threads, kill=kill)

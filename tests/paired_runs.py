@@ -37,19 +37,11 @@ def write_run(
     split: str = "test",
     reverse: bool = False,
 ) -> Path:
-    """Write the folder of a run of two tasks.
+    """Write the folder of a run of two tasks in a folder of runs.
 
-    Args:
-        parent: the store.
-        method: the method.
-        last: hits after the second stage, by task.
-        seed: the run's.
-        first: hits of the first task after its own stage; as in the end where it is empty.
-        name: the run's name; the method where it is empty.
-        label: tells the settings of two lines of one method apart.
-        stream: a byte of the digest of its tasks.
-        split: which rows were scored.
-        reverse: write the rows from the last to the first.
+    `last` are hits after the second stage, by task; `first` those of the first task after its own
+    stage, by default the same; `label` tells settings of one method apart; `stream` is a byte of
+    the digest of its tasks; `reverse` writes the rows from the last to the first.
     """
     one, two = last
     learned = first or last[one]

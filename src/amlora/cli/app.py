@@ -70,24 +70,15 @@ def version() -> None:
     terminal.say(metadata.version("amlora"))
 
 
-def version_option(wanted: bool) -> None:
-    """Print the version and stop, when --version is given."""
-    if wanted:
-        version()
-        raise typer.Exit
-
-
 @app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
-    show_version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=version_option, is_eager=True, help="Print the version."
-        ),
-    ] = False,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Teach a language model one task after another without forgetting the earlier ones."""
+    if show_version:
+        version()
+        raise typer.Exit
     if context.invoked_subcommand is None:
         terminal.say(context.get_help())
 

@@ -16,27 +16,24 @@ if TYPE_CHECKING:
 HEADER = ("METHOD", "SCHEDULE", "TASK ID", "EXAMPLES", "TRAINED", "STORED", "WHAT IT IS")
 TASKS = 3  # that are begun to see what grows
 WORDS = {  # what a task trains, and what is stored for answers; of other packages' methods no word
+    **dict.fromkeys(
+        ("ewc", "migu", "mtl", "replay", "seq_ft"), ("all weights, or one LoRA", "the same, once")
+    ),
+    **dict.fromkeys(
+        ("arrow_lora", "inc_lora", "mean_lora", "n_lora", "o_lora"),
+        ("a LoRA per task", "every task's LoRA"),
+    ),
     "am_lora": ("a LoRA per task, all selectors", "every task's LoRA and selector"),
     "anchored_lora": (
         "a LoRA per task",
         "every task's LoRA, mean prompt and variances, one covariance",
     ),
-    "arrow_lora": ("a LoRA per task", "every task's LoRA"),
-    "ewc": ("all weights, or one LoRA", "the same, once"),
     "gain_lora": ("B of a LoRA per task, its gate", "every task's LoRA and gate"),
-    "inc_lora": ("a LoRA per task", "every task's LoRA"),
     "inf_lora": ("B of a LoRA per task", "every task's LoRA"),
     "l2p": ("prompt pool and keys", "the same, once"),
     "lfpt5": ("one prompt", "the same, once"),
-    "mean_lora": ("a LoRA per task", "every task's LoRA"),
-    "migu": ("all weights, or one LoRA", "the same, once"),
-    "mtl": ("all weights, or one LoRA", "the same, once"),
-    "n_lora": ("a LoRA per task", "every task's LoRA"),
-    "o_lora": ("a LoRA per task", "every task's LoRA"),
     "per_task_ft": ("all weights, or one LoRA", "the same for every task"),
     "prog_prompt": ("a prompt per task", "every task's prompt"),
-    "replay": ("all weights, or one LoRA", "the same, once"),
-    "seq_ft": ("all weights, or one LoRA", "the same, once"),
     "sin_lora": ("one LoRA", "the same, once"),
 }
 
