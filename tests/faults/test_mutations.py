@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -12,7 +13,8 @@ from accelerate import Accelerator
 
 from amlora import files
 from amlora.engine import checkpoint
-from amlora.engine.train import train_stage
+from amlora.engine.train import NonFiniteLoss, train_stage
+from amlora.errors import InputError
 from amlora.experiment.prepare import Prepared, prepare
 from amlora.experiment.run import run
 from amlora.skills.load import open_skills
@@ -86,6 +88,18 @@ def seal(folder: Path, path: Path, data: bytes) -> None:
         return  # it cannot be sealed
 
 
+def test_a_checkpoint_whose_results_do_not_fit_together_is_refused_at_once(
+    undisturbed, unfinished, tmp_path
+):
+    folder = shutil.copytree(unfinished, tmp_path / unfinished.name) / "checkpoint"
+    value = json.loads((folder / checkpoint.COMMIT).read_bytes())
+    value["progress"]["evaluation"] = []
+    seal(folder, folder / checkpoint.COMMIT, json.dumps(value).encode())
+    line = "the record so far: 1 rows of entered do not fit .* Delete .* to start the run over"
+    with pytest.raises(InputError, match=line):
+        run(undisturbed.settings, runs=tmp_path)
+
+
 def go_on(made: Prepared, folder: Path) -> None:
     """Go on from a checkpoint as a run does, to the end of its stage."""
     point = checkpoint.load(folder)
@@ -98,7 +112,8 @@ def go_on(made: Prepared, folder: Path) -> None:
         return method.restore(point.state)
     method.resume(point.state, stages[point.stage])
     accelerator, how = Accelerator(cpu=True), made.settings.train
-    train_stage(method, stages[point.stage], how, accelerator, point.within, lambda *_: None)
+    with suppress(NonFiniteLoss):  # one line, too
+        train_stage(method, stages[point.stage], how, accelerator, point.within, lambda *_: None)
 
 
 def test_checkpoints_that_somebody_changed_are_gone_on_from_or_refused(

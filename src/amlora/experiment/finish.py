@@ -6,11 +6,14 @@ A record holds results and what decides them, and nothing that differs between t
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from amlora import files
 from amlora.engine import checkpoint
 from amlora.engine.attention import attention
 from amlora.engine.backbone import base_of
 from amlora.engine.checkpoint import RunProgress
+from amlora.errors import InputError
 from amlora.evaluate.metrics import summary
 from amlora.experiment.evaluation import routing
 from amlora.experiment.prepare import Prepared
@@ -19,6 +22,7 @@ from amlora.mixture.mixture import Mixture
 from amlora.mixture.save import save_skills
 from amlora.records.run import ATTENTION, ROWS
 from amlora.records.schema import Identity, Metrics, Record
+from amlora.settings import refusal
 from amlora.streams.task import Task
 
 
@@ -62,22 +66,27 @@ def build_record(*, identity: Identity, progress: RunProgress, **beside: Any) ->
         identity: what decides the result.
         progress: matrices and counts so far.
         beside: what a finished run knows besides, by the record's field: digests and `routing`.
+
+    Raises:
+        InputError: it does not fit together, as after a checkpoint that somebody changed.
     """
     found, sizes = identity.boundaries, [task.scored for task in identity.tasks]
     metrics = summary(progress.R, sizes, found.course if found else None)
-    return Record.model_validate(
-        {
-            **dict(identity),
-            "R": progress.R,
-            "entered": progress.entered,
-            "stages": progress.stages,
-            "metrics": Metrics.model_validate(metrics),
-            "evaluation": progress.evaluation,
-            "general": progress.general,
-            "rows_digest": None,
-            **beside,
-        }
-    )
+    record = {
+        **dict(identity),
+        "R": progress.R,
+        "entered": progress.entered,
+        "stages": progress.stages,
+        "metrics": Metrics.model_validate(metrics),
+        "evaluation": progress.evaluation,
+        "general": progress.general,
+        "rows_digest": None,
+        **beside,
+    }
+    try:
+        return Record.model_validate(record)
+    except ValidationError as error:
+        raise InputError(f"the record so far: {refusal(error, Record)}") from None
 
 
 def write_attention(path: Path, prepared: Prepared) -> str | None:

@@ -100,6 +100,7 @@ class StageLoop:
         with checkpoint.blamed(place):
             steps = [stage.steps for stage in self.stages]
             checkpoint.check_place(place, found, steps, len(self.prepared.scored))
+            build_record(identity=self.prepared.identity, progress=found.progress)
             if found.phase == "train":
                 self.method.resume(found.state, self.stages[found.stage])
             elif found.stage:
