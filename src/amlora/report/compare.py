@@ -17,6 +17,7 @@ from amlora.records.alike import across_orders
 from amlora.records.beside import Choice
 from amlora.records.frames import frame
 from amlora.records.run import StoredRun
+from amlora.report.matrix import course_of
 
 BOOTSTRAP_SEED = 0
 NOT_RECORDED = "not recorded"
@@ -220,7 +221,8 @@ def interval_of(runs: DataFrame, name: str, unit: float = 1.0) -> dict[str, Any]
         ends, over = seed_interval(values).interval, "seeds"
     elif name != "forgetting":
         record = runs["record"].iloc[0]
-        learned = [row[at] for at, row in enumerate(record.R[1:])]
+        course = course_of(record)  # tasks are not stages where borders were found
+        learned = [record.R[stage][at] for at, stage in enumerate(course.learned)] if course else []
         scores = record.R[-1] if name == "average" else learned
         ends = row_interval(scores, [task.scored for task in record.tasks])
         over = "rows" if ends else ""
