@@ -17,8 +17,7 @@ from amlora.report.compare import (
     with_choices,
 )
 
-from .conftest import AM_LORA, JOINT, SIN_LORA, record_of
-from .stored import group_of, record, runs_of, stored
+from .conftest import AM_LORA, JOINT, SIN_LORA, group_of, record, record_of, runs_of, stored
 
 
 def labels(group):

@@ -26,8 +26,7 @@ from amlora.report.methods import (
 )
 from amlora.report.write import write
 
-from .conftest import AM_LORA, JOINT, SIN_LORA, TASKS, general_of
-from .stored import group_of, record, runs_of
+from .conftest import AM_LORA, JOINT, SIN_LORA, TASKS, general_of, group_of, record, runs_of
 
 LOWER = [[0.50, 0.20, 0.35, 0.10], *[[value - 0.1 for value in row] for row in AM_LORA[1:]]]
 

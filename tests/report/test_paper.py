@@ -18,8 +18,7 @@ from amlora.report.paper import paper_sheets, published, rounded
 from amlora.report.write import Sheet, write
 from amlora.streams import catalogue
 
-from .conftest import AM_LORA, SIN_LORA, record_of
-from .stored import FACTS, runs_of
+from .conftest import AM_LORA, FACTS, SIN_LORA, record_of, runs_of
 
 PROTOCOLS = protocols()
 T5 = {"name": "google-t5/t5-large", "parameters": 737_668_096, "fingerprint": "a1" * 32}

@@ -22,17 +22,6 @@ from amlora.report.compare import (
     subject,
     unequal_seeds,
 )
-from amlora.report.format import MISSING as DASH
-from amlora.report.format import (
-    bracketed,
-    count,
-    nats,
-    nats_change,
-    percent,
-    points,
-    seconds,
-    unsigned,
-)
 from amlora.report.write import Sheet, plain
 
 Row = Mapping[str, Any]
@@ -142,7 +131,7 @@ def methods_sheets(runs: DataFrame) -> list[Sheet]:
 
 def shown(rows: Sequence[Row], columns: Mapping[str, Callable[[Row], str]]) -> DataFrame:
     """Return rows as a reader sees them; what is missing is a dash."""
-    cells = [{name: show(row) or DASH for name, show in columns.items()} for row in rows]
+    cells = [{name: show(row) or format.MISSING for name, show in columns.items()} for row in rows]
     return DataFrame(cells, dtype=object)
 
 
@@ -153,7 +142,9 @@ def named(row: Row) -> str:
 
 
 def spread(
-    name: str, show: Callable[[float], str] = percent, show_sd: Callable[[float], str] = percent
+    name: str,
+    show: Callable[[float], str] = format.percent,
+    show_sd: Callable[[float], str] = format.percent,
 ) -> Callable[[Row], str]:
     """Return what shows a mean, with its standard deviation where there is one."""
     return lambda row: format.spread(row.get(name), row.get(f"{name}_sd"), show, show_sd)
@@ -161,10 +152,10 @@ def spread(
 
 def average(row: Row) -> str:
     """Show an average with its interval."""
-    mean = spread("average")(row)
-    if (low := row.get("average_low")) is None:
+    mean, low, high = spread("average")(row), row.get("average_low"), row.get("average_high")
+    if low is None or high is None:
         return mean
-    return f"{mean} {bracketed(low, row['average_high'], row['average_interval'], unsigned)}"
+    return f"{mean} {format.bracketed(low, high, row['average_interval'], format.unsigned)}"
 
 
 def told(name: str, show: Callable[[Any], str]) -> Callable[[Row], str]:
@@ -181,21 +172,21 @@ def rate(row: Row) -> str:
 COLUMNS: dict[str, Callable[[Row], str]] = {
     "method": named,
     "average, %": average,
-    "forgetting, points": spread("forgetting", unsigned),
+    "forgetting, points": spread("forgetting", format.unsigned),
     "learning accuracy, %": spread("learning_accuracy"),
-    "BWT, points": spread("bwt", points),
-    "trained": told("trainable_parameters", count),
+    "BWT, points": spread("bwt", format.points),
+    "trained": told("trainable_parameters", format.count),
     "stored, MB": told("stored_megabytes", "{:.1f}".format),
     "examples": told("stored_examples", "{:.0f}".format),
     "task id": told("needs_task_id", lambda value: "yes" if value else "no"),
-    "time": told("seconds", seconds),
+    "time": told("seconds", format.seconds),
     "learning rate": rate,
 }
 GENERAL_COLUMNS: dict[str, Callable[[Row], str]] = {
     "method": lambda row: f"{row['label']} {TASK_ID * bool(row['needs_task_id'])}".rstrip(),
-    "loss before, nats": told("general_loss_before", nats),
-    "loss after, nats": spread("general_loss", nats, nats),
-    "change": lambda row: nats_change(row["general_loss"] - row["general_loss_before"]),
+    "loss before, nats": told("general_loss_before", format.nats),
+    "loss after, nats": spread("general_loss", format.nats, format.nats),
+    "change": lambda row: format.nats_change(row["general_loss"] - row["general_loss_before"]),
     "right before, %": spread("general_right_before"),
     "right after, %": spread("general_right"),
     "begun right before, %": spread("general_begun_before"),
