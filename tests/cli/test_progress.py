@@ -3,7 +3,7 @@
 import io
 import sys
 
-from amlora.cli.progress import Bars, PlainLines, display
+from amlora.cli.progress import PlainLines, display
 from stored import a_record
 
 RECORD = a_record(["film", "news"], [[0.25, 0.0], [0.75, 0.25]])
@@ -73,16 +73,3 @@ def test_a_line_said_while_another_is_printed_comes_after_it(monkeypatch):
 def test_without_a_terminal_the_lines_are_plain(capsys):
     with display(verbose=False) as shown:
         assert isinstance(shown, PlainLines)
-
-
-def test_bars_print_the_matrix_and_leave_nothing_else_behind(capsys):
-    with (progress := Bars()).bars:
-        progress.stage_started(1, 2, "film", 2)
-        progress.step(1, 2, {"task": 1.0}, 10.0)
-        progress.evaluated(1, 8, "film")
-        progress.stage_finished(RECORD)
-        progress.warn("[red] is a task's name, not markup")
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "75.0" in err
-    assert "warning: [red] is a task's name, not markup" in err
