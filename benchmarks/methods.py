@@ -105,7 +105,9 @@ def stages(backbone: Backbone, words: int, batch: int, *, joint: bool) -> list[S
         made_up_task(f"task-{index}", train=2 * batch, test=1, words=words, seed=index)
         for index in range(TASKS)
     ]
-    encoded = [encode_rows(backbone, task, task.train, prefix="off", form="full") for task in tasks]
+    encoded = [
+        encode_rows(backbone, task, task.train, prefix="off", form="full")[0] for task in tasks
+    ]
     if joint:
         together = [row for rows in encoded for row in rows]
         return [Stage(0, "all tasks", together, 2, tuple(tasks))]

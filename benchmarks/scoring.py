@@ -17,10 +17,10 @@ from amlora.engine.backbone import Backbone
 from amlora.engine.batch import collate, length, length_batches, target_logits
 from amlora.engine.encode import Row as Encoded
 from amlora.engine.encode import encode_rows
-from amlora.engine.exact import exact_match, generated_match
+from amlora.engine.exact import score_rows
 from amlora.engine.generate import inference
 from amlora.engine.load import load_backbone
-from amlora.engine.settings import TrainSettings
+from amlora.engine.settings import EvaluateSettings, TrainSettings
 from amlora.engine.train import StageProgress, train_stage
 from amlora.experiment.evaluation import read_seconds
 from amlora.methods.base import Stage
@@ -30,8 +30,8 @@ from amlora.streams.load import load_stream
 from amlora.streams.settings import StreamSettings
 from amlora.streams.task import Task
 
-TOKENS = 4096
-NEW = 50
+PASS = EvaluateSettings(tokens_per_batch=4096, max_new_tokens=50, margin=0.0)
+REFERENCE = EvaluateSettings(method="generate", max_new_tokens=50)
 TASK = "questions"
 DBPEDIA = (70, (40, 90))
 """Tokens of DBpedia's instruction and options, and of its texts, in this model's tokens."""
@@ -43,9 +43,9 @@ def rows(size: Size) -> Iterator[Row]:
     with main_subject(size) as subject:
         backbone = load_backbone(subject.settings.replace(max_tokens=192))
     task = chosen_task(size, count)
-    scored = encode_rows(backbone, task, task.test, prefix="off", form="full")
+    scored = encode_rows(backbone, task, task.test, prefix="off", form="full")[0]
     yield against_generation(backbone, scored[: count // 4], "untrained", bar=5.0, pairs=pairs)
-    trained = encode_rows(backbone, task, task.train, prefix="off", form="full")
+    trained = encode_rows(backbone, task, task.train, prefix="off", form="full")[0]
     learn(backbone, trained, steps=24 if size != "smoke" else 2)
     yield against_generation(backbone, scored, "trained", bar=1.2, pairs=pairs)
     yield against_prefill(backbone, scored, pairs)
@@ -81,18 +81,18 @@ def score(backbone: Backbone, scored: Sequence[Encoded]) -> list[bool]:
 
 def passed(backbone: Backbone, scored: Sequence[Encoded]) -> tuple[list[Answer], Counts]:
     """Score rows as a run does under bfloat16."""
-    return exact_match(backbone, scored, tokens_per_batch=TOKENS, max_new_tokens=NEW, margin=0.0)
+    return score_rows(backbone, scored, PASS)
 
 
 def against_generation(
     backbone: Backbone, scored: list[Encoded], state: str, *, bar: float, pairs: int
 ) -> Row:
     """Time generation at batch one against the pass, and count differing decisions."""
-    answers, _ = generated_match(backbone, scored, max_new_tokens=NEW)
+    answers, _ = score_rows(backbone, scored, REFERENCE)
     pairs_of = zip(score(backbone, scored), answers, strict=True)
     differ = sum(ours != answer.hit for ours, answer in pairs_of)
     timed = pair(
-        lambda: generated_match(backbone, scored, max_new_tokens=NEW),
+        lambda: score_rows(backbone, scored, REFERENCE),
         lambda: score(backbone, scored),
         pairs=max(1, pairs // 2),
         warm=1,
@@ -110,7 +110,7 @@ def against_generation(
 def prefill(backbone: Backbone, scored: list[Encoded]) -> None:
     """Run a bare forward pass over the rows, in the batches that scoring without a prefix has."""
     with inference(backbone):
-        for chosen in length_batches(scored, TOKENS):
+        for chosen in length_batches(scored, PASS.tokens_per_batch):
             target_logits(backbone, collate([scored[i] for i in chosen], backbone, share=1.0))
 
 
@@ -181,7 +181,7 @@ def padding(long: list[Encoded]) -> Row:
     real = sum(len(row.prompt_ids) for row in long)
     padded = sum(
         len(chosen) * max(len(long[i].prompt_ids) for i in chosen)
-        for chosen in length_batches(long, TOKENS)
+        for chosen in length_batches(long, PASS.tokens_per_batch)
     )
     return Row(
         name="padding of scored tokens",

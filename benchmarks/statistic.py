@@ -14,7 +14,7 @@ shrinkage, training rows per task, the prompt, and which tasks there are to choo
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -27,7 +27,7 @@ from amlora import files, formats
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import encode_rows
 from amlora.engine.load import load_backbone
-from amlora.engine.route import vectors_of
+from amlora.engine.route import vector_of
 from amlora.engine.settings import ModelSettings
 from amlora.experiment.general import BUILTIN, general_rows, read_texts
 from amlora.experiment.provenance import provenance
@@ -159,18 +159,13 @@ def measured(backbone: Backbone, stream: TaskStream) -> Iterator[dict[str, Any]]
     strangers = vectors_of_no_task(backbone)
     long = replace(backbone, settings=backbone.settings.replace(max_tokens=LONG))
     for prompt in prompts:
-        (tasks,), _ = gather(long, stream, prompt, (0,), MOST)
+        tasks, _ = gather(long, stream, prompt, 0, MOST)
         choice = Choice(prompt, LONG, 0, max(ROWS))
         yield {"shares": [shares(choice, name, tasks) for name in STREAMS]}
-    for prompt in prompts:
-        (tasks,), cost = gather(backbone, stream, prompt, (0,), MOST)
-        yield {"cost": [cost], **varied(prompt, 0, tasks, strangers[0])}
-    for prompt in prompts:
-        depths = [depth for depth in DEPTHS if depth]
-        found, cost = gather(backbone, stream, prompt, depths, max(ROWS))
-        yield {"cost": [cost]}
-        for depth, tasks in zip(depths, found, strict=True):
-            yield varied(prompt, depth, tasks, strangers[depth])
+    for depth in DEPTHS:
+        for prompt in prompts:
+            tasks, cost = gather(backbone, stream, prompt, depth, max(ROWS) if depth else MOST)
+            yield {"cost": [cost], **varied(prompt, depth, tasks, strangers[depth])}
 
 
 def vectors_of_no_task(backbone: Backbone) -> dict[int, Tensor]:
@@ -178,47 +173,40 @@ def vectors_of_no_task(backbone: Backbone) -> dict[int, Tensor]:
     texts = read_texts(BUILTIN)
     assert texts is not None
     rows = general_rows(backbone, *texts)
-    found = [
-        vectors_of(backbone, row.prompt_ids, DEPTHS) for row in (*rows.passages, *rows.questions)
-    ]
-    return {depth: torch.stack([each[i] for each in found]) for i, depth in enumerate(DEPTHS)}
+    prompts = [row.prompt_ids for row in (*rows.passages, *rows.questions)]
+    return {
+        depth: torch.stack([vector_of(backbone, ids, depth) for ids in prompts]) for depth in DEPTHS
+    }
 
 
 def gather(
-    backbone: Backbone, stream: TaskStream, prompt: Form, depths: Sequence[int], most: int
-) -> tuple[list[Tasks], dict[str, Any]]:
-    """Take the vectors of all tasks' prompts at some depths, in one pass per prompt.
-
-    Returns:
-        For each depth the vectors by task, and what a prompt cost.
-    """
-    found: list[dict[str, Vectors]] = [{} for _ in depths]
+    backbone: Backbone, stream: TaskStream, prompt: Form, depth: int, most: int
+) -> tuple[Tasks, dict[str, Any]]:
+    """Take the vectors of all tasks' prompts at a depth; return them, and what that cost."""
+    found: dict[str, Vectors] = {}
     prompts, tokens, begun = 0, 0, time.process_time()
     for task in stream.tasks:
         rows = [
-            encode_rows(backbone, task, split, prefix="off", form=prompt)
+            encode_rows(backbone, task, split, prefix="off", form=prompt)[0]
             for split in (task.train[:most], task.test)
         ]
         prompts += sum(map(len, rows))
         tokens += sum(len(row.prompt_ids) for split in rows for row in split)
-        train, test = (
-            [vectors_of(backbone, row.prompt_ids, depths) for row in split] for split in rows
-        )
-        for i, by_task in enumerate(found):
-            by_task[task.name] = Vectors(
-                torch.stack([vectors[i] for vectors in train]),
-                torch.stack([vectors[i] for vectors in test]),
+        found[task.name] = Vectors(
+            *(
+                torch.stack([vector_of(backbone, row.prompt_ids, depth) for row in split])
+                for split in rows
             )
-        print(f"{prompt}, layers {list(depths)}: {task.name}", file=sys.stderr, flush=True)
-    cost = {
+        )
+        print(f"{prompt}, {depth} layers: {task.name}", file=sys.stderr, flush=True)
+    return found, {
         "prompt": prompt,
         "max_tokens": backbone.settings.max_tokens,
-        "layers": max(depths),
+        "layers": depth,
         "prompts": prompts,
         "tokens": tokens,
         "processor_seconds": time.process_time() - begun,
     }
-    return list(found), cost
 
 
 def varied(prompt: Form, layers: int, tasks: Tasks, strangers: Tensor) -> dict[str, list[Any]]:

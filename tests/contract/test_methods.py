@@ -202,7 +202,7 @@ def test_a_tasks_name_changes_no_answer(learned):
     made, _ = learned
     for index, task in enumerate(made.stream.tasks):
         renamed = dataclasses.replace(task, name="something else")
-        rows = encode_rows(made.backbone, renamed, task.test, prefix="off", form="full")
+        rows = encode_rows(made.backbone, renamed, task.test, prefix="off", form="full")[0]
         assert {row.task for row in rows} == {"something else"}
         assert torch.equal(logits(made, index), logits(made, index, rows))
 

@@ -50,7 +50,7 @@ def task_of(*texts, options=OPTIONS, labels=OPTIONS):
 
 
 def rows_of(backbone, task):
-    return encode_rows(backbone, task, task.test, prefix="off", form="full")
+    return encode_rows(backbone, task, task.test, prefix="off", form="full")[0]
 
 
 def test_a_decoder_reads_prompt_and_answer_as_one_text(llama):
@@ -86,7 +86,7 @@ def test_a_prompt_at_inference_is_the_trained_one(backbone):
 @given(text=st.text(max_size=120))
 def test_only_the_text_is_shortened_and_no_more_than_needed(llama, t5, text):
     for backbone in (llama, t5):
-        (fitted,), (encoding,) = fit(backbone, [Prompt(BEFORE, text, AFTER)])
+        ((_, (fitted,), (encoding,)),) = fit(backbone, [Prompt(BEFORE, text, AFTER)])
         assert (fitted.before, fitted.after) == (BEFORE, AFTER)
         assert text.startswith(fitted.text)
         assert len(encoding.ids) <= 64
@@ -97,7 +97,7 @@ def test_only_the_text_is_shortened_and_no_more_than_needed(llama, t5, text):
 
 def test_an_answer_of_any_length_leaves_the_prompt_alone(llama):
     prompt = Prompt(BEFORE, "word " * 50, AFTER)
-    pairs = encode_pairs(llama, [prompt, prompt], ["Good", "Good " * 40])
+    pairs, _ = encode_pairs(llama, [prompt, prompt], ["Good", "Good " * 40])
     assert pairs[0][0] == pairs[1][0]
 
 
@@ -149,7 +149,9 @@ def test_a_token_across_prompt_and_answer_belongs_to_the_answer(llama_folder):
     )
     tokenizer.train_from_iterator([": : : :"], trainer)
     backbone.tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>")
-    ((prompt_ids, answer_ids),) = encode_pairs(backbone, [Prompt("", "x", "\nAnswer:")], ["Good"])
+    ((prompt_ids, answer_ids),), _ = encode_pairs(
+        backbone, [Prompt("", "x", "\nAnswer:")], ["Good"]
+    )
     assert decode(backbone, prompt_ids) == "x\nAnswer"
     assert decode(backbone, answer_ids[:-1]) == ": Good"
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from amlora.engine.answer import Counts
 from amlora.engine.batch import length_batches
 from amlora.engine.encode import encode_rows
-from amlora.engine.exact import exact_match, generated_match, measure_margin, score_rows
+from amlora.engine.exact import measure_margin, score_rows
 from amlora.engine.load import load_backbone
 from amlora.engine.settings import EvaluateSettings, ModelSettings
 from amlora.evaluate.score import Rule
@@ -46,13 +46,15 @@ def rows_of(backbone, options, count=8, seed=0):
         for i in range(count)
     )
     task = Task(name="t", instruction="", options=tuple(options), train=(), dev=(), test=examples)
-    return encode_rows(backbone, task, examples, prefix="off", form="full")
+    return encode_rows(backbone, task, examples, prefix="off", form="full")[0]
 
 
 def both(backbone, rows, rule: Rule = "reference", **changed):
     given = {"tokens_per_batch": 200, "max_new_tokens": LIMIT, "rule": rule, **changed}
-    passed, counts = exact_match(backbone, rows, **given)
-    reference, _ = generated_match(backbone, rows, max_new_tokens=LIMIT, rule=rule)
+    passed, counts = score_rows(backbone, rows, EvaluateSettings(**given))
+    reference, _ = score_rows(
+        backbone, rows, EvaluateSettings(method="generate", max_new_tokens=LIMIT, rule=rule)
+    )
     assert [answer.row for answer in passed] == [row.row for row in rows]
     return passed, reference, counts
 
@@ -111,7 +113,9 @@ def trained(any_folder):
 
 def test_trained_rows_hardly_need_generation(trained):
     backbone, rows = trained
-    _, counts = exact_match(backbone, rows, tokens_per_batch=200, max_new_tokens=LIMIT)
+    _, counts = score_rows(
+        backbone, rows, EvaluateSettings(tokens_per_batch=200, max_new_tokens=LIMIT)
+    )
     assert counts.hit >= 4
     assert counts.decoded <= 0.2
 
@@ -120,14 +124,16 @@ def test_trained_rows_hardly_need_generation(trained):
 def test_how_rows_are_batched_decides_nothing(trained, tokens):
     backbone, rows = trained
     _, reference, _ = both(backbone, rows)
-    passed, _ = exact_match(backbone, rows, tokens_per_batch=tokens, max_new_tokens=LIMIT)
+    passed, _ = score_rows(
+        backbone, rows, EvaluateSettings(tokens_per_batch=tokens, max_new_tokens=LIMIT)
+    )
     assert hits(passed) == hits(reference)
 
 
 def test_rows_under_the_margin_are_generated(trained):
     backbone, rows = trained
-    answers, counts = exact_match(
-        backbone, rows, tokens_per_batch=200, max_new_tokens=LIMIT, margin=1e9
+    answers, counts = score_rows(
+        backbone, rows, EvaluateSettings(tokens_per_batch=200, max_new_tokens=LIMIT, margin=1e9)
     )
     assert counts == Counts(low_margin=len(rows))
     assert all(answer.how == "decoded" and answer.text is not None for answer in answers)
@@ -138,7 +144,9 @@ def test_logits_that_are_no_numbers_are_never_trusted(any_folder):
     rows = rows_of(backbone, ("Good", "Bad"), count=2)
     with torch.no_grad():
         next(backbone.model.parameters()).fill_(float("nan"))
-    _, counts = exact_match(backbone, rows, tokens_per_batch=200, max_new_tokens=2, margin=0.0)
+    _, counts = score_rows(
+        backbone, rows, EvaluateSettings(tokens_per_batch=200, max_new_tokens=2, margin=0.0)
+    )
     assert counts == Counts(low_margin=2)
 
 
@@ -156,7 +164,7 @@ def test_the_margin_is_never_under_the_rounding_of_the_precision(any_folder):
 def test_the_model_is_left_in_training_mode_if_it_was(trained):
     backbone, rows = trained
     backbone.model.train()
-    exact_match(backbone, rows[:3], tokens_per_batch=200, max_new_tokens=LIMIT)
+    score_rows(backbone, rows[:3], EvaluateSettings(tokens_per_batch=200, max_new_tokens=LIMIT))
     assert backbone.model.training
     backbone.model.eval()
 
@@ -198,4 +206,7 @@ def test_packs_hold_every_row_once_and_keep_to_the_budget(trained):
 
 def test_no_rows_give_no_answers(trained):
     backbone, _ = trained
-    assert exact_match(backbone, [], tokens_per_batch=9, max_new_tokens=9) == ([], Counts())
+    assert score_rows(backbone, [], EvaluateSettings(tokens_per_batch=9, max_new_tokens=9)) == (
+        [],
+        Counts(),
+    )

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from amlora.engine.encode import Row
-from amlora.engine.exact import answer_logits, disagreement, exact_match, generated_match
+from amlora.engine.exact import answer_logits, disagreement, score_rows
 from amlora.engine.generate import inference
 from amlora.engine.load import try_out
 from amlora.engine.prefix import shared_prefix
+from amlora.engine.settings import EvaluateSettings
 from amlora.errors import InputError
 from amlora.experiment.prepare import prepare
 from amlora.experiment.run import run
@@ -64,8 +65,8 @@ def test_a_family_learns_is_scored_as_it_generates_and_loads_again(family, tmp_p
         apart = [disagreement(backbone, *pair) for pair in zip(rows, passed, strict=True)]
     assert (prefix.length > 0) == (family in SHARED)
     assert max(apart) < (0.5 if family in BLURRED else 1e-4)
-    ours, _ = exact_match(backbone, rows, tokens_per_batch=128, max_new_tokens=4)
-    theirs, _ = generated_match(backbone, rows, max_new_tokens=4)
+    ours, _ = score_rows(backbone, rows, EvaluateSettings(tokens_per_batch=128, max_new_tokens=4))
+    theirs, _ = score_rows(backbone, rows, EvaluateSettings(method="generate", max_new_tokens=4))
     assert [answer.hit for answer in ours] == [answer.hit for answer in theirs]
 
 

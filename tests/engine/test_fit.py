@@ -52,26 +52,26 @@ def test_a_text_far_too_long_gets_the_ids_that_tokenising_all_of_it_gives(
 ):
     assert parts_at_blanks(backbone)
     prompts = [Prompt(BEFORE, text_of(9000, seed) + end, AFTER) for seed in range(12)]
-    texts, encodings = fit(backbone, prompts)
+    ((_, texts, encodings),) = fit(backbone, prompts)
     assert [len(prompt.text) for prompt in engine.begun(backbone, prompts)] != [
         len(prompt.text) for prompt in prompts
     ]
     monkeypatch.setattr(engine, "HEAD", 10**9)  # so that all of a text is tokenised
-    expected, whole = fit(backbone, prompts)
+    ((_, expected, whole),) = fit(backbone, prompts)
     assert texts == expected
     assert [each.ids for each in encodings] == [each.ids for each in whole]
 
 
 def test_of_texts_of_a_megabyte_only_both_ends_are_read(backbone, read):
     prompts = [Prompt(BEFORE, "a good film " * 85_000, AFTER) for _ in range(24)]
-    texts, _ = fit(backbone, prompts)
+    ((_, texts, _),) = fit(backbone, prompts)
     assert all(0 < len(prompt.text) < 400 for prompt in texts)
     assert max(read) < 4000 and sum(read) < 24 * 4000
 
 
 def test_a_text_without_blanks_is_tokenised_as_a_whole(backbone):
     assert cut_middle("x" * 9000, 768) is None
-    (fitted,), (encoding,) = fit(backbone, [Prompt(BEFORE, "x" * 9000, AFTER)])
+    ((_, (fitted,), (encoding,)),) = fit(backbone, [Prompt(BEFORE, "x" * 9000, AFTER)])
     assert len(encoding.ids) == 48 and "x" * 9000 != fitted.text == "x" * len(fitted.text)
 
 
@@ -85,7 +85,7 @@ def test_a_vocabulary_with_tokens_over_blanks_is_left_alone(backbone, monkeypatc
 def test_words_around_a_text_that_do_not_fit_are_refused_by_their_start(backbone, read):
     prompts = [Prompt("an instruction " * 60_000, "text", AFTER)] * 24
     with pytest.raises(InputError, match=r"max_tokens is 48, but the prompt .* without any text"):
-        fit(backbone, prompts)
+        list(fit(backbone, prompts))
     assert sum(read) < 1000
 
 
@@ -114,7 +114,7 @@ def test_an_answer_longer_than_a_model_is_refused_by_its_start(llama_folder, rea
     )
     task = Task(name="retell", instruction="", options=(), train=rows, dev=(), test=())
     with pytest.raises(InputError, match=r"'retell': the answer of row train:0 has 1020000 char"):
-        encode_rows(llama, task, rows, prefix="off", form="full")
+        encode_rows(llama, task, rows, prefix="off", form="full")[0]
     assert sum(read) < 10_000
     short = replace(rows[0], label="a good film")
-    assert len(encode_rows(llama, task, [short], prefix="off", form="full")) == 1
+    assert len(encode_rows(llama, task, [short], prefix="off", form="full")[0]) == 1

@@ -45,7 +45,7 @@ def backbone(any_folder):
 
 
 def by_hand(backbone, prompt, option):
-    ((prompt_ids, answer_ids),) = encode_pairs(backbone, [prompt], [option])
+    ((prompt_ids, answer_ids),), _ = encode_pairs(backbone, [prompt], [option])
     if backbone.family == "encoder-decoder":
         ids = {
             "input_ids": torch.tensor([prompt_ids]),
@@ -70,7 +70,7 @@ def test_the_learned_option_wins_even_over_one_that_starts_with_it(any_folder):
         ModelSettings(name=str(any_folder), precision="float32", max_tokens=64)
     )
     golds = ("Good", "Good day", "Bad")
-    pairs = encode_pairs(backbone, PROMPTS, golds)
+    pairs, _ = encode_pairs(backbone, PROMPTS, golds)
     learn(
         backbone,
         [Row("t", "", *ids, gold) for ids, gold in zip(pairs, golds, strict=True)],

@@ -1,15 +1,14 @@
 """The shared start of prompts: run once, and the same answers."""
 
-from typing import Any
-
 import pytest
 import torch
 from transformers.cache_utils import DynamicLayer
 
 from amlora.engine.encode import Row
-from amlora.engine.exact import exact_match
+from amlora.engine.exact import score_rows
 from amlora.engine.generate import inference
 from amlora.engine.prefix import NOTHING, common, shared_prefix
+from amlora.engine.settings import EvaluateSettings
 from trained import load_base
 
 START = tuple(range(20, 40))
@@ -66,7 +65,7 @@ def test_an_encoder_reads_in_both_directions_and_shares_nothing(t5_folder):
 
 def test_decisions_are_those_of_rows_scored_one_by_one(llama_folder):
     backbone = load_base(llama_folder)
-    settings: dict[str, Any] = {"tokens_per_batch": 64, "max_new_tokens": 4}
-    together, _ = exact_match(backbone, rows(), **settings)
-    alone = [exact_match(backbone, [row], **settings)[0][0] for row in rows()]
+    settings = EvaluateSettings(tokens_per_batch=64, max_new_tokens=4)
+    together, _ = score_rows(backbone, rows(), settings)
+    alone = [score_rows(backbone, [row], settings)[0][0] for row in rows()]
     assert [a.hit for a in together] == [a.hit for a in alone]

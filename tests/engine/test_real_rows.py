@@ -17,9 +17,9 @@ from accelerate import Accelerator
 from amlora.cache import cache_folder
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row, encode_rows
-from amlora.engine.exact import exact_match, generated_match
+from amlora.engine.exact import score_rows
 from amlora.engine.load import load_backbone
-from amlora.engine.settings import ModelSettings, TrainSettings
+from amlora.engine.settings import EvaluateSettings, ModelSettings, TrainSettings
 from amlora.engine.train import StageProgress, train_stage
 from amlora.methods.am_lora import AMLoRA
 from amlora.methods.base import Method, Stage
@@ -80,13 +80,17 @@ def split(task: Task, rows: int) -> Task:
 
 def encoded(backbone: Backbone, task: Task, part: tuple[Example, ...]) -> list[Row]:
     """Return rows as the model reads them."""
-    return encode_rows(backbone, task, part, prefix="off", form="full")
+    return encode_rows(backbone, task, part, prefix="off", form="full")[0]
 
 
 def compare(backbone: Backbone, rows: list[Row], *, new_tokens: int, state: str) -> list[str]:
     """Return the rows whose score by the pass differs from that by generation, and print counts."""
-    ours, counts = exact_match(backbone, rows, tokens_per_batch=2048, max_new_tokens=new_tokens)
-    reference, _ = generated_match(backbone, rows, max_new_tokens=new_tokens)
+    ours, counts = score_rows(
+        backbone, rows, EvaluateSettings(tokens_per_batch=2048, max_new_tokens=new_tokens)
+    )
+    reference, _ = score_rows(
+        backbone, rows, EvaluateSettings(method="generate", max_new_tokens=new_tokens)
+    )
     pairs = zip(rows, ours, reference, strict=True)
     differing = [f"{row.task}/{row.row}" for row, one, other in pairs if one.hit != other.hit]
     hits = sum(answer.hit for answer in reference)

@@ -7,7 +7,7 @@ import torch
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.load import load_backbone
-from amlora.engine.route import first_stack, layers_of, states_after, vector_of, vectors_of
+from amlora.engine.route import first_stack, layers_of, states_after, vector_of
 from amlora.engine.settings import ModelSettings
 from amlora.errors import InputError
 from trained import load_base, logits, trained
@@ -25,10 +25,7 @@ def whole(backbone: Backbone) -> tuple[torch.Tensor, ...]:
 def test_states_are_those_of_a_whole_pass_bit_for_bit(any_folder):
     backbone = load_base(any_folder)
     expected = whole(backbone)
-    (first,) = states_after(backbone, IDS, (1,))
-    assert torch.equal(first, expected[1][0])
-    again, last, same = states_after(backbone, IDS, (1, 2, 1))
-    assert torch.equal(again, first) and torch.equal(same, first)
+    assert torch.equal(states_after(backbone, IDS, 1), expected[1][0])
     # What a whole pass calls the last states went through the final norm as well.
     kept: list[torch.Tensor] = []
 
@@ -38,15 +35,16 @@ def test_states_are_those_of_a_whole_pass_bit_for_bit(any_folder):
     hook = layers_of(first_stack(backbone))[1].register_forward_hook(keep)
     whole(backbone)
     hook.remove()
-    assert torch.equal(last, kept[0][0])
+    assert torch.equal(states_after(backbone, IDS, 2), kept[0][0])
 
 
 def test_loras_change_nothing_of_them(any_folder):
     backbone, mixture = trained(any_folder, combine="sum")
     backbone.routing = mixture.control.routing
-    expected = states_after(load_base(any_folder), IDS, (1, 2))
-    for ours, theirs in zip(states_after(backbone, IDS, (1, 2)), expected, strict=True):
-        assert torch.equal(ours, theirs)
+    bare = load_base(any_folder)
+    expected = [states_after(bare, IDS, depth) for depth in (1, 2)]
+    for depth, theirs in enumerate(expected, 1):
+        assert torch.equal(states_after(backbone, IDS, depth), theirs)
     assert not torch.equal(whole(backbone)[1][0], expected[0])
 
 
@@ -54,7 +52,7 @@ def test_the_model_is_as_it_was_afterwards(any_folder):
     backbone = load_base(any_folder)
     before = logits(backbone)
     backbone.model.train()
-    states_after(backbone, IDS, (1,))
+    states_after(backbone, IDS, 1)
     assert backbone.model.training and backbone.routing.now is None
     assert not any(module._forward_hooks for module in layers_of(first_stack(backbone)))
     backbone.model.eval()
@@ -64,21 +62,21 @@ def test_the_model_is_as_it_was_afterwards(any_folder):
 def test_dropout_is_off(any_folder):
     settings = ModelSettings(name=str(any_folder), precision="float32", device="cpu", dropout=0.5)
     backbone = load_backbone(settings)
-    expected = states_after(backbone, IDS, (1,))[0]
+    expected = states_after(backbone, IDS, 1)
     backbone.model.train()
-    assert torch.equal(states_after(backbone, IDS, (1,))[0], expected)
+    assert torch.equal(states_after(backbone, IDS, 1), expected)
 
 
 def test_vectors_are_means_over_tokens(any_folder):
     backbone = load_base(any_folder)
     embedded = backbone.model.get_input_embeddings()(torch.tensor(IDS)).detach()
-    zero, one = vectors_of(backbone, IDS, (0, 1))
-    assert torch.equal(zero, embedded.mean(0)) and torch.equal(zero, vector_of(backbone, IDS))
-    assert torch.equal(one, states_after(backbone, IDS, (1,))[0].mean(0))
-    assert torch.equal(one, vector_of(backbone, IDS, 1))
-    swapped = vectors_of(backbone, (*IDS[:-2], IDS[-1], IDS[-2]), (0, 1))
-    torch.testing.assert_close(swapped[0], zero)
-    assert (swapped[1] - one).abs().max() > 1e-4  # states know the order of tokens
+    zero, one = (vector_of(backbone, IDS, depth) for depth in (0, 1))
+    assert torch.equal(zero, embedded.mean(0))
+    assert torch.equal(one, states_after(backbone, IDS, 1).mean(0))
+    swapped = (*IDS[:-2], IDS[-1], IDS[-2])
+    torch.testing.assert_close(vector_of(backbone, swapped), zero)
+    # States know the order of tokens.
+    assert (vector_of(backbone, swapped, 1) - one).abs().max() > 1e-4
 
 
 def test_vectors_ask_for_no_gradients_even_where_embeddings_do(any_folder):
@@ -87,9 +85,9 @@ def test_vectors_ask_for_no_gradients_even_where_embeddings_do(any_folder):
     )
     backbone = load_backbone(settings)
     backbone.model.train()
-    assert not any(vector.requires_grad for vector in vectors_of(backbone, IDS, (0, 1)))
+    assert not any(vector_of(backbone, IDS, depth).requires_grad for depth in (0, 1))
 
 
 def test_a_layer_that_is_not_there_is_one_clear_line(any_folder):
     with pytest.raises(InputError, match=r"feature_layers: .* with 2 layers, got 3"):
-        states_after(load_base(any_folder), IDS, (1, 3))
+        states_after(load_base(any_folder), IDS, 3)

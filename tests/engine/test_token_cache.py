@@ -3,7 +3,7 @@
 import pytest
 
 from amlora.engine import token_cache
-from amlora.engine.encode import encode_split
+from amlora.engine.encode import encode_rows
 from amlora.engine.load import load_backbone
 from amlora.engine.settings import ModelSettings
 from amlora.engine.token_cache import WORTH, TokenCache
@@ -35,7 +35,7 @@ def both(backbone, task):
     """Return rows by the cache and by tokenising."""
     return (
         TokenCache(backbone, prefix="off", form="full").rows(task, task.train),
-        encode_split(backbone, task, task.train, prefix="off", form="full"),
+        encode_rows(backbone, task, task.train, prefix="off", form="full"),
     )
 
 
@@ -50,7 +50,7 @@ def test_cached_rows_equal_tokenised_ones(any_folder, cache):
 def test_the_second_time_nothing_is_tokenised(llama_folder, cache, monkeypatch):
     backbone, task = backbone_of(llama_folder), task_of(WORTH)
     first, _ = both(backbone, task)
-    monkeypatch.setattr(token_cache, "encode_split", None)
+    monkeypatch.setattr(token_cache, "encode_rows", None)
     assert TokenCache(backbone, prefix="off", form="full").rows(task, task.train) == first
 
 

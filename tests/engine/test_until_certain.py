@@ -7,7 +7,7 @@ import pytest
 from amlora.engine.encode import Row, decode, encode_pairs
 from amlora.engine.generate import generate_each
 from amlora.engine.load import load_backbone
-from amlora.engine.settings import ModelSettings
+from amlora.engine.settings import EvaluateSettings, ModelSettings
 from amlora.engine.until_certain import generate_until_certain
 from amlora.evaluate.score import is_match
 from amlora.streams.prompt import Prompt
@@ -24,7 +24,7 @@ def scored(any_folder):
     backbone = load_backbone(
         ModelSettings(name=str(any_folder), precision="float32", max_tokens=64)
     )
-    pairs = encode_pairs(backbone, [Prompt("", text, "\nAnswer:") for text in TEXTS], GOLDS)
+    pairs, _ = encode_pairs(backbone, [Prompt("", text, "\nAnswer:") for text in TEXTS], GOLDS)
     rows = [
         Row("t", str(i), *ids, gold) for i, (ids, gold) in enumerate(zip(pairs, GOLDS, strict=True))
     ]
@@ -39,7 +39,9 @@ def scored(any_folder):
 def test_texts_score_as_whole_answers_do(scored, tokens, margin):
     backbone, rows, whole = scored
     texts = generate_until_certain(
-        backbone, rows, tokens_per_batch=tokens, max_new_tokens=LIMIT, margin=margin
+        backbone,
+        rows,
+        EvaluateSettings(tokens_per_batch=tokens, max_new_tokens=LIMIT, margin=margin),
     )
     golds = [row.gold for row in rows]
     assert list(map(is_match, texts, golds)) == list(map(is_match, whole, golds))
@@ -50,8 +52,10 @@ def test_texts_score_as_whole_answers_do(scored, tokens, margin):
 def test_texts_score_as_whole_answers_do_by_the_exact_rule(scored):
     backbone, rows, whole = scored
     rows = [replace(row, gold=gold) for row, gold in zip(rows, ["good", *GOLDS[1:]], strict=True)]
-    given = {"tokens_per_batch": 10_000, "max_new_tokens": LIMIT, "margin": 0.0}
-    texts = generate_until_certain(backbone, rows, rule="exact", **given)
+    settings = EvaluateSettings(
+        tokens_per_batch=10_000, max_new_tokens=LIMIT, margin=0.0, rule="exact"
+    )
+    texts = generate_until_certain(backbone, rows, settings)
     matches = [
         [is_match(text, row.gold, "exact") for text, row in zip(made, rows, strict=True)]
         for made in (texts, whole)
@@ -70,7 +74,9 @@ def test_a_certain_miss_is_not_generated_to_its_end(scored):
     calls = []
     hook = backbone.model.register_forward_pre_hook(lambda *_: calls.append(1))
     generate_until_certain(
-        backbone, hopeless, tokens_per_batch=10_000, max_new_tokens=LIMIT, margin=0.0
+        backbone,
+        hopeless,
+        EvaluateSettings(tokens_per_batch=10_000, max_new_tokens=LIMIT, margin=0.0),
     )
     hook.remove()
     assert len(calls) <= 3
@@ -83,6 +89,8 @@ def test_a_close_call_in_a_batch_is_generated_alone(scored):
     hook = backbone.model.register_forward_pre_hook(
         lambda _, args, given: sizes.append(len(given[read])), with_kwargs=True
     )
-    generate_until_certain(backbone, rows, tokens_per_batch=10_000, max_new_tokens=1, margin=1e9)
+    generate_until_certain(
+        backbone, rows, EvaluateSettings(tokens_per_batch=10_000, max_new_tokens=1, margin=1e9)
+    )
     hook.remove()
     assert sizes == [len(rows)] + [1] * len(rows)

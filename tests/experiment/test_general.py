@@ -11,8 +11,9 @@ from torch import nn
 
 from amlora import files
 from amlora.engine.encode import Row, decode
-from amlora.engine.exact import exact_match
+from amlora.engine.exact import score_rows
 from amlora.engine.likelihood import answer_likelihoods
+from amlora.engine.settings import EvaluateSettings
 from amlora.errors import InputError
 from amlora.experiment.general import (
     BUILTIN,
@@ -132,7 +133,9 @@ def test_an_answer_that_goes_on_is_begun_right_and_not_right(any_folder):
     shorter = replace(second, answer_ids=(*second.answer_ids[:2], backbone.end_id), gold=start)
     learn(backbone, [first, second], steps=60)
     asked = [first, shorter]
-    answers, _ = exact_match(backbone, asked, tokens_per_batch=512, max_new_tokens=8)
+    answers, _ = score_rows(
+        backbone, asked, EvaluateSettings(tokens_per_batch=512, max_new_tokens=8)
+    )
     found = answer_likelihoods(backbone, [*passages, *asked], 512)
     told = moment(3, passages, asked, found, answers)
     assert (told.after, told.right, told.begun, told.questions) == (3, 1, 2, 2)

@@ -137,7 +137,7 @@ def test_a_byte_level_tokenizer_lacks_nothing(llama_folder, tmp_path):
     assert backbone.tokenizer.unk_token_id is not None
     made = prepare(settings(tmp_path, llama_folder, method="sin_lora"))
     assert made.lost[1] == {"train": Lost(), "test": Lost()}
-    assert encode_rows(backbone, made.stream.tasks[1], (), prefix="off", form="full") == []
+    assert encode_rows(backbone, made.stream.tasks[1], (), prefix="off", form="full")[0] == []
 
 
 def test_texts_of_no_task_that_are_shortened_are_said(llama_folder, tmp_path):

@@ -9,7 +9,7 @@ import torch
 
 from amlora.engine import route
 from amlora.engine.batch import collate, target_logits
-from amlora.engine.route import Router, vectors_of
+from amlora.engine.route import Router, vector_of
 from amlora.errors import InputError
 from amlora.methods.anchored_lora import AnchoredLoRA, AnchoredLoRASettings
 from amlora.mixture.stages import Stages
@@ -103,7 +103,7 @@ def test_with_layers_the_statistic_is_of_the_frozen_models_states(any_folder):
     for stage in STAGES[:2]:
         learn(method, stage, lr=5e-2)
         then.append(answers(method, stage))
-        vectors = [vectors_of(base, row.prompt_ids, (1,))[0] for row in stage.rows]
+        vectors = [vector_of(base, row.prompt_ids, 1) for row in stage.rows]
         torch.testing.assert_close(
             method.stages.means[stage.index], torch.stack(vectors).double().mean(0).float()
         )

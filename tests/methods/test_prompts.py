@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import Batch, collate, target_logits, task_loss
 from amlora.engine.encode import Row
-from amlora.engine.exact import Logits, exact_match
-from amlora.engine.generate import generate_ids, inference
+from amlora.engine.exact import score_rows
+from amlora.engine.generate import Seen, generate_ids, inference
 from amlora.engine.load import load_backbone
 from amlora.engine.prefix import NOTHING, shared_prefix
-from amlora.engine.settings import ModelSettings
+from amlora.engine.settings import EvaluateSettings, ModelSettings
 from amlora.errors import InputError
 from amlora.methods.parts.prompts import (
     PromptEmbedding,
@@ -92,7 +92,7 @@ def test_generation_with_a_cache_is_that_of_whole_passes(any_folder):
     with inference(backbone):
         together = generate_ids(backbone, [row.prompt_ids for row in longer], 6)
         for row, bare, ids in zip(longer, rows(), together, strict=True):
-            seen = Logits()
+            seen = Seen(torch.Tensor.clone)
             assert generate_ids(backbone, [row.prompt_ids], 6, watch=seen) == [ids]
             whole = stepped(backbone, row.prompt_ids, ids)[: len(seen.steps)]
             torch.testing.assert_close(torch.cat(seen.steps), whole, rtol=1e-4, atol=1e-4)
@@ -111,11 +111,9 @@ def test_soft_prompts_are_a_shared_prefix(llama_folder):
         _, whole = NOTHING.logits(backbone, longer)
     targets = batch.labels >= 0
     torch.testing.assert_close(ours[targets], whole[targets], rtol=1e-4, atol=1e-4)
-    together, _ = exact_match(backbone, longer, tokens_per_batch=64, max_new_tokens=4)
-    alone = [
-        exact_match(backbone, [row], tokens_per_batch=64, max_new_tokens=4)[0][0].hit
-        for row in longer
-    ]
+    settings = EvaluateSettings(tokens_per_batch=64, max_new_tokens=4)
+    together, _ = score_rows(backbone, longer, settings)
+    alone = [score_rows(backbone, [row], settings)[0][0].hit for row in longer]
     assert [answer.hit for answer in together] == alone
 
 

@@ -61,7 +61,7 @@ def taught(folder, task: Task, answered: Task | None = None) -> Backbone:
     backbone = load_base(folder)
     rows = text_rows(backbone, task, task.train, longest=24)
     asked = answered or task
-    rows += encode_rows(backbone, asked, asked.train, prefix="off", form="full")
+    rows += encode_rows(backbone, asked, asked.train, prefix="off", form="full")[0]
     learn(backbone, rows, steps=120, rate=1e-2)
     return backbone
 
@@ -158,10 +158,10 @@ def test_an_answer_other_than_the_label_is_found_out(any_folder):
 
 
 def test_the_self_check_reads_whole_answers(knowing):
-    rows = encode_rows(knowing, FEEL, FEEL.train, prefix="off", form="full")
+    rows = encode_rows(knowing, FEEL, FEEL.train, prefix="off", form="full")[0]
     assert answers_gold(knowing, rows, batch=3) == [True] * len(rows)
     others = [Example(text=e.text, label="Good", row=e.row) for e in FEEL.train]
-    wrong = encode_rows(knowing, FEEL, others, prefix="off", form="full")
+    wrong = encode_rows(knowing, FEEL, others, prefix="off", form="full")[0]
     assert answers_gold(knowing, wrong, batch=3) == [e.label == "Good" for e in FEEL.train]
 
 

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from amlora.engine.batch import collate, target_logits
 from amlora.engine.encode import Row, decode
-from amlora.engine.exact import exact_match, generated_match
+from amlora.engine.exact import score_rows
 from amlora.engine.generate import generate_ids, inference
 from amlora.engine.prefix import NOTHING, shared_prefix
+from amlora.engine.settings import EvaluateSettings
 from amlora.methods.base import Method
 from methods.learning import STAGES, learn, make
 from trained import load_base
@@ -75,8 +76,12 @@ def answered(method: Method, rows: list[Row]) -> list[Row]:
 
 def decided(method: Method, rows: list[Row]) -> tuple[list[bool], list[bool]]:
     """Return which rows one pass finds right, and which generating each alone does."""
-    passed, _ = exact_match(method.backbone, rows, tokens_per_batch=256, max_new_tokens=8)
-    made, _ = generated_match(method.backbone, rows, max_new_tokens=8)
+    passed, _ = score_rows(
+        method.backbone, rows, EvaluateSettings(tokens_per_batch=256, max_new_tokens=8)
+    )
+    made, _ = score_rows(
+        method.backbone, rows, EvaluateSettings(method="generate", max_new_tokens=8)
+    )
     return [answer.hit for answer in passed], [answer.hit for answer in made]
 
 

@@ -143,7 +143,7 @@ def counted(name: str, backbone: "Backbone") -> tuple[list[int], list[int]]:
     tasks = [
         Task(name=f"task-{index}", **put, train=(row,), dev=(), test=()) for index in range(TASKS)
     ]
-    rows = [encode_rows(own, task, task.train, prefix="off", form="full") for task in tasks]
+    rows = [encode_rows(own, task, task.train, prefix="off", form="full")[0] for task in tasks]
     settings = settings_from(
         {"name": "counted", "method": {"name": name}, "stream": {"name": "quickstart"}}
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tokenizers import Encoding
 
 from amlora.engine.backbone import Backbone, positions
-from amlora.engine.fit import HEAD, fit_in_parts, tokenise
+from amlora.engine.fit import HEAD, fit, tokenise
 from amlora.errors import InputError
 from amlora.evaluate.lost import Lost
 from amlora.evaluate.score import normalise
@@ -45,13 +45,6 @@ class Row:
 
 def encode_rows(
     backbone: Backbone, task: Task, examples: Sequence[Example], *, prefix: Prefix, form: Form
-) -> list[Row]:
-    """Tokenise a task's examples; see `encode_split`."""
-    return encode_split(backbone, task, examples, prefix=prefix, form=form)[0]
-
-
-def encode_split(
-    backbone: Backbone, task: Task, examples: Sequence[Example], *, prefix: Prefix, form: Form
 ) -> tuple[list[Row], Lost]:
     """Tokenise a task's examples, and count what of them is lost by it.
 
@@ -65,11 +58,10 @@ def encode_split(
     """
     check_length(backbone, task, examples)
     bare = build_prompt(task, "", prefix=prefix, form=form)
-    options = encode_pairs(backbone, [bare] * len(task.options), task.options)
+    options, _ = encode_pairs(backbone, [bare] * len(task.options), task.options)
     check_answers(backbone, task, zip(task.options, (ids for _, ids in options), strict=True))
     prompts = [build_prompt(task, example.text, prefix=prefix, form=form) for example in examples]
-    labels = [example.label for example in examples]
-    pairs, cuts = encode_fitted(backbone, prompts, labels)
+    pairs, cuts = encode_pairs(backbone, prompts, [example.label for example in examples])
     rows = [
         Row(task.name, example.row, *ids, example.label)
         for example, ids in zip(examples, pairs, strict=True)
@@ -95,7 +87,7 @@ def encode_prompts(
         InputError: one does not fit even without its text, or it has no token at all.
     """
     out: list[tuple[tuple[int, ...], Lost]] = []
-    for part, fitted, encodings in fit_in_parts(backbone, prompts):
+    for part, fitted, encodings in fit(backbone, prompts):
         for prompt, kept, encoding in zip(prompts[part], fitted, encodings, strict=True):
             ids = prompt_ids_of(backbone, encoding)
             if not ids:
@@ -106,20 +98,13 @@ def encode_prompts(
     return out
 
 
-def encode_pairs(
-    backbone: Backbone, prompts: Sequence[Prompt], answers: Sequence[str]
-) -> list[Pair]:
-    """Tokenise prompts, each with its answer; see `encode_fitted`."""
-    return encode_fitted(backbone, prompts, answers)[0]
-
-
 def longest_option(backbone: Backbone, prompt: Prompt, options: Sequence[str]) -> int:
     """Return the number of tokens of the longest option, its end token included; 0 without any."""
-    pairs = encode_pairs(backbone, [prompt] * len(options), options)
+    pairs, _ = encode_pairs(backbone, [prompt] * len(options), options)
     return max((len(answer_ids) for _, answer_ids in pairs), default=0)
 
 
-def encode_fitted(
+def encode_pairs(
     backbone: Backbone, prompts: Sequence[Prompt], answers: Sequence[str]
 ) -> tuple[list[Pair], list[int]]:
     """Tokenise prompts, each with its answer.
@@ -136,7 +121,7 @@ def encode_fitted(
     """
     pairs: list[Pair] = []
     cuts: list[int] = []
-    for part, fitted, alone in fit_in_parts(backbone, prompts, answers):
+    for part, fitted, alone in fit(backbone, prompts, answers):
         cuts += map(cut_off, prompts[part], fitted)
         pairs += paired(backbone, fitted, alone, answers[part])
     return pairs, cuts

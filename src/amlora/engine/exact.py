@@ -9,17 +9,15 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor
 
 from amlora.engine.answer import Answer, Counts, decoded_answer, judge
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import by_stage, similar
 from amlora.engine.encode import Row, decode
-from amlora.engine.generate import generate_each, generate_ids, inference
+from amlora.engine.generate import Seen, generate_each, generate_ids, inference
 from amlora.engine.prefix import Prefix, common_start, shared_prefix
 from amlora.engine.settings import EvaluateSettings
 from amlora.engine.until_certain import generate_until_certain
-from amlora.evaluate.score import Rule
 
 SAMPLE = (2, 8)  # fewest and most rows on which the margin is measured
 SAMPLED = 32  # one row in so many, between those two
@@ -32,70 +30,40 @@ CANDIDATES = 8  # tokens that compete for being the best one
 def score_rows(
     backbone: Backbone, rows: Sequence[Row], settings: EvaluateSettings
 ) -> tuple[list[Answer], Counts]:
-    """Score rows in the way that the settings name; answers come in the order of the rows."""
-    if settings.method == "generate":
-        return generated_match(
-            backbone, rows, max_new_tokens=settings.max_new_tokens, rule=settings.rule
-        )
-    return exact_match(
-        backbone,
-        rows,
-        tokens_per_batch=settings.tokens_per_batch,
-        max_new_tokens=settings.max_new_tokens,
-        margin=settings.margin,
-        rule=settings.rule,
-    )
+    """Score rows in the way that the settings name.
 
-
-def generated_match(
-    backbone: Backbone, rows: Sequence[Row], *, max_new_tokens: int, rule: Rule = "reference"
-) -> tuple[list[Answer], Counts]:
-    """Generate every row's answer at batch one and compare it: the reference."""
-    prompts, routes = [row.prompt_ids for row in rows], [row.route for row in rows]
-    generated = generate_each(backbone, prompts, max_new_tokens=max_new_tokens, routes=routes)
-    answers = [
-        decoded_answer(row, decode(backbone, ids), rule)
-        for row, ids in zip(rows, generated, strict=True)
-    ]
-    return answers, Counts(undecided=len(rows))
-
-
-def exact_match(
-    backbone: Backbone,
-    rows: Sequence[Row],
-    *,
-    tokens_per_batch: int,
-    max_new_tokens: int,
-    margin: float | None = None,
-    rule: Rule = "reference",
-) -> tuple[list[Answer], Counts]:
-    """Score rows by one teacher-forced pass, and generate those that it leaves open.
+    By "generate" every answer is generated at batch one and compared: the reference. By "pass" one
+    teacher-forced pass decides, and those that it leaves open are generated.
 
     Args:
         backbone: the model; its mode is as before afterwards.
         rows: with their gold answers.
-        tokens_per_batch: most tokens in a forward pass, padding included.
-        max_new_tokens: where generation stops.
-        margin: rows that relied on a smaller gap between the two best logits are generated; None
-            measures it on a few of the rows.
-        rule: says which answers match.
+        settings: without a margin, one is measured on a few of the rows.
 
     Returns:
         One answer per row, in the order of the rows, and how they were decided.
     """
+    most, rule = settings.max_new_tokens, settings.rule
+    if settings.method == "generate":
+        prompts, routes = [row.prompt_ids for row in rows], [row.route for row in rows]
+        ids = generate_each(backbone, prompts, max_new_tokens=most, routes=routes)
+        made = zip(rows, ids, strict=True)
+        answered = [decoded_answer(row, decode(backbone, each), rule) for row, each in made]
+        return answered, Counts(undecided=len(rows))
+    margin = settings.margin
     if margin is None:
         margin = measure_margin(backbone, rows)
     answers: dict[int, Answer] = {}
     undecided: list[int] = []
     low_margin: list[int] = []
-    for i, best, leads in passes(backbone, rows, tokens_per_batch):
+    for i, best, leads in passes(backbone, rows, settings.tokens_per_batch):
         row = rows[i]
         verdict = judge(
             best,
             row.answer_ids,
             row.gold,
             end_ids=backbone.end_ids,
-            max_new_tokens=max_new_tokens,
+            max_new_tokens=most,
             decode=lambda ids: decode(backbone, ids),
             rule=rule,
         )
@@ -108,15 +76,9 @@ def exact_match(
     hits = sum(answer.hit for answer in answers.values())
     counts = Counts(hits, len(answers) - hits, len(undecided), len(low_margin))
     # A close call is generated alone: a budget of one token puts every row in its own batch.
-    for left, budget in ((undecided, tokens_per_batch), (low_margin, 1)):
-        texts = generate_until_certain(
-            backbone,
-            [rows[i] for i in left],
-            tokens_per_batch=budget,
-            max_new_tokens=max_new_tokens,
-            margin=margin,
-            rule=rule,
-        )
+    for left, budget in ((undecided, settings.tokens_per_batch), (low_margin, 1)):
+        how = settings.replace(margin=margin, tokens_per_batch=budget)
+        texts = generate_until_certain(backbone, [rows[i] for i in left], how)
         for i, text in zip(left, texts, strict=True):
             answers[i] = decoded_answer(rows[i], text, rule)
     return [answers[i] for i in range(len(rows))], counts
@@ -148,17 +110,6 @@ def answer_logits(backbone: Backbone, rows: Sequence[Row], prefix: Prefix) -> Te
     """Return (answer tokens of all cut rows in turn, vocabulary) logits in float32."""
     batch, logits = prefix.logits(backbone, rows)
     return logits[batch.labels >= 0].float()
-
-
-class Logits(LogitsProcessor):
-    """Records the logits of each step, and leaves them as they are."""
-
-    def __init__(self) -> None:
-        self.steps: list[Tensor] = []
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        self.steps.append(scores.clone())
-        return scores
 
 
 def measure_margin(backbone: Backbone, rows: Sequence[Row]) -> float:
@@ -199,7 +150,7 @@ def disagreement(backbone: Backbone, row: Row, passed: Tensor) -> float:
         row: it is generated here.
         passed: (answer tokens, vocabulary) logits of the pass.
     """
-    seen, length = Logits(), len(row.answer_ids)
+    seen, length = Seen(Tensor.clone), len(row.answer_ids)
     generate_ids(backbone, [row.prompt_ids], length, watch=seen, routes=[row.route])
     stepped = torch.cat(seen.steps)
     along = stepped.argmax(-1).tolist()

@@ -6,11 +6,11 @@ the model afterwards.
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 import tokenizers
 import torch
-from torch import nn
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from amlora.formats import digest
@@ -24,20 +24,15 @@ PROBES = (
 """Tokenised for the hash: they show how a tokenizer normalises, cuts, merges and closes texts."""
 
 
-def weights_fingerprint(model: nn.Module, names: Iterable[str]) -> str:
-    """Return the sha256 of named weights: names, shapes and values.
+def weights_fingerprint(weights: Mapping[str, Tensor]) -> str:
+    """Return the sha256 of weights in whatever order: names, shapes and values.
 
     Values are rounded to bfloat16 first, so a model has one fingerprint whether it was loaded in
     float32 or in bfloat16.
-
-    Args:
-        model: holds the weights.
-        names: keys of its `state_dict`; their order does not matter.
     """
-    state = model.state_dict()
     hashed = hashlib.sha256()
-    for name in sorted(names):
-        weight = state[name].detach().to("cpu", torch.bfloat16).contiguous()
+    for name, weight in sorted(weights.items()):
+        weight = weight.detach().to("cpu", torch.bfloat16).contiguous()
         hashed.update(f"{name} {tuple(weight.shape)}\n".encode())
         hashed.update(weight.view(torch.int16).numpy().tobytes())
     return hashed.hexdigest()

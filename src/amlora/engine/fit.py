@@ -27,27 +27,24 @@ ACROSS = re.compile(r"[A-Za-z0-9\u00a1-\uffff](?<![\u0120\u010a\u2581])[ \u0120\
 """In a token as a vocabulary writes it: a word's character and then a blank, U+2581 or U+0120."""
 
 
-def fit(backbone: Backbone, prompts: Sequence[Prompt]) -> tuple[list[Prompt], list[Encoding]]:
-    """Shorten the texts of prompts that are longer than `max_tokens`; return prompts and encodings.
+def fit(
+    backbone: Backbone, prompts: Sequence[Prompt], answers: Sequence[str] = ()
+) -> Iterator[tuple[slice, list[Prompt], list[Encoding]]]:
+    """Shorten the texts of prompts that are longer than `max_tokens`, some prompts at a time.
 
     A text is cut at the end, at a token's first character. The cut prompt is tokenised again, as
     merges across the cut may change its length; once is nearly always enough.
-
-    Raises:
-        InputError: a prompt does not fit even without its text.
-    """
-    return shortened(backbone, begun(backbone, prompts))
-
-
-def fit_in_parts(
-    backbone: Backbone, prompts: Sequence[Prompt], answers: Sequence[str] = ()
-) -> Iterator[tuple[slice, list[Prompt], list[Encoding]]]:
-    """Do what `fit` does with some of the prompts at a time; yield which, and what it returns.
 
     Args:
         backbone: gives the tokenizer.
         prompts: any number.
         answers: what is tokenised together with each, if anything is.
+
+    Yields:
+        Which prompts, how they fit, and their encodings.
+
+    Raises:
+        InputError: a prompt does not fit even without its text.
     """
     started = begun(backbone, prompts)
     sizes = [len(prompt.full) for prompt in started]
@@ -163,8 +160,7 @@ def tokenise(backbone: Backbone, texts: Iterable[str], target: bool = False) -> 
     Raises:
         InputError: a text holds a token that the model has no embedding for.
     """
-    texts = list(texts)
-    if not texts:
+    if not (texts := list(texts)):
         return []
     tokenizer = backbone.tokenizer
     encoded = tokenizer(text_target=texts) if target else tokenizer(text=texts)

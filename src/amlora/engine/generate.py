@@ -5,10 +5,11 @@ sample, search with beams or punish repetition. So the model's config itself is 
 call, and put back.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 from transformers import (
     GenerationConfig,
     LogitsProcessor,
@@ -52,6 +53,24 @@ def configured(backbone: Backbone, max_new_tokens: int, top_k: int | None) -> It
         yield
     finally:
         model.generation_config = old
+
+
+class Seen(LogitsProcessor):
+    """Keeps what a function tells of each step's logits, and leaves them as they are."""
+
+    def __init__(self, tell: Callable[[Tensor], Tensor]) -> None:
+        self.tell = tell
+        self.steps: list[Tensor] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        self.steps.append(self.tell(scores))
+        return scores
+
+
+def leads(logits: Tensor) -> Tensor:
+    """Return how far the best of the last dimension's numbers is above the second best."""
+    top = logits.topk(2).values
+    return top[..., 0] - top[..., 1]
 
 
 def generate_ids(
@@ -103,7 +122,7 @@ def generate_each(
     *,
     max_new_tokens: int,
     batch: int = 1,
-    routes: Sequence[Route | None] | None = None,
+    routes: Sequence[Route | None] = (),
 ) -> list[list[int]]:
     """Generate an answer to each prompt, greedily.
 
@@ -112,7 +131,7 @@ def generate_each(
         prompts: token ids, as `encode_prompt` makes them.
         max_new_tokens: where generation stops.
         batch: prompts at once. One is the reference; more is faster and may round otherwise.
-        routes: of the prompts; None for the model as it is.
+        routes: of the prompts; none for the model as it is.
 
     Returns:
         The ids before the end token, in the order of the prompts; `max_new_tokens` of them where
@@ -123,7 +142,7 @@ def generate_each(
     with inference(backbone):
         for at in range(0, len(order), batch):
             chosen = order[at : at + batch]
-            own = [] if routes is None else [routes[i] for i in chosen]
+            own = [routes[i] for i in chosen if routes]
             ids = [prompts[i] for i in chosen]
             answers = generate_ids(backbone, ids, max_new_tokens, routes=own)
             for i, answer in zip(chosen, answers, strict=True):

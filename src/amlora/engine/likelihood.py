@@ -73,8 +73,8 @@ def option_scores(
     Raises:
         InputError: a prompt does not fit even without its text.
     """
-    asked = [(prompt, option) for prompt in prompts for option in options]
-    pairs = encode_pairs(backbone, [prompt for prompt, _ in asked], [option for _, option in asked])
+    asked = [prompt for prompt in prompts for _ in options]
+    pairs, _ = encode_pairs(backbone, asked, [*options] * len(prompts))
     rows = [Row("", "", prompt_ids, answer_ids, "") for prompt_ids, answer_ids in pairs]
     if router is not None:
         rows = router.routed(rows)

@@ -255,7 +255,7 @@ def put_together(
         settings=settings,
         precision=precision,
         **vars(special),
-        fingerprint=weights_fingerprint(model, model.state_dict()),
+        fingerprint=weights_fingerprint(model.state_dict()),
         tokenizer_fingerprint=tokenizer_fingerprint(tokenizer, ends),
     )
 

@@ -17,40 +17,33 @@ from amlora.mixture.stages import Stages
 
 
 def vector_of(backbone: Backbone, ids: Sequence[int], layers: int = 0) -> Tensor:
-    """Return the vector (D) that stages are told apart by; see `vectors_of`."""
-    return vectors_of(backbone, ids, (layers,))[0]
+    """Return the vector (D) that a prompt's stage is told by: its tokens' mean, float32.
 
-
-def vectors_of(backbone: Backbone, ids: Sequence[int], depths: Sequence[int]) -> list[Tensor]:
-    """Return vectors (D) of a prompt: the mean over its tokens, float32, at each of some depths.
-
-    They depend on the prompt alone, never on the answer or on other rows, and on pretrained weights
-    alone, so a prompt's vectors stay the same. This is the one place to change for others.
+    It depends on the prompt alone, never on the answer or on other rows, and on pretrained weights
+    alone, so it stays the same. This is the one place to change for another.
 
     Args:
         backbone: the model.
         ids: the prompt's.
-        depths: 0 for the input embeddings, n for the states after the first n frozen layers.
+        layers: 0 for the input embeddings, n for the states after the first n frozen layers.
 
     Raises:
         InputError: the model has fewer layers, or its states are not finite.
     """
-    found = dict.fromkeys(depths, torch.empty(0))
     # With checkpointing, embeddings ask for gradients even here: nothing may leave with them.
     with torch.no_grad():
-        if 0 in found:
+        if layers:
+            states = states_after(backbone, ids, layers)
+        else:
             embedding = backbone.model.get_input_embeddings()
-            found[0] = embedding(torch.tensor(ids, device=backbone.model.device))
-        if behind := [depth for depth in found if depth]:
-            found.update(zip(behind, states_after(backbone, ids, behind), strict=True))
-        vectors = [found[depth].float().mean(0) for depth in depths]
-    for depth, vector in zip(depths, vectors, strict=True):
-        if not vector.isfinite().all():
-            raise InputError(
-                f"the model: a prompt's states after {depth} layers are not finite in"
-                f" {backbone.model.dtype}; load it in bfloat16 or float32."
-            )
-    return vectors
+            states = embedding(torch.tensor(ids, device=backbone.model.device))
+        vector = states.float().mean(0)
+    if not vector.isfinite().all():
+        raise InputError(
+            f"the model: a prompt's states after {layers} layers are not finite in"
+            f" {backbone.model.dtype}; load it in bfloat16 or float32."
+        )
+    return vector
 
 
 REMEMBERED = 4_000_000
@@ -106,54 +99,40 @@ BASE_ALONE = (1.0,)
 
 
 class Reached(Exception):
-    """Ends a forward pass at the last layer that is wanted."""
+    """Ends a forward pass, with the states that it has reached."""
 
 
-def states_after(backbone: Backbone, ids: Sequence[int], depths: Sequence[int]) -> list[Tensor]:
-    """Return a prompt's states (tokens, D) after so many of the first layers, for each of `depths`.
-
-    One forward pass, in eval mode, which ends at the deepest.
+def states_after(backbone: Backbone, ids: Sequence[int], depth: int) -> Tensor:
+    """Return a prompt's states (tokens, D) after the first `depth` layers, in eval mode.
 
     Args:
         backbone: its adapted layers, if any, must ask `backbone.routing`, as LoRA methods' do.
         ids: the prompt's, without padding.
-        depths: each from 1 to the number of layers.
+        depth: from 1 to the number of layers.
 
     Raises:
         InputError: the model has fewer layers.
     """
-    stack, deepest = first_stack(backbone), max(depths)
-    layers = layers_of(stack)
-    if deepest > len(layers):
+    stack = first_stack(backbone)
+    layers, device = layers_of(stack), backbone.model.device
+    if depth > len(layers):
         raise InputError(
             f"method.feature_layers: {backbone.name!r} reads a prompt with {len(layers)} layers,"
-            f" got {deepest}."
+            f" got {depth}."
         )
-    found: dict[int, Tensor] = {}
 
-    def keep(depth: int, out: Any) -> None:
-        found[depth] = (out[0] if isinstance(out, tuple) else out)[0]
-        if depth == deepest:
-            raise Reached
+    def stop(_: nn.Module, __: object, out: Any) -> None:
+        raise Reached((out[0] if isinstance(out, tuple) else out)[0])
 
-    hooks = [
-        layers[depth - 1].register_forward_hook(lambda _, __, out, depth=depth: keep(depth, out))
-        for depth in set(depths)
-    ]
-    device = backbone.model.device
+    hook = layers[depth - 1].register_forward_hook(stop)
     try:
-        with (
-            torch.no_grad(),
-            backbone.evaluating(),
-            backbone.routing.of([BASE_ALONE], device),
-        ):
+        with torch.no_grad(), backbone.evaluating(), backbone.routing.of([BASE_ALONE], device):
             stack(input_ids=torch.tensor([ids], device=device))
-    except Reached:
-        pass
+    except Reached as reached:
+        return reached.args[0]
     finally:
-        for hook in hooks:
-            hook.remove()
-    return [found[depth] for depth in depths]
+        hook.remove()
+    raise AssertionError("a stack runs all of its layers")
 
 
 def first_stack(backbone: Backbone) -> nn.Module:

@@ -13,7 +13,7 @@ import tokenizers
 
 from amlora import cache, files
 from amlora.engine.backbone import Backbone
-from amlora.engine.encode import Row, encode_split
+from amlora.engine.encode import Row, encode_rows
 from amlora.evaluate.lost import Lost
 from amlora.formats import typed
 from amlora.streams.prompt import Form, Prefix
@@ -47,15 +47,13 @@ class TokenCache:
         }
 
     def rows(self, task: Task, examples: Sequence[Example]) -> tuple[list[Row], Lost]:
-        """Return what `encode_split` returns, from the cache where it is there.
+        """Return what `encode_rows` returns, from the cache where it is there.
 
         Raises:
-            InputError: as `encode_split`.
+            InputError: as `encode_rows`.
         """
-        if len(examples) < WORTH:
-            return self.encode(task, examples)
-        path = self.place(task, examples)
-        if os.path.exists(path):  # no error where one may not look
+        worth, path = len(examples) >= WORTH, self.place(task, examples)
+        if worth and os.path.exists(path):  # no error where one may not look
             try:
                 found = files.read_sealed(path, most=MOST)
                 pairs = zip(found["prompts"], found["answers"], strict=True)
@@ -67,17 +65,14 @@ class TokenCache:
             except (KeyError, TypeError, ValueError, OSError):  # an InputError is a ValueError
                 with suppress(OSError):
                     files.remove(path)
-        rows, lost = self.encode(task, examples)
-        with suppress(OSError):  # a cache that cannot be written, as in a read-only home, is none
-            files.make_folder(path.parent)
-            prompts, answers = [row.prompt_ids for row in rows], [row.answer_ids for row in rows]
-            kept = {"prompts": prompts, "answers": answers, "lost": lost.model_dump()}
-            files.write_sealed(path, kept)
+        rows, lost = encode_rows(self.backbone, task, examples, prefix=self.prefix, form=self.form)
+        if worth:
+            with suppress(OSError):  # one that cannot be written, as in a read-only home, is none
+                files.make_folder(path.parent)
+                prompts, answers = [r.prompt_ids for r in rows], [r.answer_ids for r in rows]
+                kept = {"prompts": prompts, "answers": answers, "lost": lost.model_dump()}
+                files.write_sealed(path, kept)
         return rows, lost
-
-    def encode(self, task: Task, examples: Sequence[Example]) -> tuple[list[Row], Lost]:
-        """Tokenise a split."""
-        return encode_split(self.backbone, task, examples, prefix=self.prefix, form=self.form)
 
     def place(self, task: Task, examples: Sequence[Example]) -> Path:
         """Return the file of a split's ids."""

@@ -10,26 +10,15 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor, StoppingCriteria
+from transformers import StoppingCriteria
 
 from amlora.engine.answer import leaves_gold
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import length_batches
 from amlora.engine.encode import Row, decode
-from amlora.engine.generate import cut_at_end, generate_ids, inference
+from amlora.engine.generate import Seen, cut_at_end, generate_ids, inference, leads
+from amlora.engine.settings import EvaluateSettings
 from amlora.evaluate.score import Rule
-
-
-class Leads(LogitsProcessor):
-    """Records how far the best token leads at each step; the logits are left as they are."""
-
-    def __init__(self) -> None:
-        self.steps: list[Tensor] = []
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        top = scores.topk(2).values
-        self.steps.append(top[:, 0] - top[:, 1])
-        return scores
 
 
 class CertainMiss(StoppingCriteria):
@@ -56,50 +45,39 @@ class CertainMiss(StoppingCriteria):
 
 
 def generate_until_certain(
-    backbone: Backbone,
-    rows: Sequence[Row],
-    *,
-    tokens_per_batch: int,
-    max_new_tokens: int,
-    margin: float,
-    rule: Rule = "reference",
+    backbone: Backbone, rows: Sequence[Row], settings: EvaluateSettings
 ) -> list[str]:
     """Generate each row's answer until it is a certain hit or miss.
 
-    Args:
-        backbone: the model; its mode is as before afterwards.
-        rows: with their gold answers.
-        tokens_per_batch: most prompt and answer tokens in a batch, padding included.
-        max_new_tokens: where generation stops.
-        margin: a row whose best token once leads by less in a batch is generated again alone.
-        rule: says which answers match.
+    A row whose best token once leads by less than `settings.margin` in a batch is generated again
+    alone.
 
     Returns:
         Texts in the order of the rows; `is_match` scores them as it would the whole answers.
     """
+    margin = settings.margin or 0.0
     texts = [""] * len(rows)
-    for chosen in length_batches(rows, tokens_per_batch):
-        batch = [rows[i] for i in chosen]
-        generated = texts_and_leads(backbone, batch, max_new_tokens, rule)
+    for chosen in length_batches(rows, settings.tokens_per_batch):
+        generated = texts_and_leads(backbone, [rows[i] for i in chosen], settings)
         for i, (text, lead) in zip(chosen, generated, strict=True):
-            if len(batch) > 1 and not lead >= margin:  # NaN leads nothing
-                ((text, _),) = texts_and_leads(backbone, [rows[i]], max_new_tokens, rule)
+            if len(chosen) > 1 and not lead >= margin:  # NaN leads nothing
+                ((text, _),) = texts_and_leads(backbone, [rows[i]], settings)
             texts[i] = text
     return texts
 
 
 def texts_and_leads(
-    backbone: Backbone, rows: Sequence[Row], max_new_tokens: int, rule: Rule
+    backbone: Backbone, rows: Sequence[Row], settings: EvaluateSettings
 ) -> list[tuple[str, float]]:
     """Return each row's text and the smallest lead of its best tokens, in logits."""
-    leads, miss = Leads(), CertainMiss(backbone, [row.gold for row in rows], rule)
+    seen, miss = Seen(leads), CertainMiss(backbone, [row.gold for row in rows], settings.rule)
     prompts, routes = [row.prompt_ids for row in rows], [row.route for row in rows]
     with inference(backbone):
         generated = generate_ids(
-            backbone, prompts, max_new_tokens, watch=leads, stop=miss, routes=routes
+            backbone, prompts, settings.max_new_tokens, watch=seen, stop=miss, routes=routes
         )
     out: list[tuple[str, float]] = []
-    by_row = torch.stack(leads.steps, dim=1).tolist()
+    by_row = torch.stack(seen.steps, dim=1).tolist()
     for i, ids in enumerate(generated):
         ids = ids[: miss.stopped.get(i, len(ids))]
         steps = by_row[i][: len(ids) + (i not in miss.stopped)]  # the end token is a step too

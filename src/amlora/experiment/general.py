@@ -12,7 +12,7 @@ from pathlib import Path
 from amlora import files
 from amlora.engine.answer import Answer
 from amlora.engine.backbone import Backbone
-from amlora.engine.encode import Row, encode_fitted, lost_of
+from amlora.engine.encode import Row, encode_pairs, lost_of
 from amlora.engine.likelihood import Likelihood
 from amlora.engine.settings import BUILTIN
 from amlora.evaluate.lost import Lost
@@ -103,7 +103,7 @@ def general_rows(backbone: Backbone, texts: Texts, digest: str) -> General:
 
     def rows(kind: str, pairs: list[tuple[str, str]]) -> tuple[list[Row], Lost]:
         prompts = [Prompt("", prompt, "") for prompt, _ in pairs]
-        encoded, cuts = encode_fitted(backbone, prompts, [answer for _, answer in pairs])
+        encoded, cuts = encode_pairs(backbone, prompts, [answer for _, answer in pairs])
         found = [
             Row(TASK, f"{kind} {number}", *ids, answer)
             for number, (ids, (_, answer)) in enumerate(zip(encoded, pairs, strict=True), start=1)

@@ -114,7 +114,7 @@ class LFPT5(Method):
             examples = self.pseudo_examples(stage, task)
             self.memory.rows += encode_rows(
                 self.backbone, task, examples, prefix=stage.prefix, form=stage.form
-            )
+            )[0]
 
     def pseudo_examples(self, stage: Stage, task: Task) -> list[Example]:
         """Return what was made of a task for this stage."""

@@ -132,7 +132,7 @@ def make_texts(
                 Example(text=text, label=each.label, row=str(i))
                 for i, (each, text) in enumerate(fit)
             ]
-            rows = encode_rows(backbone, task, examples, prefix=prefix, form=form)
+            rows = encode_rows(backbone, task, examples, prefix=prefix, form=form)[0]
             right = answers_gold(backbone, behind(rows, soft), batch=settings.batch)
         for (each, text), good in zip(fit, right, strict=True):
             keep(each, text, good, taken, settings.per_label)
@@ -240,7 +240,7 @@ def text_rows(
         InputError: the generation prompt is longer than `model.max_tokens`.
     """
     prompts = [ask(task, example.label) for example in examples]
-    pairs = encode_pairs(backbone, prompts, [example.text for example in examples])
+    pairs, _ = encode_pairs(backbone, prompts, [example.text for example in examples])
     return [
         Row(task.name, example.row, prompt_ids, text_ids[:longest], example.text)
         for example, (prompt_ids, text_ids) in zip(examples, pairs, strict=True)
