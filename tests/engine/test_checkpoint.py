@@ -1,7 +1,5 @@
 """Checkpoints: whole or refused."""
 
-import dataclasses
-
 import pytest
 import torch
 
@@ -20,7 +18,6 @@ from amlora.engine.checkpoint import (
 from amlora.engine.optimiser import load_moments
 from amlora.engine.train import StageProgress
 from amlora.errors import InputError
-from amlora.methods.base import State
 from amlora.records.schema import StageFacts
 
 ENDED = StageFacts(
@@ -31,16 +28,24 @@ ENDED = StageFacts(
 def within(step: int, losses: int | None = None) -> StageProgress:
     moments = {"0.exp_avg": torch.ones(3) * step, "0.step": torch.tensor(float(step))}
     losses = step if losses is None else losses
-    return StageProgress(step, [0.1] * losses, 7, {"task": 0.1}, moments)
+    return StageProgress(
+        step=step, losses=[0.1] * losses, tokens=7, terms={"task": 0.1}, moments=moments
+    )
 
 
 def point(step: int = 1, *, stage: int = 1, phase: Phase = "train", **changes) -> Checkpoint:
     """A checkpoint at a step of the second of two stages."""
     progress = {"R": [[0.5, None]] * 2, "stages": [ENDED], **changes}
-    state = State({"layer.a": torch.full((2, 3), float(step))}, {"names": ["one"]})
-    where = {"torch": "2", "threads": 2}
-    facts = {"the model's weights": "0" * 64}
-    return Checkpoint(stage, phase, state, RunProgress(**progress), within(step), where, facts)
+    return Checkpoint(
+        stage=stage,
+        phase=phase,
+        values={"names": ["one"]},
+        tensors={"layer.a": torch.full((2, 3), float(step))},
+        progress=RunProgress(**progress),
+        within=within(step),
+        environment={"torch": "2", "threads": 2},
+        facts={"the model's weights": "0" * 64},
+    )
 
 
 def test_what_is_saved_is_what_is_loaded(tmp_path):
@@ -104,13 +109,12 @@ VALUES = {
     "phase": lambda v: v.update(phase="end"),
     "values": lambda v: v.update(values=[]),
     "environment": lambda v: v.update(environment=None),
-    "no file": lambda v: v.pop("moments"),
-    "file": lambda v: v["state"].update(file="../../state-1.safetensors"),
-    "sha256": lambda v: v["state"].update(sha256="0"),
+    "no file": lambda v: v["tensors"].pop("moments"),
+    "file": lambda v: v["tensors"]["state"].update(file="../../state-1.safetensors"),
+    "sha256": lambda v: v["tensors"]["state"].update(sha256="0"),
     "step": lambda v: v["within"].update(step=-1),
     "tokens": lambda v: v["within"].update(tokens=1e300),
     "losses": lambda v: v["within"].update(losses=["low"]),
-    "no losses": lambda v: v["within"].pop("losses"),
     "R": lambda v: v["progress"].update(R=[[1.5, None]]),
     "rows": lambda v: v["progress"].update(rows=7),
     "seconds": lambda v: v["progress"].update(seconds={"load": -1}),
@@ -146,7 +150,7 @@ def test_a_tensor_that_is_no_number_is_refused_and_named(tmp_path):
         (point(stage=99), "stage 99"),
         (point(stage=2), "stage 2"),
         (point(999), "step 999"),
-        (dataclasses.replace(point(), within=within(2, losses=1)), "1 losses of 2 steps"),
+        (point().model_copy(update={"within": within(2, losses=1)}), "1 losses of 2 steps"),
         (point(R=[[0.5, None]]), "1 rows of R at stage 1"),
         (point(R=[[0.5, None]] * 3), "3 rows of R at stage 1"),
         (point(stages=[]), "at stage 1"),

@@ -80,7 +80,7 @@ def seal(folder: Path, path: Path, data: bytes) -> None:
     try:
         value = json.loads(commit.read_bytes())
         value.pop("digest", None)
-        for entry in (value["state"], value["moments"]):
+        for entry in value["tensors"].values():
             if entry["file"] == path.name:
                 entry["sha256"] = files.sha256_bytes(data)
         files.write_sealed(commit, value)

@@ -8,7 +8,6 @@ before are removed after that.
 import re
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,7 +21,7 @@ from amlora.methods.base import State
 from amlora.records.schema import Evaluated, Share, StageFacts, Unrelated
 
 COMMIT = "current.json"
-FORMAT = 2
+FORMAT = 3
 Phase = Literal["begin", "train"]
 """Of a stage. begin: nothing of it is done. train: `begin` is done and its row evaluated."""
 Count = Annotated[int, Field(ge=0, lt=2**53)]
@@ -47,15 +46,6 @@ class TensorFile(Part):
     """In bytes."""
 
 
-class Within(Part):
-    """A `StageProgress` without the optimiser's state."""
-
-    step: Count
-    losses: list[float]
-    tokens: Count
-    terms: dict[str, float]
-
-
 class RunProgress(Part):
     """What a run has found so far; filled as it goes on."""
 
@@ -74,43 +64,37 @@ class RunProgress(Part):
     environments: list[dict[str, Any]] = []
 
 
-class Commit(Part):
-    """The contents of `current.json`."""
+class TensorFiles(Part):
+    """The files that hold a checkpoint's tensors."""
 
-    format: int
-    stage: Count
-    phase: Phase
-    values: dict[str, Any]
-    progress: RunProgress
-    within: Within
-    environment: dict[str, Any]
-    facts: dict[str, Any]
     state: TensorFile
     moments: TensorFile
-    digest: Sha256
 
 
-@dataclass
-class Checkpoint:
-    """Where a run stands.
+class Checkpoint(Part):
+    """Where a run stands."""
 
-    Attributes:
-        stage: index of the stage in progress; the number of stages when only the end is left.
-        phase: what of that stage is done.
-        state: the method's.
-        progress: of the run.
-        within: of the stage; empty outside of "train".
-        environment: versions and threads that decide the last bits of results.
-        facts: what else decides the run's result, by words for it.
-    """
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    stage: int
+    stage: Count
+    """Index of the stage in progress; the number of stages when only the end is left."""
     phase: Phase
-    state: State
+    """What of that stage is done."""
+    values: dict[str, Any]
+    tensors: Annotated[dict[str, Tensor], Field(exclude=True)] = {}
+    """With `values` the method's state; they have a file of their own."""
     progress: RunProgress
     within: StageProgress
+    """Empty outside of "train"."""
     environment: dict[str, Any]
+    """Versions and threads that decide the last bits of results."""
     facts: dict[str, Any]
+    """What else decides the run's result, by words for it."""
+
+    @property
+    def state(self) -> State:
+        """The method's."""
+        return State(self.tensors, self.values)
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
@@ -119,25 +103,15 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     files.sweep(folder)
     old = [match for path in folder.iterdir() if (match := re.fullmatch(NAME, path.name))]
     number = 1 + max((int(match[2]) for match in old), default=0)
-
-    def write(kind: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    parts: dict[str, dict[str, Any]] = {}
+    for kind, tensors in (
+        ("state", checkpoint.tensors),
+        ("moments", checkpoint.within.moments),
+    ):
         path, data = folder / f"{kind}-{number}.safetensors", files.tensor_bytes(tensors, {})
         files.write_bytes(path, data)
-        return {"file": path.name, "size": len(data), "sha256": files.sha256_bytes(data)}
-
-    within = checkpoint.within
-    value = {
-        "format": FORMAT,
-        "stage": checkpoint.stage,
-        "phase": checkpoint.phase,
-        "values": checkpoint.state.values,
-        "progress": checkpoint.progress.model_dump(),
-        "within": {name: getattr(within, name) for name in Within.model_fields},
-        "environment": checkpoint.environment,
-        "facts": checkpoint.facts,
-        "state": write("state", checkpoint.state.tensors),
-        "moments": write("moments", within.moments),
-    }
+        parts[kind] = {"file": path.name, "size": len(data), "sha256": files.sha256_bytes(data)}
+    value = {"format": FORMAT, "tensors": parts, **checkpoint.model_dump()}
     files.write_sealed(folder / COMMIT, value)
     for match in old:
         files.remove(folder / match[0])
@@ -155,22 +129,15 @@ def load(folder: Path) -> Checkpoint | None:
         return None
     with blamed(folder):
         value = files.read_sealed(path)
-        if value.get("format") != FORMAT:
+        if value.pop("format", None) != FORMAT:
             raise InputError(f"{path}: not a checkpoint of format {FORMAT}.")
-        commit = formats.typed(path, value, Commit)
-        state = State(read_tensors(folder, commit.state), commit.values)
-        moments = read_tensors(folder, commit.moments)
-        read_rows(folder, commit.progress.rows)
-    within = StageProgress(**dict(commit.within), moments=moments)
-    return Checkpoint(
-        stage=commit.stage,
-        phase=commit.phase,
-        state=state,
-        progress=commit.progress,
-        within=within,
-        environment=commit.environment,
-        facts=commit.facts,
-    )
+        del value[formats.DIGEST]
+        parts = formats.typed(path, value.pop("tensors", None), TensorFiles)
+        found = formats.typed(path, value, Checkpoint)
+        found.tensors = read_tensors(folder, parts.state)
+        found.within.moments = read_tensors(folder, parts.moments)
+        read_rows(folder, found.progress.rows)
+    return found
 
 
 @contextmanager

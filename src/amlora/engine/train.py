@@ -8,10 +8,11 @@ are added up, never averaged, and process counts agree.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
 from accelerate import Accelerator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 from torch import Tensor, nn
 
 from amlora.engine.batch import length, micro_batches, plan, seed_of
@@ -20,20 +21,23 @@ from amlora.engine.settings import TrainSettings
 from amlora.methods.base import Method, Stage
 
 
-@dataclass
-class StageProgress:
+class StageProgress(BaseModel):
     """Where a stage stands: what a checkpoint holds beside the method's own state."""
 
-    step: int = 0
+    model_config = ConfigDict(
+        strict=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True
+    )
+
+    step: NonNegativeInt = 0
     """Steps done."""
-    losses: list[float] = field(default_factory=list)
+    losses: list[float] = []
     """The task loss of every step done."""
-    tokens: int = 0
+    tokens: Annotated[int, Field(ge=0, lt=2**53)] = 0
     """Tokens read by all processes."""
-    terms: dict[str, float] = field(default_factory=dict)
+    terms: dict[str, float] = {}
     """Each loss term's sum over the steps done."""
-    moments: dict[str, Tensor] = field(default_factory=dict)
-    """The optimiser's state."""
+    moments: Annotated[dict[str, Tensor], Field(exclude=True)] = {}
+    """The optimiser's state; it has a file of its own."""
 
 
 class NonFiniteLoss(RuntimeError):

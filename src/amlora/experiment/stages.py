@@ -252,7 +252,14 @@ class StageLoop:
         def save() -> None:
             state = self.method.state()
             point = Checkpoint(
-                stage, phase, state, self.progress, within, self.environment, self.facts
+                stage=stage,
+                phase=phase,
+                values=state.values,
+                tensors=state.tensors,
+                progress=self.progress,
+                within=within,
+                environment=self.environment,
+                facts=self.facts,
             )
             checkpoint.save(self.folder / "checkpoint", point)
 
