@@ -149,7 +149,7 @@ def refusal(error: ValidationError, kind: Any) -> WrongSetting:
         return WrongSetting(path, f": {shown(value)} is not {described(place)}{close}")
     if BOUNDS.keys() & context.keys():
         return WrongSetting(path, f" must be {bounds(place, notes)}, got {shown(value)}.")
-    if type_.endswith("_too_short"):
+    if type_.endswith("too_short"):
         return WrongSetting(path, " must not be empty.")
     return WrongSetting(path, f": expected {described(place)}, got {shown(value)}.")
 

@@ -187,10 +187,10 @@ WHOLE = '[[passages]]\nprompt = "a"\nrest = "b"\n[[questions]]\nprompt = "c"\nan
         (None, "no such file"),
         ("[[passages", "line 1: not TOML"),
         (WHOLE.replace("rest", "answer"), "unknown setting 'passages[0].answer'"),
-        (WHOLE.replace('"d"', '" "'), "a question needs a prompt and an answer"),
+        (WHOLE.replace('"d"', '" "'), "questions[0].answer: a text is needed"),
         (WHOLE.replace('"b"', "3"), "passages[0].rest: expected a string, got 3"),
         (WHOLE.partition("[[q")[0], "questions is missing"),
-        ("passages = []\nquestions = []", "at least one passage and one question"),
+        ("passages = []\nquestions = []", "passages must not be empty"),
     ],
 )
 def test_a_wrong_file_is_one_line(llama_folder, place, tmp_path, text, said):

@@ -105,7 +105,7 @@ def test_dry_run_run_and_record_say_the_same_of_texts_that_are_shortened(llama_f
 def test_nothing_is_said_where_nothing_is_lost(any_folder, tmp_path):
     made = prepare(settings(tmp_path, any_folder))
     assert made.warnings == []
-    assert made.lost == [{"train": Lost(), "test": Lost()}] * 2
+    assert [task.lost for task in made.identity.tasks] == [{"train": Lost(), "test": Lost()}] * 2
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_characters_that_a_tokenizer_lacks_are_counted_in_prompts_and_free_text(
     retelling(tmp_path, "Good film ", "Bad film ")  # a digit follows
     chosen = settings(tmp_path, lossy, "stream.tasks.1.instruction=Choose", method="sin_lora")
     made = prepare(chosen)
-    assert made.lost[1]["test"] == Lost(unknown=4, unwritable=4)
+    assert made.identity.tasks[1].lost["test"] == Lost(unknown=4, unwritable=4)
     assert "topic: 4 of 4 train prompts and 4 of 4 test prompts have characters that" in "\n".join(
         made.warnings
     )
@@ -136,7 +136,7 @@ def test_a_byte_level_tokenizer_lacks_nothing(llama_folder, tmp_path):
     backbone = load_backbone(settings(tmp_path, llama_folder).model)
     assert backbone.tokenizer.unk_token_id is not None
     made = prepare(settings(tmp_path, llama_folder, method="sin_lora"))
-    assert made.lost[1] == {"train": Lost(), "test": Lost()}
+    assert made.identity.tasks[1].lost == {"train": Lost(), "test": Lost()}
     assert encode_rows(backbone, made.stream.tasks[1], (), prefix="off", form="full")[0] == []
 
 

@@ -23,15 +23,7 @@ def attention(
     rows_per_task: int,
     batch: int = 8,
 ) -> Attention:
-    """Run some rows of each task, prompt and right answer, and return mean scores.
-
-    Args:
-        backbone: the model that holds the mixture.
-        mixture: its LoRAs.
-        tasks: names with encoded rows.
-        rows_per_task: how many rows of each are run.
-        batch: rows in one forward pass.
-    """
+    """Run some rows of each task, prompt and right answer, and return mean scores."""
     backbone.model.eval()
     padding = Padding(backbone)
     found: dict[str, Any] = {

@@ -56,20 +56,11 @@ def steps_of(rows: int, batch: int, epochs: float, steps: int | None) -> int:
 def plan(
     rows: Sequence[Row], *, batch: int, steps: int, seed: int, stage: int, bucketed: bool
 ) -> list[list[int]]:
-    """Say which rows make up each step of a stage.
+    """Return which of a stage's rows make up each step, at most `batch` of them.
 
-    Each epoch is a fresh permutation; its last batch may be smaller. Bucketed batches hold rows of
-    similar length, in random order.
-
-    Args:
-        rows: the stage's training rows.
-        batch: rows in a global batch.
-        steps: optimiser steps.
-        seed, stage: decide the order, with the epoch.
-        bucketed: sort windows of WINDOW batches by length.
-
-    Returns:
-        One list of row indices per step.
+    Each epoch is a fresh permutation, decided by seed, stage and epoch; its last batch may be
+    smaller. Bucketed batches hold rows of similar length, in random order: windows of WINDOW
+    batches are sorted by length.
     """
     planned: list[list[int]] = []
     epoch = 0
@@ -96,12 +87,8 @@ def length(row: Row) -> int:
 def cut(rows: Sequence[Row], fits: Callable[[int, int, int], bool]) -> list[list[int]]:
     """Put rows of similar length together; one that fits nowhere is alone.
 
-    Args:
-        rows: those that may be together.
-        fits: given a batch's rows, its longest row and its longest answer.
-
-    Returns:
-        Places of rows, every one once, shortest first.
+    `fits` is given a batch's number of rows, its longest row and its longest answer. Returns places
+    of rows, every one once, shortest first.
     """
     batches: list[list[int]] = []
     answer = 0
@@ -127,14 +114,8 @@ def micro_batches(
 ) -> list[Batch]:
     """Split one step's rows into padded micro-batches of similar length for this process.
 
-    A step smaller than the number of processes leaves some of them without rows.
-
-    Args:
-        rows: of all processes.
-        backbone: the model.
-        size: most rows in a micro-batch.
-        tokens: most tokens, padding included; a longer row is alone. None for no limit.
-        process, processes: which part of the rows is this process's.
+    A step smaller than the number of processes leaves some of them without rows. A micro-batch has
+    at most `size` rows and `tokens` tokens, padding included; a longer row is alone.
     """
     share = 1 / sum(len(row.answer_ids) for row in rows)
     mine, most = rows[process::processes], math.inf if tokens is None else tokens
@@ -143,11 +124,7 @@ def micro_batches(
 
 
 def by_stage(rows: Sequence[Row]) -> list[list[int]]:
-    """Put rows together that one stage answers alone, and all that several answer.
-
-    Returns:
-        Places of rows, every one once; one list where no row has a route.
-    """
+    """Return places of rows: those of each stage that answers alone together, and the others."""
     found: dict[int | None, list[int]] = {}
     for i, row in enumerate(rows):
         stage = None if row.route is None else only_stage(row.route)
@@ -167,13 +144,10 @@ def similar(rows: Sequence[Row], tokens_per_batch: int) -> list[list[int]]:
 
 
 def length_batches(rows: Sequence[Row], tokens_per_batch: int) -> list[list[int]]:
-    """Put rows of similar length together, as many as fit; a row that is too long is alone.
+    """Return places of rows, similar lengths together, as many as fit; a longer row is alone.
 
     Rows of different stages are kept apart: the answers of one stage's model are then what they
     were when that stage ended, bit for bit.
-
-    Returns:
-        Places of rows, every one once.
     """
     return [
         [places[i] for i in batch]
@@ -238,11 +212,9 @@ def task_loss(backbone: Backbone, batch: Batch) -> Tensor:
 
 
 def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the cross-entropy summed over targets.
+    """Return the cross-entropy of (rows, L, vocabulary) logits, summed over targets.
 
-    Args:
-        logits: (rows, L, vocabulary).
-        labels: (rows, L) target ids, `IGNORED` elsewhere.
+    Labels are (rows, L) target ids, `IGNORED` elsewhere.
     """
     return F.cross_entropy(
         logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"

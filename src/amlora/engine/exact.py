@@ -143,12 +143,9 @@ def measure_margin(backbone: Backbone, rows: Sequence[Row]) -> float:
 
 
 def disagreement(backbone: Backbone, row: Row, passed: Tensor) -> float:
-    """Return how far a pass and generation at batch one disagree about leads, in logits.
+    """Return how far a pass and generation at batch one disagree about a row's leads, in logits.
 
-    Args:
-        backbone: the model.
-        row: it is generated here.
-        passed: (answer tokens, vocabulary) logits of the pass.
+    `passed` are the pass's (answer tokens, vocabulary) logits.
     """
     seen, length = Seen(Tensor.clone), len(row.answer_ids)
     generate_ids(backbone, [row.prompt_ids], length, watch=seen, routes=[row.route])
@@ -161,9 +158,7 @@ def disagreement(backbone: Backbone, row: Row, passed: Tensor) -> float:
 def lead_difference(passed: Tensor, stepped: Tensor) -> float:
     """Return the largest difference between two paths in how far the best token leads others.
 
-    Args:
-        passed: (positions, vocabulary) logits of one path; its best tokens are the ones compared.
-        stepped: the same of the other.
+    Both are (positions, vocabulary) logits; the best tokens of the first are compared.
     """
     top = passed.topk(min(CANDIDATES, passed.shape[-1]))
     other = stepped.gather(-1, top.indices)

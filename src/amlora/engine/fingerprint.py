@@ -41,25 +41,24 @@ def weights_fingerprint(weights: Mapping[str, Tensor]) -> str:
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase, ends: Sequence[int]) -> str:
     """Return the sha256 of what decides a text's ids and where an answer ends.
 
-    Fields that say nothing about ids (the file's version, padding, truncation) do not count.
-
-    Args:
-        tokenizer: a fast one.
-        ends: the ids that end and pad answers, in a fixed order.
+    Fields that say nothing about ids (the file's version, padding, truncation) do not count. `ends`
+    are the ids that end and pad answers, in a fixed order.
     """
     backend = tokenizer.backend_tokenizer
     assert isinstance(backend, tokenizers.Tokenizer), "load_backbone refuses slow tokenizers"
     stored = json.loads(backend.to_str())
     model = stored["model"]
-    decisive = {
-        "type": model.get("type"),
-        "vocabulary": model.get("vocab"),
-        "merges": model.get("merges", []),
-        "added": [
-            [token["id"], token["content"], token["special"]] for token in stored["added_tokens"]
-        ],
-        "unknown": tokenizer.unk_token_id,
-        "ends": list(ends),
-        "probes": tokenizer(list(PROBES)).input_ids,
-    }
-    return digest(decisive)
+    return digest(
+        {
+            "type": model.get("type"),
+            "vocabulary": model.get("vocab"),
+            "merges": model.get("merges", []),
+            "added": [
+                [token["id"], token["content"], token["special"]]
+                for token in stored["added_tokens"]
+            ],
+            "unknown": tokenizer.unk_token_id,
+            "ends": list(ends),
+            "probes": tokenizer(list(PROBES)).input_ids,
+        }
+    )

@@ -29,10 +29,8 @@ def answer_likelihoods(
 ) -> list[Likelihood]:
     """Return the likelihood of each row's gold answer, in the order of the rows.
 
-    Args:
-        backbone: the model; its mode is as before afterwards.
-        rows: as the model reads them; their routes say which stages answer.
-        tokens_per_batch: most tokens in a forward pass, padding included.
+    The model's mode is as before afterwards; a forward pass has at most `tokens_per_batch` tokens,
+    padding included.
     """
     found: dict[int, Likelihood] = {}
     for chosen in length_batches(rows, tokens_per_batch):

@@ -67,11 +67,22 @@ def load_backbone(settings: ModelSettings, *, frozen: bool = True) -> Backbone:
         with loading(f"load {settings.name!r}", nearest(settings.name, BUILT_IN)):
             dtype = precision if frozen else torch.float32
             model, tokenizer = load_parts(source, settings, device, dtype)
-            check_length(model.config, settings)
+            limit = positions(model.config)
+            if limit is not None and settings.max_tokens > limit:
+                raise InputError(
+                    f"model.max_tokens is {settings.max_tokens} but {settings.name!r} reads at most"
+                    f" {limit} tokens."
+                )
             if settings.dropout is not None:
                 set_dropout(model, settings.dropout)
             if settings.checkpointing:
-                enable_checkpointing(model)
+                newer = hasattr(model, "activation_checkpointing_enable")  # its later name
+                enable = (
+                    model.activation_checkpointing_enable
+                    if newer
+                    else model.gradient_checkpointing_enable
+                )
+                enable({"use_reentrant": False})
             backbone = put_together(model, tokenizer, settings, precision, commit(source))
             model.to(device)  # pyright: ignore[reportArgumentType]  # its own wrapper has no type
         try_out(backbone)
@@ -81,11 +92,7 @@ def load_backbone(settings: ModelSettings, *, frozen: bool = True) -> Backbone:
 
 
 def resolve_device(wanted: Device) -> torch.device:
-    """Return the device to run on.
-
-    Raises:
-        InputError: cuda is asked for and there is none.
-    """
+    """Return the device to run on; an InputError where cuda is asked for and there is none."""
     if wanted == "cuda" and not torch.cuda.is_available():
         raise InputError(
             "model.device is 'cuda' but torch sees no such device; use 'cpu' or 'auto'."
@@ -109,7 +116,7 @@ def resolve_precision(wanted: Precision, device: torch.device) -> torch.dtype:
 def cpu_multiplies_bfloat16(cpu_info: Path) -> bool:
     """Whether the processor has bfloat16 matrix instructions, as Linux lists them; False elsewhere.
 
-    torch has no public question for this in all versions that are supported.
+    Not all versions of torch that are supported can be asked.
     """
     if platform.system() != "Linux":
         return False
@@ -124,12 +131,7 @@ def cpu_multiplies_bfloat16(cpu_info: Path) -> bool:
 def loading(what: str, hint: str = "") -> Iterator[None]:
     """Turn whatever a damaged or foreign model raises in other people's code into one line.
 
-    Args:
-        what: cannot be done then.
-        hint: put behind it.
-
-    Raises:
-        InputError: files are missing or unusable.
+    It says what cannot be done, and then the hint.
     """
     try:
         with quietly():
@@ -191,16 +193,6 @@ def load_parts(
     return model.eval(), tokenizer
 
 
-def check_length(config: PreTrainedConfig, settings: ModelSettings) -> None:
-    """Refuse prompts longer than the positions a model has; relative positions have no limit."""
-    limit = positions(config)
-    if limit is not None and settings.max_tokens > limit:
-        raise InputError(
-            f"model.max_tokens is {settings.max_tokens} but {settings.name!r} reads at most "
-            f"{limit} tokens."
-        )
-
-
 def set_dropout(model: PreTrainedModel, rate: float) -> None:
     """Set every dropout rate of a model: modules, rates kept as plain numbers, and the configs.
 
@@ -220,14 +212,6 @@ def set_dropout(model: PreTrainedModel, rate: float) -> None:
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if "drop" in name and "layerdrop" not in name and number:
                 setattr(owner, name, rate)
-
-
-def enable_checkpointing(model: PreTrainedModel) -> None:
-    """Recompute each layer in the backward pass; its method has another name in newer versions."""
-    if hasattr(model, "activation_checkpointing_enable"):
-        model.activation_checkpointing_enable({"use_reentrant": False})
-    else:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
 
 
 def put_together(

@@ -142,19 +142,23 @@ def find(source: ModelSource, name: str) -> Path | None:
 def read_stored(source: ModelSource, named: object) -> StoredWeights | None:
     """Return what the weights' files hold, told by their heads.
 
-    Args:
-        source: where they are.
-        named: the file that the model's config names, None where it names none.
-
-    Returns:
-        None for a model on the hub whose files could not be found; loading it says why.
+    `named` is the file that the model's config names, if any. None for a model on the hub whose
+    files could not be found; loading it says why.
 
     Raises:
         InputError: there are no weights, only pickled ones, or a file outside of the folder.
     """
     if source.gguf_file is not None:
         path = find(source, source.gguf_file)
-        return None if path is None else head_of_gguf(path)
+        if path is None:
+            return None
+        with path.open("rb") as file:
+            head = file.read(16)
+        if len(head) < 16 or head[:4] != b"GGUF":
+            raise InputError(f"model.name: {path} is no GGUF file.")
+        # Its second number is that of its tensors; a value takes at least a bit.
+        tensors = int.from_bytes(head[8:], "little")
+        return StoredWeights(tensors, 8 * path.stat().st_size, {}, {})
     paths = weight_files(source, named)
     if not paths:
         return None
@@ -167,16 +171,6 @@ def read_stored(source: ModelSource, named: object) -> StoredWeights | None:
                 shapes[name], kinds[name] = tuple(head.get_shape()), head.get_dtype()
     values = sum(map(math.prod, shapes.values()))
     return StoredWeights(len(shapes), values, shapes, kinds)
-
-
-def head_of_gguf(path: Path) -> StoredWeights:
-    """Return what a GGUF file holds: its second number is that of its tensors."""
-    with path.open("rb") as file:
-        head = file.read(16)
-    if len(head) < 16 or head[:4] != b"GGUF":
-        raise InputError(f"model.name: {path} is no GGUF file.")
-    # A value takes at least a bit.
-    return StoredWeights(int.from_bytes(head[8:], "little"), 8 * path.stat().st_size, {}, {})
 
 
 def weight_files(source: ModelSource, named: object) -> list[Path]:

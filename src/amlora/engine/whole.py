@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from amlora.engine.source import FLOATS, StoredWeights
@@ -60,13 +59,8 @@ def check_size(
 ) -> None:
     """Refuse a model that is much larger than its files, or other in kind, before it is built.
 
-    It is built without memory first; a smaller difference is told by name once it was loaded.
-
-    Args:
-        loader: the auto class.
-        config: of the model.
-        stored: what the files hold.
-        quantised: they hold packed values.
+    The auto class builds it without memory first; a smaller difference is told by name once it was
+    loaded. The files of quantised models hold packed values.
     """
     with torch.device("meta"):
         model = loader.from_config(copy.deepcopy(config))
@@ -99,10 +93,8 @@ def check_loaded(
 ) -> None:
     """Refuse a loaded model that has lacked weights, or has left some over.
 
-    Args:
-        model: the model.
-        info: what `from_pretrained(..., output_loading_info=True)` says of it.
-        stated: its config, as it stands in the file.
+    `info` is what `from_pretrained(..., output_loading_info=True)` says of it, and `stated` its
+    config as it stands in the file.
     """
     kind = type(model).__name__
     if mismatched := sorted(info["mismatched_keys"]):
@@ -128,16 +120,13 @@ def check_loaded(
 
 
 def check_finite(model: PreTrainedModel) -> None:
-    """Refuse weights that are not numbers."""
+    """Refuse weights that are not numbers; only a sum that is none needs a second look."""
     for name, weight in model.named_parameters():
-        if weight.is_floating_point() and not finite(weight):
+        values = weight.detach()
+        if not values.is_floating_point() or values.sum(dtype=torch.float32).isfinite():
+            continue
+        if not values.isfinite().all():
             raise InputError(f"model.name: {name} holds values that are not finite.")
-
-
-def finite(weight: Tensor) -> bool:
-    """Tell whether all values are finite; only a sum that is not needs a second look."""
-    with torch.no_grad():
-        return bool(weight.sum(dtype=torch.float32).isfinite() or weight.isfinite().all())
 
 
 def listed(names: Collection[str]) -> str:

@@ -46,16 +46,10 @@ def depth_of(settings: RunSettings) -> int | None:
 def find_stages(
     settings: RunSettings, tasks: Sequence[Task], rows: Sequence[Sequence[Row]], backbone: Backbone
 ) -> tuple[list[Stage], Boundaries]:
-    """Find the stages.
+    """Find the stages; return them, and what the record says of their borders.
 
-    Args:
-        settings: of the run.
-        tasks: of the stream.
-        rows: of each task's `train`, in the same order.
-        backbone: adapted or not; the vectors are of its pretrained weights.
-
-    Returns:
-        The stages, and what the record says of their borders; see `entry_of`.
+    `rows` are those of each task's `train`, in the same order. The backbone may be adapted: the
+    vectors are of its pretrained weights.
     """
     stream, depth = settings.stream, depth_of(settings)
     assert depth is not None
@@ -73,15 +67,7 @@ def stages_at(
     tasks: Sequence[Task],
     rows: Sequence[Sequence[Row]],
 ) -> list[Stage]:
-    """Cut the sequence of rows into stages, named by their number.
-
-    Args:
-        found: in the sequence.
-        order: of all rows.
-        settings: of the run.
-        tasks: of the stream.
-        rows: of each task.
-    """
+    """Cut the sequence of rows into stages, named by their number."""
     parts = zip(parts_at(found.starts, order), parts_at(found.starts, found.owners), strict=True)
     return [
         dataclasses.replace(

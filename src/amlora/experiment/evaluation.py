@@ -33,72 +33,62 @@ TIE = 1e-6
 """Two best logits that are closer than this are one and the same in bfloat16."""
 
 
-class Evaluation:
-    """What a run's evaluations share."""
+def ready(prepared: Prepared, j: int) -> Sequence[Row]:
+    """Prepare the model for answers on a task, and return its rows as the model reads them."""
+    method, task = prepared.method, prepared.stream.tasks[j].name
+    method.route(task if method.needs_task_id else None)
+    return method.readable(prepared.scored[j], scoring=True)
 
-    def __init__(self, prepared: Prepared, accelerator: Accelerator) -> None:
-        self.prepared, self.accelerator = prepared, accelerator
-        self.method, self.backbone = prepared.method, prepared.backbone
-        self.read_seconds: float | None = None  # a token takes in a bare forward pass
 
-    def reading(self, rows: Sequence[Row]) -> float:
-        """Return the seconds that reading rows once would take, each process its share."""
-        if self.read_seconds is None:
-            self.read_seconds = read_seconds(self.backbone, rows)
-        return sum(map(length, rows)) * self.read_seconds / self.accelerator.num_processes
+def with_margin(prepared: Prepared, groups: Iterable[Sequence[Row]]) -> EvaluateSettings:
+    """Measure, on a few rows of each task's, how close two logits may come to be trusted.
 
-    def with_margin(self, groups: Iterable[Sequence[Row]]) -> EvaluateSettings:
-        """Measure, on a few rows of each task's, how close two logits may come to be trusted.
+    In bfloat16 the pass rounds as much as generation does, so neither is nearer to the model's own
+    answer: only ties are generated.
+    """
+    settings = prepared.settings.evaluate
+    if settings.margin is not None or settings.method == "generate":
+        return settings
+    if prepared.backbone.precision != torch.float32:
+        return settings.replace(margin=TIE)
+    return settings.replace(margin=max(measure_margin(prepared.backbone, rows) for rows in groups))
 
-        In bfloat16 the pass rounds as much as generation does, so neither is nearer to the model's
-        own answer: only ties are generated.
-        """
-        settings = self.prepared.settings.evaluate
-        if settings.margin is not None or settings.method == "generate":
-            return settings
-        if self.backbone.precision != torch.float32:
-            return settings.replace(margin=TIE)
-        margin = max(measure_margin(self.backbone, rows) for rows in groups)
-        return settings.replace(margin=margin)
 
-    def ready(self, j: int) -> Sequence[Row]:
-        """Prepare the model for answers on a task, and return its rows as the model reads them."""
-        task = self.prepared.stream.tasks[j].name
-        self.method.route(task if self.method.needs_task_id else None)
-        return self.method.readable(self.prepared.scored[j], scoring=True)
+def answers_of(
+    backbone: Backbone, accelerator: Accelerator, rows: Sequence[Row], settings: EvaluateSettings
+) -> tuple[list[Answer], Counts]:
+    """Score one task's rows, each process its share."""
+    counted: list[Counts] = []
 
-    def answers(
-        self, rows: Sequence[Row], evaluate: EvaluateSettings
-    ) -> tuple[list[Answer], Counts]:
-        """Score one task's rows, each process its share."""
-        counted: list[Counts] = []
+    def score(mine: Sequence[Row]) -> list[Answer]:
+        answers, counts = score_rows(backbone, mine, settings)
+        counted.append(counts)
+        return answers
 
-        def score(mine: Sequence[Row]) -> list[Answer]:
-            answers, counts = score_rows(self.backbone, mine, evaluate)
-            counted.append(counts)
-            return answers
+    answers = share_out(accelerator, rows, score)
+    alone = accelerator.num_processes == 1
+    return answers, sum(counted if alone else gather_object(counted), Counts())
 
-        answers = share_out(self.accelerator, rows, score)
-        alone = self.accelerator.num_processes == 1
-        return answers, sum(counted if alone else gather_object(counted), Counts())
 
-    def unrelated(self, general: General, after: int) -> Unrelated:
-        """Measure texts and questions of no task; return what a record says of it."""
-        self.method.route(None)
-        passages = self.method.readable(general.passages, scoring=True)
-        questions = self.method.readable(general.questions, scoring=True)
-        most = self.prepared.settings.evaluate.tokens_per_batch
-        found = share_out(
-            self.accelerator,
-            [*passages, *questions],
-            lambda mine: answer_likelihoods(self.backbone, mine, most),
-        )
-        # Whatever the tasks' answers need, and without a change to how those are scored.
-        evaluate = self.with_margin([questions])
-        room = max(evaluate.max_new_tokens, *(len(row.answer_ids) for row in questions))
-        evaluate = evaluate.replace(max_new_tokens=room)
-        answers, _ = self.answers(questions, evaluate)
-        return moment(after, passages, questions, found, answers)
+def measure_general(
+    prepared: Prepared, general: General, accelerator: Accelerator, after: int
+) -> Unrelated:
+    """Measure texts and questions of no task; return what a record says of it."""
+    backbone, method = prepared.backbone, prepared.method
+    method.route(None)
+    passages = method.readable(general.passages, scoring=True)
+    questions = method.readable(general.questions, scoring=True)
+    # Whatever the tasks' answers need, and without a change to how those are scored.
+    settings = with_margin(prepared, [questions])
+    room = max(settings.max_new_tokens, *(len(row.answer_ids) for row in questions))
+    settings = settings.replace(max_new_tokens=room)
+    found = share_out(
+        accelerator,
+        [*passages, *questions],
+        lambda mine: answer_likelihoods(backbone, mine, settings.tokens_per_batch),
+    )
+    answers, _ = answers_of(backbone, accelerator, questions, settings)
+    return moment(after, passages, questions, found, answers)
 
 
 def scored_line(counts: Counts, seconds: float, reading: float) -> str:
@@ -154,12 +144,8 @@ def to_score(scope: Scope, moment: Moment, stage: int, course: Course) -> Sequen
 def read_seconds(backbone: Backbone, rows: Sequence[Row]) -> float:
     """Time one bare forward pass over the rows of middle length, without a shared prefix.
 
-    Args:
-        backbone: the model, after it has run once: a first pass is slower.
-        rows: what is scored, at least one.
-
-    Returns:
-        Seconds a token of prompt or answer; padding is not counted.
+    The model must have run once: a first pass is slower. Returns the seconds a token of prompt or
+    answer; padding is not counted.
     """
     batches = length_batches(rows, MOST)
     batch = [rows[i] for i in batches[len(batches) // 2]]
@@ -170,14 +156,9 @@ def read_seconds(backbone: Backbone, rows: Sequence[Row]) -> float:
 
 
 def routing(rows: bytes, stages: Sequence[str]) -> Routing | None:
-    """Return the mean weight of each stage over each task's rows.
+    """Return the mean weight of each stage over each task's rows in rows.jsonl.
 
-    Args:
-        rows: the contents of rows.jsonl.
-        stages: the names of all.
-
-    Returns:
-        None where the method routes no rows.
+    `stages` are the names of all. None where the method routes no rows.
     """
     lines = [parse_json("rows.jsonl", line) for line in rows.splitlines()]
     last = max(line["after"] for line in lines)

@@ -27,13 +27,9 @@ from amlora.streams.task import Task
 
 
 def write_results(folder: Path, prepared: Prepared, progress: RunProgress, config: str) -> Record:
-    """Write all results of a run but its record, and return the record.
+    """Write all results of a finished run but its record, and return the record.
 
-    Args:
-        folder: the run's.
-        prepared: the run, learned.
-        progress: to its end.
-        config: the text of config.toml.
+    `config` is the text of config.toml.
     """
     method = prepared.method
     rows = checkpoint.read_rows(folder / "checkpoint", progress.rows)
@@ -42,8 +38,8 @@ def write_results(folder: Path, prepared: Prepared, progress: RunProgress, confi
     for name, text in texts.items():
         files.write_text(folder / name, text)
     record = build_record(
-        identity=prepared.identity,
-        progress=progress,
+        prepared.identity,
+        progress,
         texts={name: files.sha256_bytes(text.encode()) for name, text in texts.items()},
         rows_digest=files.sha256_bytes(rows),
         attention_digest=write_attention(folder / ATTENTION, prepared),
@@ -59,13 +55,8 @@ def write_results(folder: Path, prepared: Prepared, progress: RunProgress, confi
     return record
 
 
-def build_record(*, identity: Identity, progress: RunProgress, **beside: Any) -> Record:
-    """Put a record together.
-
-    Args:
-        identity: what decides the result.
-        progress: matrices and counts so far.
-        beside: what a finished run knows besides, by the record's field: digests and `routing`.
+def build_record(identity: Identity, progress: RunProgress, **beside: Any) -> Record:
+    """Put a record together; a finished run knows digests and `routing` besides.
 
     Raises:
         InputError: it does not fit together, as after a checkpoint that somebody changed.

@@ -8,6 +8,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from amlora import files
 from amlora.engine.answer import Answer
@@ -27,66 +30,52 @@ TASK = "general"
 """What the rows name as their task; no method is told it."""
 
 
+def not_blank(text: str) -> str:
+    """Refuse a text without letters."""
+    if not text.strip():
+        raise ValueError("a text is needed.")
+    return text
+
+
+Words = Annotated[str, AfterValidator(not_blank)]
+
+
 class Passage(Settings):
     """A text in two parts, which a blank joins."""
 
-    prompt: str
-    rest: str
+    prompt: Words
+    rest: Words
     """What the loss is taken of."""
-
-    def check(self) -> None:
-        """Refuse a part without letters."""
-        if not self.prompt.strip() or not self.rest.strip():
-            raise ValueError("a passage needs a prompt and a rest")
 
 
 class Question(Settings):
     """A text that a few words complete."""
 
-    prompt: str
-    answer: str
-
-    def check(self) -> None:
-        """Refuse a part without letters."""
-        if not self.prompt.strip() or not self.answer.strip():
-            raise ValueError("a question needs a prompt and an answer")
+    prompt: Words
+    answer: Words
 
 
 class Texts(Settings):
     """A file of texts and questions."""
 
-    passages: Many[Passage]
-    questions: Many[Question]
-
-    def check(self) -> None:
-        """Refuse a file that leaves nothing to measure."""
-        if not self.passages or not self.questions:
-            raise ValueError("at least one passage and one question are needed")
+    passages: Annotated[Many[Passage], Field(min_length=1)]
+    questions: Annotated[Many[Question], Field(min_length=1)]
 
 
 @dataclass(frozen=True)
 class General:
-    """The texts and questions as rows.
-
-    Attributes:
-        lost: what tokenising lost of both, by kind.
-        digest: sha256 of the file.
-    """
+    """The texts and questions as rows."""
 
     passages: list[Row]
     questions: list[Row]
     lost: dict[str, Lost]
+    """What tokenising lost of both, by kind."""
     digest: str
+    """sha256 of the file."""
 
 
 def read_texts(name: str) -> tuple[Texts, str] | None:
-    """Read a file of texts and questions.
-
-    Args:
-        name: "builtin", a path, or "" for none.
-
-    Returns:
-        What is in it, and its sha256.
+    """Read a file of texts and questions, "builtin", a path, or "" for none; return its sha256 too.
 
     Raises:
         InputError: no TOML file, or one that lacks something; its path stands in front.
@@ -123,13 +112,9 @@ def moment(
     likelihoods: Sequence[Likelihood],
     answers: Sequence[Answer],
 ) -> Unrelated:
-    """Return what a record says of one measurement.
+    """Return what a record says of one measurement, after a stage or -1, before learning.
 
-    Args:
-        after: the stage, -1 before learning.
-        passages, questions: as the model read them.
-        likelihoods: of the passages' rests and then of the questions' answers.
-        answers: to the questions.
+    The likelihoods are of the passages' rests and then of the questions' answers.
     """
     # An end token belongs to answers, not to text: whether one comes says nothing of the text.
     logs = [log for each in likelihoods[: len(passages)] for log in each.logs[:-1]]

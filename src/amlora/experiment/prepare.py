@@ -25,36 +25,27 @@ from amlora.streams.task import Task, TaskStream, majority
 
 @dataclass
 class Prepared:
-    """A run before its first step.
-
-    Attributes:
-        settings: with "auto" values resolved.
-        written: the settings as they were given.
-        stream: the tasks.
-        warnings: what is changed or left out by nobody's wish, and what the data's checks had to
-            say, a line each.
-        backbone: the pretrained model; `method` may have wrapped some of its layers.
-        method: ready for its first `begin`.
-        stages: what is trained, in order.
-        course: which stage learns each task.
-        scored: encoded rows that are scored, by task.
-        lost: what tokenising lost of each task's texts, by split.
-        general: texts and questions of no task, where they are measured.
-        identity: everything that decides the result.
-    """
+    """A run before its first step."""
 
     settings: RunSettings
+    """With "auto" values resolved."""
     written: RunSettings
+    """As they were given."""
     stream: TaskStream
     warnings: list[str]
+    """What is changed or left out by nobody's wish, and what the data's checks had to say."""
     backbone: Backbone
+    """`method` may have wrapped some of its layers."""
     method: Method
+    """Ready for its first `begin`."""
     stages: list[Stage]
     course: Course
+    """Which stage learns each task."""
     scored: list[list[Row]]
-    lost: list[dict[str, Lost]]
+    """By task."""
     general: General | None
     identity: Identity
+    """Everything that decides the result."""
 
 
 def prepare(settings: RunSettings) -> Prepared:
@@ -73,21 +64,20 @@ def prepare(settings: RunSettings) -> Prepared:
     backbone = load_backbone(
         settings.model, frozen=not chosen.trains_base(settings.method.settings)
     )
-    settings = with_resolved(settings, backbone)
+    # So that a record says what was computed.
+    model = settings.model.replace(
+        precision=str(backbone.precision).removeprefix("torch."),
+        attention=backbone.model.config._attn_implementation or "eager",
+        device=backbone.model.device.type,
+    )
+    settings = settings.replace(model=model)
     encoded = encode_stream(settings, stream, backbone)
     train, scored = encoded.train, encoded.scored
     general = general_rows(backbone, *texts) if texts else None
     warnings += lost_warnings(encoded, stream, general, settings)
     settings, raised = with_room(settings, backbone, stream.tasks, scored)
     warnings += raised
-    model = Model(
-        name=backbone.name,
-        family=backbone.family,
-        type=backbone.model.config.model_type,
-        revision=backbone.revision,
-        fingerprint=backbone.fingerprint,
-        parameters=sum(weight.numel() for weight in backbone.model.parameters()),
-    )
+    parameters = sum(weight.numel() for weight in backbone.model.parameters())
     plain = resolved(settings)
     method = chosen(backbone, settings.method.settings, seed=settings.seed)
     unrelated = [general.passages, general.questions] if general else []
@@ -109,7 +99,14 @@ def prepare(settings: RunSettings) -> Prepared:
         settings=plain,
         settings_digest=digest(plain),
         stream_digest=stream.digest(),
-        model=model,
+        model=Model(
+            name=backbone.name,
+            family=backbone.family,
+            type=backbone.model.config.model_type,
+            revision=backbone.revision,
+            fingerprint=backbone.fingerprint,
+            parameters=parameters,
+        ),
         tasks=tuple(
             task_facts(task, settings.evaluate.split, lost)
             for task, lost in zip(stream.tasks, encoded.lost, strict=True)
@@ -129,20 +126,13 @@ def prepare(settings: RunSettings) -> Prepared:
         stages=stages,
         course=course,
         scored=scored,
-        lost=encoded.lost,
         general=general,
         identity=identity,
     )
 
 
 def task_facts(task: Task, split: str, lost: Mapping[str, Lost]) -> TaskFacts:
-    """Return what a record says of a task.
-
-    Args:
-        task: its rows.
-        split: the one whose rows are scored.
-        lost: what tokenising lost of its texts, by split.
-    """
+    """Return what a record says of a task, of which one split is scored."""
     scored = task.test if split == "test" else task.dev
     return TaskFacts(
         name=task.name,
@@ -158,16 +148,6 @@ def task_facts(task: Task, split: str, lost: Mapping[str, Lost]) -> TaskFacts:
     )
 
 
-def with_resolved(settings: RunSettings, backbone: Backbone) -> RunSettings:
-    """Replace "auto" by what it became, so that a record says what was computed."""
-    model = settings.model.replace(
-        precision=str(backbone.precision).removeprefix("torch."),
-        attention=backbone.model.config._attn_implementation or "eager",
-        device=backbone.model.device.type,
-    )
-    return settings.replace(model=model)
-
-
 def tokens_digest(rows: Sequence[Sequence[Row]], backbone: Backbone) -> str:
     """Return the hash of what the model reads and writes: every row's ids, and the end tokens."""
     ids = [[row.prompt_ids, row.answer_ids] for task_rows in rows for row in task_rows]
@@ -177,13 +157,9 @@ def tokens_digest(rows: Sequence[Sequence[Row]], backbone: Backbone) -> str:
 def check_room(
     backbone: Backbone, rows: Sequence[Sequence[Row]], settings: RunSettings, soft: int
 ) -> None:
-    """Refuse rows that, with the answer, need more positions than the model has.
+    """Refuse rows that, with `soft` vectors and the answer, need more positions than there are.
 
-    Args:
-        backbone: the model; relative positions have no limit.
-        rows: of each task.
-        settings: say how long an answer may be.
-        soft: tokens that the method puts to each row.
+    Relative positions have no limit.
     """
     limit = positions(backbone.model.config)
     if limit is None:

@@ -28,16 +28,6 @@ SHARDING = {
 """Ways of accelerate's that split weights over processes, and how its launcher asks for them."""
 
 
-def refuse_sharding() -> None:
-    """Refuse launches under which a process holds only parts of the weights."""
-    for name, variable in SHARDING.items():
-        if parse_flag_from_env(variable):
-            raise InputError(
-                f"{name} ({variable}) is not supported: it splits weights that penalties read as a"
-                " whole; launch plain data parallelism instead (accelerate launch --multi_gpu)."
-            )
-
-
 def join(device: torch.device) -> PartialState:
     """Join the other processes of the launch, if there are any.
 
@@ -46,7 +36,12 @@ def join(device: torch.device) -> PartialState:
     Raises:
         InputError: the launch would shard weights.
     """
-    refuse_sharding()
+    for name, variable in SHARDING.items():
+        if parse_flag_from_env(variable):
+            raise InputError(
+                f"{name} ({variable}) is not supported: it splits weights that penalties read as a"
+                " whole; launch plain data parallelism instead (accelerate launch --multi_gpu)."
+            )
     state = PartialState(cpu=device.type == "cpu", timeout=PATIENCE)
     if state.num_processes > 1:
         # Gloo's threads abort the process when they outlive the interpreter.
@@ -55,11 +50,7 @@ def join(device: torch.device) -> PartialState:
 
 
 def by_main(accelerator: Accelerator, work: Callable[[], Result]) -> Result:
-    """Let the main process do something, and give its result to all.
-
-    Args:
-        accelerator: knows the processes.
-        work: returns what can be sent to other processes.
+    """Let the main process do something, and give its result, which can be sent, to all.
 
     Raises:
         Exception: whatever `work` raised, in the main process.

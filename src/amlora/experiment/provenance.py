@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -19,15 +20,9 @@ from amlora.engine.checkpoint import RunProgress
 from amlora.records.beside import Measured
 
 PACKAGES = (
-    "amlora",
-    "torch",
-    "transformers",
-    "accelerate",
-    "safetensors",
-    "pydantic",
-    "tokenizers",
+    *("amlora", "torch", "transformers", "accelerate", "safetensors", "pydantic", "tokenizers"),
+    *("peft", "datasets", "gguf", "scipy", "matplotlib", "jinja2"),
 )
-OPTIONAL = ("peft", "datasets", "gguf", "scipy", "matplotlib", "jinja2")
 GIT_SECONDS = 10  # a `git status` that takes longer is treated as "not known"
 
 
@@ -43,11 +38,9 @@ def provenance(folder: Path | None = None) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Return the version of Python and of every installed package that can change a result."""
     found = {"python": platform.python_version()}
-    for package in PACKAGES + OPTIONAL:
-        try:
+    for package in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 
@@ -59,9 +52,8 @@ def git_state(folder: Path) -> dict[str, Any]:
     """
     commit = git(folder, "rev-parse", "--verify", "HEAD")
     changes = git(folder, "status", "--porcelain", "--untracked-files=no")
-    if commit is None or changes is None:
-        return {"commit": None, "dirty": None}
-    return {"commit": commit, "dirty": bool(changes)}
+    known = commit is not None and changes is not None
+    return {"commit": commit if known else None, "dirty": bool(changes) if known else None}
 
 
 def git(folder: Path, *arguments: str) -> str | None:
@@ -79,12 +71,7 @@ def git(folder: Path, *arguments: str) -> str | None:
 
 def device_facts() -> dict[str, Any]:
     """Return the kind of machine: accelerators by name and memory (bytes), threads, platform."""
-    import torch
-
-    cards = []
-    for index in range(torch.cuda.device_count()):
-        card = torch.cuda.get_device_properties(index)
-        cards.append({"name": card.name, "memory_bytes": card.total_memory})
+    cards = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
     return {
         "platform": f"{platform.system()} {platform.machine()}",
         "kernel": platform.release(),
@@ -93,7 +80,7 @@ def device_facts() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "memory_bytes": memory_bytes(),
         "cuda": torch.version.cuda,
-        "accelerators": cards,
+        "accelerators": [{"name": c.name, "memory_bytes": c.total_memory} for c in cards],
     }
 
 

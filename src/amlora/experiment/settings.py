@@ -101,7 +101,7 @@ class RunSettings(Settings):
 
 
 def load_settings(
-    path: Path, overrides: Sequence[str] = (), method: str | None = None
+    path: str | Path, overrides: Sequence[str] = (), method: str | None = None
 ) -> RunSettings:
     """Read a settings file; a file without `name` is named after the file.
 
@@ -114,6 +114,7 @@ def load_settings(
     Raises:
         InputError: no TOML file (with the line), or a wrong setting (with its path).
     """
+    path = Path(path)
     rooted = any(text.startswith("stream.data_root") for text in overrides)
     raw = {"name": path.stem, **read_anchored(path, rooted=rooted)}
     if method is not None:

@@ -11,9 +11,20 @@ from accelerate import Accelerator
 from amlora import files
 from amlora.engine import checkpoint
 from amlora.engine.answer import Counts
+from amlora.engine.batch import length
 from amlora.engine.checkpoint import Checkpoint, Phase, RunProgress
 from amlora.engine.train import NonFiniteLoss, StageProgress, train_stage
-from amlora.experiment.evaluation import Evaluation, Moment, answer_line, scored_line, to_score
+from amlora.experiment.evaluation import (
+    Moment,
+    answer_line,
+    answers_of,
+    measure_general,
+    read_seconds,
+    ready,
+    scored_line,
+    to_score,
+    with_margin,
+)
 from amlora.experiment.finish import build_record, write_results
 from amlora.experiment.naming import check_same, facts_of
 from amlora.experiment.prepare import Prepared
@@ -47,7 +58,7 @@ class StageLoop:
         self.environment = environment(accelerator)
         self.progress = RunProgress(environments=[self.environment])
         self.stop = Stop()
-        self.evaluation = Evaluation(prepared, accelerator)
+        self.read_seconds: float | None = None  # of a token, in a bare forward pass
         self.clock = started
         self.spent("load")
 
@@ -100,7 +111,7 @@ class StageLoop:
         with checkpoint.blamed(place):
             steps = [stage.steps for stage in self.stages]
             checkpoint.check_place(place, found, steps, len(self.prepared.scored))
-            build_record(identity=self.prepared.identity, progress=found.progress)
+            build_record(self.prepared.identity, found.progress)
             if found.phase == "train":
                 self.method.resume(found.state, self.stages[found.stage])
             elif found.stage:
@@ -147,11 +158,14 @@ class StageLoop:
         total = sum(len(prepared.scored[j]) for j in tasks)
         done, reading = 0, 0.0
         names = [stage.task for stage in self.stages]
-        evaluate = self.evaluation.with_margin(self.evaluation.ready(j) for j in tasks)
+        evaluate = with_margin(prepared, (ready(prepared, j) for j in tasks))
         for j in tasks:
-            rows = self.evaluation.ready(j)
-            answers, counted = self.evaluation.answers(rows, evaluate)
-            reading += self.evaluation.reading(rows)
+            rows = ready(prepared, j)
+            answers, counted = answers_of(prepared.backbone, self.accelerator, rows, evaluate)
+            if self.read_seconds is None:
+                self.read_seconds = read_seconds(prepared.backbone, rows)
+            read = sum(map(length, rows)) * self.read_seconds
+            reading += read / self.accelerator.num_processes  # each has its share
             counts += counted
             row[j] = sum(answer.hit for answer in answers) / len(answers)
             lines += [
@@ -172,9 +186,9 @@ class StageLoop:
 
     def measure_general(self, after: int) -> None:
         """Measure texts and questions of no task, where the settings ask for it."""
-        if self.prepared.general is not None:
-            measured = self.evaluation.unrelated(self.prepared.general, after)
-            self.progress.general.append(measured)
+        if general := self.prepared.general:
+            found = measure_general(self.prepared, general, self.accelerator, after)
+            self.progress.general.append(found)
             self.spent("general")
 
     def learn(self, stage: Stage, within: StageProgress) -> list[str]:
@@ -236,12 +250,7 @@ class StageLoop:
                 remarks=tuple(remarks),
             )
         )
-        self.reporter.stage_finished(
-            build_record(
-                identity=self.prepared.identity,
-                progress=self.progress,
-            )
-        )
+        self.reporter.stage_finished(build_record(self.prepared.identity, self.progress))
 
     def keep(self, stage: int, phase: Phase, within: StageProgress) -> None:
         """Write a checkpoint."""
@@ -288,11 +297,7 @@ def means(within: StageProgress) -> dict[str, float]:
 
 
 def weak_terms(terms: Mapping[str, float]) -> list[str]:
-    """Name the terms that are a small part of the task's loss.
-
-    Args:
-        terms: means by name; "task" is the task's loss.
-    """
+    """Name the terms, means by name, that are a small part of "task", the task's loss."""
     task = abs(terms.get("task", 0.0))
     return [
         f"the term {name!r} was {100 * abs(mean) / task:.2g} % of the task's loss, so it did next"
