@@ -45,17 +45,10 @@ def backbone(any_folder):
 
 
 def by_hand(backbone, prompt, option):
-    ((prompt_ids, answer_ids),), _ = encode_pairs(backbone, [prompt], [option])
-    if backbone.family == "encoder-decoder":
-        ids = {
-            "input_ids": torch.tensor([prompt_ids]),
-            "decoder_input_ids": torch.tensor([[backbone.start_id, *answer_ids[:-1]]]),
-        }
-    else:
-        ids = {"input_ids": torch.tensor([prompt_ids + answer_ids[:-1]])}
-    with torch.no_grad():
-        logits = backbone.model(**ids).logits[0, -len(answer_ids) :]
-    return logits.log_softmax(-1)[range(len(answer_ids)), answer_ids].sum()
+    (ids,), _ = encode_pairs(backbone, [prompt], [option])
+    row = Row("t", "", *ids, option)
+    logs = [next_logits(backbone, row, at).log_softmax(-1) for at in range(len(row.answer_ids))]
+    return sum(log[token] for log, token in zip(logs, row.answer_ids, strict=True))
 
 
 @pytest.mark.parametrize("tokens", [1, 10_000])
@@ -66,15 +59,9 @@ def test_scores_are_log_likelihoods_of_whole_answers(backbone, tokens):
 
 
 def test_the_learned_option_wins_even_over_one_that_starts_with_it(any_folder):
-    backbone = load_backbone(
-        ModelSettings(name=str(any_folder), precision="float32", max_tokens=64)
-    )
-    golds = ("Good", "Good day", "Bad")
-    pairs, _ = encode_pairs(backbone, PROMPTS, golds)
-    learn(
-        backbone,
-        [Row("t", "", *ids, gold) for ids, gold in zip(pairs, golds, strict=True)],
-        steps=60,
-    )
+    backbone = load_base(any_folder)
+    pairs, _ = encode_pairs(backbone, PROMPTS, OPTIONS)
+    rows = [Row("t", "", *ids, gold) for ids, gold in zip(pairs, OPTIONS, strict=True)]
+    learn(backbone, rows, steps=60)
     scores = option_scores(backbone, PROMPTS, OPTIONS, tokens_per_batch=500)
     assert scores.argmax(1).tolist() == [0, 1, 2]

@@ -53,7 +53,7 @@ def test_a_file_without_a_name_is_named_after_itself_and_what_is_not_given_has_i
     tmp_path,
 ):
     settings = load_settings(written(tmp_path))
-    assert settings.name == "first"
+    assert settings.name == "first" and load_settings(str(written(tmp_path))) == settings
     assert (settings.seed, settings.train.batch, settings.model.name) == (0, 8, "smollm2-135m")
 
 
