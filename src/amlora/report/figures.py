@@ -251,7 +251,7 @@ def heat_panels(
             paint=heat(scores, own=str(task), top=top),
             size=(
                 0.3 + 0.08 * min(LONGEST, max(map(len, scores))) + CELL * len(scores),
-                0.42 + CELL * scores.shape[1],
+                0.6 + CELL * scores.shape[1],
             ),
         )
         for (task, kind), part in each.groupby(["task", "projection"], sort=False)
@@ -285,6 +285,7 @@ def heat(scores: DataFrame, *, own: str, top: float) -> Callable[["Axes"], None]
         axes.invert_yaxis()
         every = 1 if len(scores) <= 12 else 5
         axes.set_xticks(np.arange(0, len(scores), every) + 0.5, [*scores.index[::every]])
+        axes.set_xlabel("layer")
         axes.set_yticks(np.arange(len(names)) + 0.5, names)
         for name, tick in zip(scores, axes.get_yticklabels(), strict=True):
             tick.set_fontweight("bold" if name == own else "normal")
