@@ -37,7 +37,7 @@ def present(tensors: Mapping[str, Tensor], name: str) -> Tensor:
 def check_tensor(
     where: str, tensor: Tensor, shape: Shape, dtype: str, *, finite: bool = True
 ) -> None:
-    """Refuse a tensor of another shape or dtype, or not `finite`, also where float32 is not."""
+    """Refuse a tensor of another shape or dtype, or of values that are not finite in float32."""
     found, kind = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
     pairs = zip(found, shape, strict=False)
     if len(found) != len(shape) or any(wanted not in (None, size) for size, wanted in pairs):

@@ -88,7 +88,7 @@ def read_version(folder: Path, version: str | None = None) -> Manifest:
 
 
 def check_folder(folder: Path, name: str, *, missing: bool = False) -> None:
-    """Refuse a folder of ours that is a link, or in one: it could lead anywhere; or is missing."""
+    """Refuse a folder that is missing, or is a link, or in one, which could lead anywhere."""
     for path in (folder / Path(name).parts[0], folder / name):
         if path.is_symlink():
             raise InputError(f"{path}: refuses a link; skills are plain files in plain folders.")
