@@ -1,7 +1,7 @@
 """AdamW over a method's weights: gradients of all processes, and its state in and out."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
@@ -49,7 +49,7 @@ def add_up(weights: list[Tensor], totals: dict[str, float], accelerator: Acceler
             weight.grad = part.view_as(weight)
 
 
-def buckets(weights: list[Tensor]) -> Iterator[list[Tensor]]:
+def buckets(weights: Sequence[Tensor]) -> Iterator[list[Tensor]]:
     """Split weights into runs of one type and at most BUCKET numbers; a larger one is alone."""
     bucket: list[Tensor] = []
     size = 0
