@@ -241,6 +241,18 @@ def test_an_unclear_reference_is_one_line_with_the_labels(tmp_path, methods, aga
     assert str(refused.value) == f"small, a, b: {line}"
 
 
+def test_a_reference_is_found_by_label_then_by_name_then_by_method(tmp_path):
+    folders = [
+        write_run(tmp_path, "am_lora", THEIRS),
+        write_run(tmp_path, "am_lora", OURS, name="gain"),
+        write_run(tmp_path, "own", OURS),
+    ]
+    ((first, second), _) = compared(folders)
+    assert (first.against, [first.label, second.label]) == ("am_lora", ["gain", "own"])
+    ((other, _), _) = compared(folders, "own")
+    assert other.against == "own"
+
+
 def test_what_has_no_partner_is_left_out_and_named(two, tmp_path):
     alone = write_run(tmp_path, "am_lora", OURS, stream="b8")
     others = [write_run(tmp_path, name, {"c": "1", "d": "0"}, stream="c9") for name in "xy"]

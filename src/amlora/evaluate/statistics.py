@@ -4,6 +4,7 @@ Everything random is seeded by the caller.
 """
 
 from collections.abc import Sequence
+from importlib import import_module
 from math import sqrt
 from statistics import NormalDist, fmean, stdev
 from typing import Any, NamedTuple
@@ -47,9 +48,8 @@ class SignFlip(NamedTuple):
 
 def upper_quantile(chance: float, df: int) -> float:
     """Return what Student's t with `df` degrees of freedom exceeds with a chance in (0, 1)."""
-    from scipy.special import stdtrit  # the rest of scipy.stats takes a second to import
-
-    return -float(stdtrit(df, chance))
+    special: Any = import_module("scipy.special")  # scipy.stats takes a second to import
+    return -float(special.stdtrit(df, chance))
 
 
 def check_level(level: float) -> None:
@@ -178,8 +178,7 @@ def sign_flip_test(first: Sequence[float], second: Sequence[float], *, seed: int
     Raises:
         InputError: fewer than two pairs, or unequal lengths.
     """
-    from scipy import stats
-
+    stats: Any = import_module("scipy.stats")
     if len(first) != len(second) or len(first) < 2:
         raise InputError(
             f"a sign-flip test needs at least 2 pairs of seeds, got {len(first)} and {len(second)}."

@@ -141,22 +141,24 @@ def pairs_table(
 def reference_of(runs: DataFrame, against: str | None) -> DataFrame:
     """Return the runs of the line that the others are compared with.
 
+    A line is found by its label, else by its runs' name, else by its method.
+
     Raises:
         InputError: it is not there, or unclear.
     """
     lines = lines_of(runs)
     names = [line["label"].iloc[0] for line in lines]
     listed = ", ".join(names)
+    wanted = against or REFERENCE
+    for kind in ("label", "name", "method"):
+        found = [line for line in lines if line[kind].iloc[0] == wanted]
+        if len(found) == 1:
+            return found[0]
     if against is None:
-        found = [line for line in lines if line["method"].iloc[0] == REFERENCE]
-        if len(found) != 1:
-            count = f"{len(found)} lines are" if found else "no line is"
-            raise InputError(f"{count} {REFERENCE}; give --against one of {listed}.")
-        return found[0]
-    if against not in names:
-        hint = nearest(against, names) or "."
-        raise InputError(f"no line {against!r} to compare with among {listed}{hint}")
-    return lines[names.index(against)]
+        count = f"{len(found)} lines are" if found else "no line is"
+        raise InputError(f"{count} {REFERENCE}; give --against one of {listed}.")
+    hint = nearest(against, names) or "."
+    raise InputError(f"no line {against!r} to compare with among {listed}{hint}")
 
 
 def usable(runs: DataFrame, rows: DataFrame) -> tuple[DataFrame, dict[str, str]]:
