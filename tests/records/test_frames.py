@@ -63,6 +63,7 @@ def test_rows_are_each_decision(tmp_path: Path):
         "a": [True, True, False],
         "b": [True, False],
     }
+    assert rows[["stages", "posterior", "distance"]].isna().all(axis=None)  # none has a route
 
 
 def test_attention_is_a_row_a_lora(store: Path):

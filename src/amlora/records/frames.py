@@ -142,9 +142,9 @@ def score_rows(run: StoredRun) -> Iterator[dict[str, Any]]:
 
 
 def decision_rows(run: StoredRun) -> Iterator[dict[str, Any]]:
-    """Give each row's decision."""
+    """Give each row's decision; what a route tells is missing where rows have none."""
     for row in run.rows:
-        value = row.model_dump()
+        value = row.model_dump(exclude={*ROUTED} - row.model_fields_set)
         yield {"run": run.name, "stage": value.pop("after"), **value}
 
 
