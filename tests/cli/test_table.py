@@ -66,7 +66,9 @@ def test_the_reference_can_be_named(store):
     assert (row["against"], row["label"]) == ("own", "am_lora")
     status, out, err = table("pairs", store, "--against", "ow")
     assert (status, out) == (2, "")
-    assert err.endswith("no line 'ow' to compare with among am_lora, own; did you mean 'own'?\n")
+    assert err.endswith(
+        "no line 'ow' to compare with among 'am_lora', 'own'; did you mean 'own'?\n"
+    )
 
 
 def test_a_grid_names_the_lines_and_leaves_other_runs_out(store, tmp_path):

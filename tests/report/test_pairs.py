@@ -217,23 +217,34 @@ def test_labels_name_the_lines_and_order_them(tmp_path):
 @pytest.mark.parametrize(
     ("methods", "against", "line"),
     [
-        (("own", "other"), None, "no line is am_lora; give --against one of other, own."),
+        (("own", "other"), None, "no line is am_lora; give --against one of 'other', 'own'."),
         (
             ("am_lora", "am_lora", "own"),
             None,
-            "2 lines are am_lora; give --against one of run0, run1, run2.",
+            "2 lines are am_lora; give --against one of 'run0', 'run1', 'run2'.",
+        ),
+        (
+            ("am_lora", "own", "own"),
+            "own",
+            "2 lines are own; give --against one of 'run0', 'run1', 'run2'.",
+        ),
+        (
+            ("own", "other"),
+            "shared",
+            "2 lines are shared; give --against one of 'other', 'own'.",
         ),
         (
             ("own", "other"),
             "owm",
-            "no line 'owm' to compare with among other, own; did you mean 'own'?",
+            "no line 'owm' to compare with among 'other', 'own'; did you mean 'own'?",
         ),
     ],
 )
 def test_an_unclear_reference_is_one_line_with_the_labels(tmp_path, methods, against, line):
     twice = len(set(methods)) < len(methods)
+    names = ["run0", "run1", "run2"] if twice else ["shared"] * 2 if against == "shared" else []
     folders = [
-        write_run(tmp_path, method, OURS, name=f"run{at}" if twice else "")
+        write_run(tmp_path / str(at), method, OURS, name=names[at] if names else "")
         for at, method in enumerate(methods)
     ]
     with pytest.raises(InputError) as refused:
@@ -260,7 +271,7 @@ def test_what_has_no_partner_is_left_out_and_named(two, tmp_path):
     assert pair.label == "own"
     assert notes == [
         "small, a, b: there is nothing to compare am_lora with.",
-        "small, c, d: no line is am_lora; give --against one of x, y.",
+        "small, c, d: no line is am_lora; give --against one of 'x', 'y'.",
     ]
 
 

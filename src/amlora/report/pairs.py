@@ -148,15 +148,17 @@ def reference_of(runs: DataFrame, against: str | None) -> DataFrame:
     """
     lines = lines_of(runs)
     names = [line["label"].iloc[0] for line in lines]
-    listed = ", ".join(names)
+    listed = ", ".join(map(repr, names))
     wanted = against or REFERENCE
+    several: list[DataFrame] = []
     for kind in ("label", "name", "method"):
         found = [line for line in lines if line[kind].iloc[0] == wanted]
         if len(found) == 1:
             return found[0]
-    if against is None:
-        count = f"{len(found)} lines are" if found else "no line is"
-        raise InputError(f"{count} {REFERENCE}; give --against one of {listed}.")
+        several = several or found
+    if several or against is None:
+        count = f"{len(several)} lines are" if several else "no line is"
+        raise InputError(f"{count} {wanted}; give --against one of {listed}.")
     hint = nearest(against, names) or "."
     raise InputError(f"no line {against!r} to compare with among {listed}{hint}")
 
