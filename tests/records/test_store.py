@@ -101,7 +101,7 @@ def test_a_folder_of_runs_stands_for_all_of_them_and_none_is_named_twice(tmp_pat
 
 def test_a_folder_without_runs_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="not a run folder"):
+    with pytest.raises(InputError, match=r"not a run folder; .* and holds no runs"):
         find_runs([str(tmp_path / "empty")], tmp_path)
 
 

@@ -159,7 +159,9 @@ def no_single_run(folder: Path) -> InputError:
         return InputError(f"{folder}: {len(runs)} runs; name one: {first(runs)}.")
     if packs := packs_in(folder):
         return InputError(f"{folder}: no runs, but packs of runs; name one: {first(packs)}.")
-    return InputError(f"{folder}: not a run folder; it has neither {CONFIG} nor {RECORD}.")
+    return InputError(
+        f"{folder}: not a run folder; it has neither {CONFIG} nor {RECORD}, and holds no runs."
+    )
 
 
 def find_runs(wanted: Sequence[str], runs: Path | None) -> list[Path]:
