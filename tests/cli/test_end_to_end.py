@@ -91,7 +91,7 @@ def test_a_folder_without_runs_is_an_empty_list_and_packs_in_it_are_named(tmp_pa
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "runs.jsonl").write_text("")
     status, out, err = amlora("ls", tmp_path)
-    assert (status, len(out.splitlines())) == (0, 1)
+    assert (status, out) == (0, "")
     assert err == f"{tmp_path}: no runs, but packs of runs: study\n"
     line = f"amlora: {tmp_path}: no runs, but packs of runs; name one: study.\n"
     assert amlora("show", tmp_path)[::2] == (2, line)

@@ -75,6 +75,10 @@ def test_a_hub_model_that_cannot_be_fetched_is_one_line_with_the_nearest_name(mo
     with pytest.raises(InputError, match="cannot load 'smollm2-135'; did you mean") as caught:
         load("smollm2-135")
     assert "\n" not in str(caught.value)
+    with pytest.raises(
+        InputError, match="'tiiny', which is no folder here and so taken for the id"
+    ):
+        load("tiiny")
 
 
 def test_a_gguf_file_missing_from_a_folder_is_named(llama_folder):

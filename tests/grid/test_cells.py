@@ -220,7 +220,11 @@ WRONG = [
     ("seeds = [0, 1, 2]", "seeds = [0, 0]", "grid: seed 0 is there twice"),
     ("seeds = [0, 1, 2]", "seeds = [-1]", "sin_lora: seed must be at least 0 and below"),
     ("seeds = [0, 1, 2]", 'name = "a/b"', "grid.name 'a/b' cannot name a folder."),
-    ('base = "base.toml"', 'base = "no.toml"', "no.toml: no such file or directory."),
+    (
+        'base = "base.toml"',
+        'base = "no.toml"',
+        "some.toml: base: no.toml: no such file or directory.",
+    ),
     ('label = "seq_ft-lora"', "", "grid: label 'seq_ft' is there twice"),
     ('label = "seq_ft-lora"', 'label = "a b"', "grid: label 'a b' cannot name a folder;"),
     ("am_lora = [3e-4", "amlora = [3e-4", "grid.select.rates has 'amlora', which is no label; did"),

@@ -196,7 +196,7 @@ def test_what_was_learned_where_and_how_is_told(both: str):
     assert set(told) <= set(page.of("dd"))
     assert ("dd", "0123456789abcdef with uncommitted changes") in page.texts
     assert ("dd", "amlora 0.1.0, torch 2.8.0") in page.texts
-    assert any("2 x Card, Example 9000, 2 threads" in said for said in page.of("dd"))
+    assert any("2 x Card, Example 9000, threads: 2" in said for said in page.of("dd"))
     assert 'stream.prefix = "off"' in next(text for tag, text in page.texts if tag == "pre")
 
 

@@ -39,9 +39,11 @@ def ls(
         scores = (percent(run.average), percent(run.forgetting))
         when = (run.when or MISSING)[:16]
         rows.append((run.folder.name, run.method or MISSING, seed, state, *scores, when))
-    say(columns(rows))
-    if not found and (packs := packs_in(runs)):
-        tell(one_line(f"{runs}: no runs, but packs of runs: {', '.join(packs)}"))
+    if found:
+        say(columns(rows))
+    else:
+        packs = ", ".join(packs_in(runs))
+        tell(one_line(f"{runs}: no runs{f', but packs of runs: {packs}' if packs else '.'}"))
     for run in found:
         if run.problem:
             say(one_line(f"damaged: {run.problem}"))
@@ -165,5 +167,5 @@ def measured_pairs(measured: "Measured") -> list[tuple[str, object]]:
         ("peak memory", size(measured.peak_memory_bytes)),
         ("versions", ", ".join(f"{name} {number}" for name, number in measured.versions.items())),
         ("git", f"{git.commit[:12]}{changed}" if git.commit else MISSING),
-        ("device", f"{', '.join(cards) or device.cpu}, {device.threads} threads"),
+        ("device", f"{', '.join(cards) or device.cpu}, threads: {device.threads}"),
     ]

@@ -64,7 +64,10 @@ def load_backbone(settings: ModelSettings, *, frozen: bool = True) -> Backbone:
     precision = resolve_precision(settings.precision, device)
     with ALONE:
         source = find_source(settings)
-        with loading(f"load {settings.name!r}", nearest(settings.name, BUILT_IN)):
+        hint = nearest(settings.name, BUILT_IN)
+        if source.path == settings.name and not Path(settings.name).is_dir():
+            hint = hint or ", which is no folder here and so taken for the id of a model on the hub"
+        with loading(f"load {settings.name!r}", hint):
             dtype = precision if frozen else torch.float32
             model, tokenizer = load_parts(source, settings, device, dtype)
             limit = positions(model.config)

@@ -264,7 +264,10 @@ def read_base(path: Path, base: str, *, rooted: bool) -> dict[str, Any]:
     """Return the base's tables and seed; {} where there is none."""
     if not base:
         return {}
-    raw = read_anchored(path.parent / base, rooted=rooted)
+    try:
+        raw = read_anchored(path.parent / base, rooted=rooted)
+    except InputError as error:
+        raise InputError(f"{path}: base: {error}") from None
     for table in TABLES:
         if not isinstance(raw.get(table, {}), Mapping):
             raise InputError(f"{path.parent / base}: {table}: expected a table.")

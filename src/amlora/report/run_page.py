@@ -123,7 +123,7 @@ def device_text(device: Device) -> str:
     parts = (
         *(f"{number} x {name}" for name, number in cards.items()),
         device.cpu,
-        f"{device.threads} threads" if device.threads else "",
+        f"threads: {device.threads}" if device.threads else "",
         f"{size(device.memory_bytes)} of memory" if device.memory_bytes else "",
         device.platform,
     )
