@@ -1,0 +1,72 @@
+"""How `learn` learns: settings that are good enough to leave alone."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from amlora.methods.lora import LoRASettings
+from amlora.records.skills import Metric
+from amlora.settings import Many, Settings
+from amlora.streams.settings import NAME
+
+KeepDev = NonNegativeInt | Literal["vectors"]
+"""Rows a skill, or "vectors": the prompts' vectors alone, from which no text can be read."""
+
+
+class Words(Settings):
+    """The words around a task's texts, and where its rows' columns are."""
+
+    instruction: str = ""
+    """Stands before every text."""
+    options: Many[str] = ()
+    """The allowed answers; empty: the distinct labels, or free text where they are many."""
+    text: str = "text"
+    """Column of the text."""
+    label: str = "label"
+    """Column of the answer."""
+    metric: Metric | None = None
+    """How an answer is scored; None: exact with options, else by the answers' length."""
+
+
+class LearnSettings(Settings):
+    """How one skill is learned."""
+
+    lora: LoRASettings = LoRASettings()
+    """The skill's own LoRA."""
+    combine: Literal["sum", "attention"] = "sum"
+    """"sum": what a skill uses is added up, so that it is one plain LoRA. "attention": the paper's
+    mixture of what it uses and its own, with a gain of their number; it is no single LoRA."""
+    uses: Literal["auto", "none", "all"] = "auto"
+    """Which earlier skills a new one is learned on top of; "auto" decides on its own rows."""
+    lr: PositiveFloat = 3e-3
+    """The learning rate."""
+    batch: PositiveInt = 8
+    """Rows in an optimiser step."""
+    epochs: PositiveFloat = 3.0
+    """Most passes over the rows; learning stops earlier where the stop rows get no better."""
+    steps: PositiveInt | None = None
+    """Exactly so many steps, and no early stop."""
+    patience: PositiveInt = 3
+    """Looks at the stop rows without a better one, after which learning stops."""
+    max_train: PositiveInt | None = None
+    """At most so many train rows."""
+    keep_dev: KeepDev = 200
+    """Rows that are kept beside the skill, so that later versions can be compared on them. They are
+    your data: whoever gets the folder can read them."""
+    max_drop: Annotated[NonNegativeFloat, Field(le=100)] = 2.0
+    """Points that an earlier skill may be shown to lose, for a version to be published."""
+    max_tokens: PositiveInt = 512
+    """Longest prompt in tokens; a longer one is shortened in its text, which is said."""
+    tune: bool = False
+    """Try a small recorded grid of rates and passes first, scored on the stop rows."""
+    seed: NonNegativeInt = 0
+    """Decides every random choice."""
+
+
+def check_name(name: str) -> str:
+    """Refuse what is no skill's name, by a ValueError."""
+    if not NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r}: use 1 to 64 letters, digits and . _ + -, a letter or digit first."
+        )
+    return name
