@@ -47,10 +47,15 @@ def spelled(letter: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def json_text(value: Any) -> str:
+def json_text(value: Any, indent: int | None = 1) -> str:
     """Return a plain value as JSON of ASCII letters alone, in which nothing acts."""
-    text = json.dumps(value, indent=1, ensure_ascii=True, allow_nan=False, default=str)
+    text = json.dumps(value, indent=indent, ensure_ascii=True, allow_nan=False, default=str)
     return text.replace("\x7f", "\\u007f")
+
+
+def json_line(value: Any) -> str:
+    """Return a plain value as such JSON on one line."""
+    return json_text(value, None)
 
 
 def width(text: str) -> int:

@@ -102,6 +102,6 @@ def test_pipes_and_devices_are_refused_and_links_are_read(tmp_path, write):
 
 def test_answers_stand_in_the_places_of_their_texts():
     given = [{"task": "t", "text": text, "answer": text.upper()} for text in ("a", "b")]
-    made = in_places(given, [None, "a", None, "b"])
+    made = in_places(given, [None, "a", None, "b"], "t")
     assert [each["answer"] for each in made] == [None, "A", None, "B"]
     assert made[0] == {"task": "t", "text": None, "answer": None}

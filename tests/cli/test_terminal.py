@@ -157,8 +157,9 @@ def test_a_settings_file_that_is_printed_still_says_the_same(place):
 
 
 def test_an_answer_to_one_of_a_files_texts_is_one_line(capsys):
-    print_answers(["a\nb", "c\x1b"], alone=False)
-    print_answers(["a\nb"], alone=True)
+    answers = [{"text": "", "answer": answer} for answer in ("a\nb", "c\x1b")]
+    print_answers(answers, alone=False, explain=False)
+    print_answers(answers[:1], alone=True, explain=False)
     assert capsys.readouterr().out == "a\\nb\nc\\u001b\na\nb\n"
 
 

@@ -16,10 +16,10 @@ from transformers import pipeline
 
 import amlora
 from amlora import files
-from amlora.cli.predict import prompt_for
 from amlora.engine.backbone import Backbone, base_of
 from amlora.errors import InputError
 from amlora.mixture.manifest import TaskCard
+from amlora.skills.answer import prompt_for
 from amlora.skills.load import Skills, attach, open_skills, skills_of
 from amlora.streams.prompt import build_prompt
 from amlora.streams.task import Task

@@ -1,28 +1,35 @@
 """`amlora predict`: answer texts with what a run, or a skills folder, has learned."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from amlora.cli.model import Base, Device, Precision, Trust
 from amlora.cli.output import RUNS, ByName, Json, print_json
-from amlora.cli.terminal import say, tell
-from amlora.errors import InputError, nearest
-from amlora.printable import one_line
+from amlora.cli.terminal import flush, say, tell
+from amlora.errors import InputError
+from amlora.printable import json_line, one_line
 
 if TYPE_CHECKING:
-    from amlora.engine.backbone import Backbone
-    from amlora.mixture.manifest import TaskCard
-    from amlora.skills.load import Skills
-    from amlora.streams.prompt import Prompt
+    from amlora.skills.answer import Answers
+
+AT_ONCE = 256
+"""Texts of a file that are answered together, where each answer is a line."""
+NONE = "none"
+"""What the base model alone is called where stages are named (`amlora.mixture.route.NONE`)."""
 
 
 def predict(
     skills: Annotated[
         str, typer.Argument(metavar="SKILLS", help="A run, a skills folder, or one on the hub.")
     ],
-    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="The text to answer.")] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TEXT...", help="The texts to answer; -: the lines of stdin."),
+    ] = None,
     file: Annotated[
         str | None,
         typer.Option("--file", help="A table as `run` reads it; .txt: a text a line; -: stdin."),
@@ -34,19 +41,13 @@ def predict(
     choose: Annotated[
         bool, typer.Option("--choose", help="Take the likeliest option instead of generating.")
     ] = False,
-    base: Annotated[
-        str | None, typer.Option("--base", help="Where the base model is, if it was moved.")
-    ] = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the model runs.")
-    ] = "auto",
-    precision: Annotated[
-        Literal["auto", "float32", "bfloat16"],
-        typer.Option("--precision", help="Of numbers; only float32 on a CPU repeats exactly."),
-    ] = "auto",
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run code that comes with the base model.")
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say which skill answered, and how sure that is.")
     ] = False,
+    base: Base = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    trust_remote_code: Trust = False,
     batch: Annotated[
         int,
         typer.Option("--batch", min=1, help="Texts at once; more is faster, rounded differently."),
@@ -59,33 +60,37 @@ def predict(
     ] = None,
     runs: ByName = RUNS,
     as_json: Json = False,
+    as_lines: Annotated[
+        bool, typer.Option("--jsonl", help="Print a line of JSON a text, as it is answered.")
+    ] = False,
 ) -> None:
     """Answer texts. The mixture needs no task id; --task only chooses the words round the text."""
-    if text is None and file is None:
-        raise InputError("give a TEXT, or --file FILE.")
-    if text is not None and file is not None:
-        raise InputError("TEXT and --file exclude each other; give one.")
-    if raw and task is not None:
-        raise InputError("--raw and --task exclude each other.")
-    if raw and choose:
-        raise InputError("--choose: --raw has no options to choose from.")
+    texts = text or []
+    check_given(texts, file, raw=raw, task=task, choose=choose)
+    if as_json and as_lines:
+        raise InputError("--json and --jsonl exclude each other.")
     folder = locate(skills, runs)
 
     from amlora.mixture.load import read_cards
     from amlora.mixture.version import read_version
+    from amlora.skills.answer import Shortcomings, answer, pick_card
     from amlora.skills.find import find_skills
 
     found = find_skills(folder)
     manifest = read_version(found)
     # Looked up before the model is loaded, so that a wrong name costs no time.
-    card = None if raw else pick_task(read_cards(found, manifest), task, skills)
+    card = None if raw else pick_card(read_cards(found, manifest), task, skills)
     if choose and card is not None and not card.options:
         raise InputError(f"--choose: task {card.name!r} has no options; its answers are free text.")
 
-    from amlora.cli.read_texts import in_places, read_texts
+    from amlora.cli.read_texts import STANDARD_INPUT, in_places, lines_as_they_come, read_texts
 
-    texts = [text] if text is not None else read_texts(str(file), card)
-    known = [each for each in texts if each is not None]
+    file = STANDARD_INPUT if texts == [STANDARD_INPUT] else file
+    if as_lines and file == STANDARD_INPUT:
+        parts = in_parts(lines_as_they_come(), batch)
+    else:
+        given = texts if file is None else read_texts(file, card)
+        parts = in_parts(given, AT_ONCE if as_lines else len(given))
 
     from amlora.skills.load import open_skills
 
@@ -97,21 +102,76 @@ def predict(
         precision=precision,
         trust_remote_code=trust_remote_code,
     )
-    answers, warnings = answer(
-        backbone, learned, known, card, choose=choose, batch=batch, max_new_tokens=max_new_tokens
-    )
-    for line in warnings:
+    counts = Shortcomings()
+    for part in parts:
+        known = [each for each in part if each is not None]
+        cards = [card] * len(known)
+        limits = {"choose": choose, "batch": batch, "max_new_tokens": max_new_tokens}
+        answers, short = answer(backbone, learned, known, cards, **limits)
+        counts.add(short)
+        answers = in_places(answers, part, None if card is None else card.name)
+        if as_json:
+            print_json(answers)
+        elif as_lines:
+            say("\n".join(map(json_line, answers)))
+            flush()
+        else:
+            print_answers(answers, alone=file is None and len(texts) == 1, explain=explain)
+    for line in counts.lines(backbone.settings.max_tokens):
         tell(one_line(f"warning: {line}"))
-    answers = in_places(answers, texts)
-    if as_json:
-        return print_json(answers)
-    print_answers([each["answer"] or "" for each in answers], alone=text is not None)
 
 
-def print_answers(answers: Sequence[str], *, alone: bool) -> None:
-    """Print answers; those to a file's texts as one line each, so that lines stand for texts."""
+def check_given(
+    texts: Sequence[str], file: str | None, *, raw: bool, task: str | None, choose: bool
+) -> None:
+    """Refuse arguments that do not go together, before anything is read."""
+    if not texts and file is None:
+        raise InputError("give a TEXT, or --file FILE.")
+    if texts and file is not None:
+        raise InputError("TEXT and --file exclude each other; give one.")
+    if "-" in texts and len(texts) > 1:
+        raise InputError("TEXT: '-' stands for the standard input, and for it alone.")
+    if raw and task is not None:
+        raise InputError("--raw and --task exclude each other.")
+    if raw and choose:
+        raise InputError("--choose: --raw has no options to choose from.")
+
+
+def in_parts(texts: Iterable[str | None], size: int) -> Iterator[list[str | None]]:
+    """Cut texts into parts of a size; the last one may be smaller."""
+    left = iter(texts)
+    while part := list(islice(left, size)):
+        yield part
+
+
+def print_answers(answers: "Answers", *, alone: bool, explain: bool) -> None:
+    """Print answers; those of several texts as one line each, so that lines stand for texts."""
     for each in answers:
-        say(each if alone else one_line(each))
+        said = each["answer"] or ""
+        say(said if alone else one_line(said))
+        if explain and each["text"] is not None:
+            say(one_line(f"    {explained(each)}"))
+
+
+def explained(answer: Mapping[str, Any]) -> str:
+    """Say in a line who gave an answer, how sure it is that the text was theirs, and who else."""
+    if "stages" not in answer:
+        return "nothing is chosen by the text: all LoRAs answer together"
+    shares: dict[str, float] = answer["stages"]
+    names = {name: "the base model" if name == NONE else name for name in shares}
+    who = " and ".join(
+        names[name] if share == 1 else f"{names[name]} at {share:.2f}"
+        for name, share in shares.items()
+    )
+    if not (posterior := answer.get("posterior")):
+        return f"answered by {who}"
+    (first, sure), *others = sorted(posterior.items(), key=lambda pair: -pair[1])
+    said = f"answered by {who}; likeliest {first} ({sure:.3f})"
+    if others:
+        said += f", then {', '.join(f'{name} ({value:.3f})' for name, value in others[:3])}"
+    if distance := answer["distance"]:
+        said += f"; at {distance:.2f} of the distance at which a text is no longer {first}'s"
+    return said
 
 
 def locate(name: str, runs: Path) -> str | Path:
@@ -123,108 +183,3 @@ def locate(name: str, runs: Path) -> str | Path:
     if Path(name).exists() or "/" in name or not runs.is_dir():
         return name
     return find_run(name, runs)
-
-
-def pick_task(cards: Sequence["TaskCard"], task: str | None, skills: str) -> "TaskCard":
-    """Return the task whose words go round the texts; with one task it need not be named."""
-    names = {card.name: card for card in cards}
-    if task in names:
-        return names[task]
-    if task is None and len(cards) == 1:
-        return cards[0]
-    known = ", ".join(names)
-    if task is None:
-        raise InputError(f"--task: {skills} learned {known}; name one, or send the text --raw.")
-    close = nearest(task, names) or f"; tasks: {known}."
-    raise InputError(f"--task: {skills} has no task {task!r}{close}")
-
-
-def answer(
-    backbone: "Backbone",
-    learned: "Skills",
-    texts: Sequence[str],
-    card: "TaskCard | None",
-    *,
-    choose: bool,
-    batch: int,
-    max_new_tokens: int | None,
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Answer the texts with a model and what it has learned; without a card they are sent as is.
-
-    Returns:
-        The answers, and warnings: of texts that were shortened, or answers that were cut.
-    """
-    from amlora.engine.encode import decode, encode_prompts, longest_option
-    from amlora.engine.generate import generate_each
-    from amlora.engine.likelihood import option_scores
-    from amlora.engine.settings import EvaluateSettings
-    from amlora.evaluate.lost import lost_lines, together
-    from amlora.mixture.route import by_name, noted
-
-    prompts = [prompt_for(card, text) for text in texts]
-    name = None if card is None else card.name
-    answers: list[dict[str, Any]] = [{"task": name, "text": text} for text in texts]
-    read = encode_prompts(backbone, prompts)
-    ids = [row for row, _ in read]
-    for each, (_, lost) in zip(answers, read, strict=True):
-        each |= {"shortened": lost.characters, "unknown": lost.unknown > 0}
-    counts = {"given": (together([lost for _, lost in read]), len(texts))}
-    warnings = lost_lines("predict", counts, backbone.settings.max_tokens)
-    if learned.router is not None:
-        for each, row in zip(answers, ids, strict=True):
-            route, belief = learned.router.read(row)
-            if (named := by_name(route, learned.mixture.names)) is not None:
-                each |= {"stages": named, **noted(belief, learned.mixture.names)}
-    options = () if card is None else card.options
-    longest = longest_option(backbone, prompt_for(card, ""), options)
-    if choose and card is not None:
-        check_room(backbone, ids, longest, f"--choose: an option of {longest} tokens")
-        most = EvaluateSettings().tokens_per_batch
-        scores = option_scores(
-            backbone, prompts, card.options, tokens_per_batch=most, router=learned.router
-        ).softmax(-1)
-        for each, row in zip(answers, scores.tolist(), strict=True):
-            each["answer"] = card.options[row.index(max(row))]
-            each["shares"] = dict(zip(card.options, row, strict=True))
-        return answers, warnings
-    limit = max_new_tokens or max(EvaluateSettings().max_new_tokens, longest)
-    check_room(backbone, ids, limit, f"--max-new-tokens: {limit}")
-    made = generate_each(backbone, ids, max_new_tokens=limit, batch=batch)
-    for each, new in zip(answers, made, strict=True):
-        each |= {"answer": decode(backbone, new).strip(), "ended": len(new) < limit}
-    if cut := sum(not each["ended"] for each in answers):
-        warnings.append(
-            f"predict: {cut} of {len(answers)} answers had not ended after {limit} tokens;"
-            " --max-new-tokens allows more."
-        )
-    return answers, warnings
-
-
-def check_room(
-    backbone: "Backbone", prompts: Sequence[Sequence[int]], new: int, asked: str
-) -> None:
-    """Refuse answers of `new` tokens for which a prompt leaves too few positions."""
-    from amlora.engine.backbone import positions
-
-    limit = positions(backbone.model.config)
-    if limit is None:
-        return
-    for number, prompt in enumerate(prompts, start=1):
-        room = limit - (len(prompt) if backbone.family == "decoder-only" else 0)
-        if new > room:
-            raise InputError(
-                f"{asked}, but {backbone.name} has {limit} positions and text {number} takes"
-                f" {len(prompt)} of them with its words; at most {room}."
-            )
-
-
-def prompt_for(card: "TaskCard | None", text: str) -> "Prompt":
-    """Put a text into a task's words, or leave it alone."""
-    from amlora.streams.prompt import Prompt, build_prompt
-    from amlora.streams.task import Task
-
-    if card is None:
-        return Prompt("", text, "")
-    words = {name: value for name, value in card if name not in ("prefix", "form")}
-    task = Task(train=(), dev=(), test=(), **words)
-    return build_prompt(task, text, prefix=card.prefix, form=card.form)

@@ -6,7 +6,7 @@ without a text, keeps its place and gets no answer, so that answers stand beside
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,20 @@ def lines_of(data: bytes, place: str) -> list[str | None]:
     return [line.removesuffix("\r") if line.strip() else None for line in lines]
 
 
+def lines_as_they_come() -> Iterator[str | None]:
+    """Give the lines of the standard input, each as soon as it is there, as `lines_of` does.
+
+    An InputError if they hold no text at all.
+    """
+    found = False
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        for text in lines_of(line, f"{STANDARD_INPUT}: line {number}"):
+            found = found or text is not None
+            yield text
+    if not found:
+        raise InputError(f"{STANDARD_INPUT}: no texts.")
+
+
 def texts_of(rows: Sequence[RawRow], card: "TaskCard | None") -> list[str | None]:
     """Return the text of each row of a table."""
     if card is not None and card.forms:
@@ -81,9 +95,9 @@ def text_of(row: RawRow, column: str) -> str | None:
 
 
 def in_places(
-    answers: Sequence[dict[str, Any]], texts: Sequence[str | None]
+    answers: Sequence[dict[str, Any]], texts: Sequence[str | None], task: str | None
 ) -> list[dict[str, Any]]:
-    """Return the answers, and an empty one in the place of each text that is None."""
+    """Return the answers, and an empty one, of a task, in the place of each text that is None."""
     given = iter(answers)
-    gap = {"task": answers[0]["task"], "text": None, "answer": None}
+    gap = {"task": task, "text": None, "answer": None}
     return [dict(gap) if text is None else next(given) for text in texts]
