@@ -7,9 +7,10 @@ import torch
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.load import load_backbone
-from amlora.engine.route import first_stack, layers_of, states_after, vector_of
+from amlora.engine.route import Router, first_stack, layers_of, states_after, vector_of
 from amlora.engine.settings import ModelSettings
 from amlora.errors import InputError
+from amlora.mixture.stages import Stages, StageSettings
 from trained import load_base, logits, trained
 
 IDS = (1, 30, 45, 60, 77, 102)
@@ -91,3 +92,18 @@ def test_vectors_ask_for_no_gradients_even_where_embeddings_do(any_folder):
 def test_a_layer_that_is_not_there_is_one_clear_line(any_folder):
     with pytest.raises(InputError, match=r"feature_layers: .* with 2 layers, got 3"):
         states_after(load_base(any_folder), IDS, 3)
+
+
+def test_routes_are_found_anew_when_a_stage_is_replaced_by_another(any_folder):
+    backbone = load_base(any_folder)
+    stages = Stages(
+        StageSettings(mixing="hard", temperature=1.0, reject=0.0, covariance="full", shrinkage=None)
+    )
+    own = vector_of(backbone, IDS) + torch.eye(len(vector_of(backbone, IDS))) / 100
+    for vectors in (own, own + 1):
+        stages.add(vectors)
+    router = Router(backbone, stages)
+    assert router.route(IDS) == (0, 1, 0)
+    stages.replace(0, own + 2)
+    stages.replace(1, own)
+    assert router.route(IDS) == (0, 0, 1)

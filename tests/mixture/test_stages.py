@@ -1,6 +1,7 @@
 """The statistic of stages: known answers, sums against whole data, and its stated error rate."""
 
 import math
+import time
 
 import pytest
 import torch
@@ -204,6 +205,69 @@ def test_what_is_restored_answers_the_same_and_goes_on_the_same(covariance):
     x = normal(1, 0.5, 9)[0]
     assert again.route(x) == whole.route(x)
     assert sum(t.numel() for t in again.tensors().values()) == again.size(3, 6)
+
+
+def same(one: Stages, other: Stages, *names: str) -> None:
+    for name in names or ("counts", "means", "variances", "limits", "scatter", "fourth"):
+        torch.testing.assert_close(vars(one)[name], vars(other)[name])
+
+
+@pytest.mark.parametrize("covariance", ["full", "diagonal"])
+def test_beliefs_are_those_of_the_prompts_one_by_one_to_the_last_bit(covariance):
+    stages = learned(
+        *(normal(40, float(k), k) for k in range(5)), covariance=covariance, reject=0.1
+    )
+    vectors = normal(33, 1.0, 9)
+    expected = [stages.belief(vector) for vector in vectors]
+    assert stages.beliefs(vectors) == expected
+    assert stages.beliefs(vectors[4:7]) == expected[4:7]
+    assert stages.beliefs(vectors[:0]) == []
+    assert len({belief.distance for belief in expected if belief}) == 33
+
+
+@pytest.mark.parametrize("covariance", ["full", "diagonal"])
+def test_a_dropped_stage_leaves_the_covariance_and_the_others_as_they_were(covariance):
+    tasks = [normal(20 + 10 * k, 4.0 * k, k) for k in range(4)]
+    stages = learned(*tasks, covariance=covariance, reject=0.1, shrinkage=0.1)
+    before = stages.covariance()
+    stages.drop(1)
+    torch.testing.assert_close(stages.covariance(), before)
+    others = learned(tasks[0], *tasks[2:], covariance=covariance, reject=0.1, shrinkage=0.1)
+    same(stages, others, "counts", "means", "variances", "limits")
+    assert all(stages.route(vector) != (0, 0, 0, 0) for vector in normal(5, 4.0, 9))
+
+
+def test_a_replaced_stage_keeps_its_place_and_takes_the_new_prompts():
+    tasks = [normal(40, 8.0 * k, k) for k in range(3)]
+    stages, moved = learned(*tasks), normal(60, -9.0, 7)
+    stages.replace(1, moved)
+    same(stages, learned(tasks[0], moved, tasks[2]), "counts", "means", "variances", "limits")
+    assert stages.route(normal(1, -9.0, 8)[0]) == (0, 0, 1, 0)
+    # Of the old prompts' scatter as much is left as their number was of all.
+    gone, rest = torch.cat([t - t.mean(0) for t in tasks]), moved - moved.mean(0)
+    expected = gone.T @ gone * (80 / 120) + rest.T @ rest
+    torch.testing.assert_close(stages.scatter, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_the_only_stage_is_replaced_by_one_made_anew_and_the_last_dropped_leaves_nothing():
+    stages = learned(normal(40, 3.0, 1, width=4))
+    stages.replace(0, normal(50, 1.0, 2))
+    same(stages, learned(normal(50, 1.0, 2)))
+    stages.drop(0)
+    assert len(stages) == 0 and stages.belief(torch.zeros(6)) is None
+    again = Stages(stages.settings)
+    again.restore(stages.tensors())
+    stages.add(normal(50, 2.0, 3))
+    same(stages, learned(normal(50, 2.0, 3)))
+
+
+def test_a_hundred_stages_are_asked_in_a_millisecond_a_prompt():
+    tasks = torch.randn(100, 32, 576, generator=torch.Generator().manual_seed(0))
+    stages = learned(*tasks)
+    stages.belief(tasks[0, 0])  # the covariance is decomposed once
+    begun = time.perf_counter()
+    stages.beliefs(tasks[0])
+    assert time.perf_counter() - begun < 32 / 1000
 
 
 def test_a_restored_statistic_must_fit():

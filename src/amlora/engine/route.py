@@ -51,7 +51,7 @@ REMEMBERED = 4_000_000
 
 
 class Router:
-    """The routes of prompts, remembered until another stage ends; gates must be frozen."""
+    """The routes of prompts, remembered until stages change; gates must be frozen."""
 
     def __init__(self, backbone: Backbone, stages: Stages | Gates) -> None:
         self.backbone = backbone
@@ -59,7 +59,7 @@ class Router:
         self.layers = stages.settings.feature_layers if isinstance(stages, Stages) else 0
         self.found: dict[tuple[int, ...], tuple[Route | None, Belief | None]] = {}
         self.tokens = 0  # of the prompts in `found`
-        self.ended = 0  # stages when `found` was begun
+        self.begun = -1  # how often stages had changed when `found` was begun
 
     def route(self, ids: tuple[int, ...]) -> Route | None:
         """Return the weights of a prompt's stages, or its gates; None before there are any."""
@@ -67,12 +67,14 @@ class Router:
 
     def read(self, ids: tuple[int, ...]) -> tuple[Route | None, Belief | None]:
         """Return a prompt's route, and what it was chosen by; gates are chosen by no belief."""
-        if self.ended != len(self.stages) or self.tokens >= REMEMBERED:
+        stages = self.stages
+        changes = stages.changes if isinstance(stages, Stages) else len(stages)
+        if self.begun != changes or self.tokens >= REMEMBERED:
             self.found.clear()
-            self.tokens, self.ended = 0, len(self.stages)
+            self.tokens, self.begun = 0, changes
         if ids not in self.found:
             self.tokens += len(ids)
-            vector, stages = vector_of(self.backbone, ids, self.layers), self.stages
+            vector = vector_of(self.backbone, ids, self.layers)
             if isinstance(stages, Gates):
                 self.found[ids] = stages.route(vector), None
             else:

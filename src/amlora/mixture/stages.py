@@ -75,12 +75,18 @@ class Stages:
 
     def __init__(self, settings: StageSettings) -> None:
         self.settings = settings
+        self.changes = 0  # grows whenever routes may change
+        self.linear: tuple[Tensor, Tensor, Tensor] | None = None  # made when first needed
+        self.clear()
+
+    def clear(self) -> None:
+        """Be the statistic of no stage."""
         self.counts = torch.zeros(0, dtype=torch.int64)
         self.means = self.variances = torch.zeros(0, 0)
         self.limits = torch.zeros(0, dtype=torch.float64)
         self.scatter = torch.zeros(0)
         self.fourth = torch.zeros(1, dtype=torch.float64)
-        self.linear: tuple[Tensor, Tensor, Tensor] | None = None  # made when first needed
+        self.changed()
 
     def __len__(self) -> int:
         """Return K."""
@@ -88,6 +94,10 @@ class Stages:
 
     def add(self, vectors: Tensor) -> None:
         """Add a stage of prompts, at least one, with the vectors (prompts, D)."""
+        self.insert(len(self), vectors)
+
+    def insert(self, place: int, vectors: Tensor) -> None:
+        """Add a stage of prompts (prompts, D) before the one at a place, counted from 0."""
         x = vectors.double().cpu()
         if not len(self):
             width = x.shape[1]
@@ -103,12 +113,44 @@ class Stages:
         variance, share = shrunk(own, own_fourth, len(x), self.settings.shrinkage)
         limit = limit_of(left_out_distances(rest, own, share), self.settings.reject)
         # Rounded at once: what is stored then goes on as what was not.
-        self.counts = torch.cat([self.counts, torch.tensor([len(x)])])
-        self.means = torch.cat([self.means, mean.float()[None]])
-        self.variances = torch.cat([self.variances, variance.float()[None]])
-        self.limits = torch.cat([self.limits, torch.tensor([limit], dtype=torch.float64)])
+        self.counts = put(self.counts, place, torch.tensor([len(x)]))
+        self.means = put(self.means, place, mean.float()[None])
+        self.variances = put(self.variances, place, variance.float()[None])
+        self.limits = put(self.limits, place, torch.tensor([limit], dtype=torch.float64))
         self.scatter = (self.scatter.double() + scatter).float()
         self.fourth = self.fourth + fourth
+        self.changed()
+
+    def drop(self, place: int) -> None:
+        """Take the stage at a place, counted from 0, out; the others keep their order.
+
+        Sums cannot be taken apart: the covariance that all stages share stays as it was, with the
+        dropped prompts' part in it, and counts from now on for as many prompts as are left. Later
+        prompts so outweigh the dropped ones. Their mean, variances and limit are gone.
+        """
+        if len(self) == 1:
+            self.clear()
+            return
+        before = int(self.counts.sum())
+        for name in "counts", "means", "variances", "limits":
+            rows: Tensor = vars(self)[name]
+            vars(self)[name] = torch.cat([rows[:place], rows[place + 1 :]])
+        share = int(self.counts.sum()) / before
+        self.scatter = (self.scatter.double() * share).float()
+        self.fourth = self.fourth * share
+        self.changed()
+
+    def replace(self, place: int, vectors: Tensor) -> None:
+        """Let the stage at a place be of other prompts (prompts, D); see `drop` for its old ones.
+
+        The only stage is made anew.
+        """
+        self.drop(place)
+        self.insert(place, vectors)
+
+    def changed(self) -> None:
+        """Forget what was made of the sums, and let others know."""
+        self.changes += 1
         self.linear = None
 
     def covariance(self) -> Tensor:
@@ -153,11 +195,25 @@ class Stages:
 
     def belief(self, vector: Tensor) -> Belief | None:
         """Return what a prompt (D) is taken for, None before the first stage has ended."""
-        if not len(self):
-            return None
-        posterior = self.posterior(vector)
-        shares = tuple(float(share) for share in posterior)
-        return Belief(shares, self.distance(vector, int(posterior.argmax())))
+        return self.beliefs(vector[None])[0] if len(self) else None
+
+    def beliefs(self, vectors: Tensor) -> list[Belief]:
+        """Return what each of some prompts (prompts, D) is taken for; some stage must have ended.
+
+        Each is the same, to the last bit, whichever prompts it is asked for with.
+        """
+        x = vectors.double().cpu()
+        if not len(x):
+            return []
+        # A product of matrices would round by their sizes; one with a vector does not.
+        scores = torch.stack([self.scores(vector) for vector in x])
+        posterior = (scores / self.settings.temperature).softmax(1)
+        stage = posterior.argmax(1)
+        squares = (x - self.means[stage].double()).square() / self.variances[stage].double()
+        distances = squares.sum(1) / self.limits[stage]
+        rows = torch.cat([posterior, distances[:, None]], 1)
+        numbers = cast(list[list[float]], rows.tolist())  # pyright: ignore[reportUnknownMemberType]
+        return [Belief(tuple(shares), distance) for *shares, distance in numbers]
 
     def weights(self, belief: Belief) -> Weights:
         """Return the weights of stages 0..K by a belief."""
@@ -205,7 +261,7 @@ class Stages:
         for name, shape, kind in zip(names, wanted, kinds, strict=True):
             check_tensor(name, present(tensors, name), shape, kind, finite=False)
         vars(self).update({name.removeprefix("stages."): tensors[name].cpu() for name in names})
-        self.linear = None
+        self.changed()
         self.check_values()
 
     def check_values(self) -> None:
@@ -233,6 +289,11 @@ class Stages:
                 raise InputError("stages.scatter: leads to no positive covariance.") from None
             if not scores.isfinite().all():
                 raise InputError("stages.means: lead to scores that are not finite.")
+
+
+def put(rows: Tensor, place: int, row: Tensor) -> Tensor:
+    """Return rows with another one before the one at a place."""
+    return torch.cat([rows[:place], row, rows[place:]])
 
 
 def shrunk(
