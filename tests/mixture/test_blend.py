@@ -15,9 +15,10 @@ CPU = torch.device("cpu")
 HARD = [(0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0), (1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0)]
 SOFT = [(0.0, 0.25, 0.75, 0.0), (0.0, 0.0, 0.0, 1.0), (0.0, 0.2, 0.3, 0.5), (1.0, 0.0, 0.0, 0.0)]
 RANKS = [[2, 2, 2], [1, 4, 2]]
+GAPS = [(1,), (0, 2), (2, 0, 1)]
 
 
-def staged_layer(ranks, *, combine, gain=False, newcomers=0, dtype=torch.float64):
+def staged_layer(ranks, *, combine, gain=False, newcomers=0, dtype=torch.float64, teams=()):
     """A layer that kept other selectors at each of three stages, and newer LoRAs behind them."""
     control = Control(combine=combine, gain=gain)
     layer = random_layer([], trained=None, control=control, dtype=dtype)
@@ -29,23 +30,28 @@ def staged_layer(ranks, *, combine, gain=False, newcomers=0, dtype=torch.float64
     for index, rank in enumerate([*ranks, *[2] * newcomers]):
         layer.bank.extend(random(rank, 6), random(rank, 5), random(5), alpha=1.0 + index)
         layer.bank.w = random(index + 1, 5)
-        if index < len(ranks) and combine == "attention":
+        if index < len(ranks) and combine == "attention" and not teams:
             layer.bank.keep()
+    if teams:
+        kept = random(sum(map(len, teams)) if combine == "attention" else 0, 5)
+        bank = layer.bank
+        bank.set(bank.ranks, bank.alphas, bank.stacks(), kept, teams)
     return layer
 
 
 def expected(layer, x, routes):
     """What the specification answers."""
-    bank, stages = layer.bank, len(routes[0]) - 1
-    rows = sum(bank.ranks[:stages])
-    kept = [bank.kept_of(k) if len(bank.kept) else bank.w[:k] for k in range(1, 1 + stages)]
+    bank, stages = layer.bank, range(1, len(routes[0]))
+    teams = [bank.team(k) for k in stages]
+    kept = [bank.kept_of(k) if len(bank.kept) else bank.w[: len(bank.team(k))] for k in stages]
     added = reference.blend(
         x,
-        bank.a[:rows],
-        bank.b[:rows],
+        bank.a,
+        bank.b,
         kept,
-        bank.spread[:stages, :rows],
+        bank.spread,
         torch.tensor(routes, dtype=torch.float64),
+        teams=teams,
         combine=layer.control.combine,
         gain=layer.control.gain,
     )
@@ -58,11 +64,12 @@ def an_input(rows=4, tokens=3, dtype=torch.float64):
 
 
 @pytest.mark.parametrize("newcomers", [0, 1])
+@pytest.mark.parametrize("teams", [(), GAPS], ids=["all before", "gaps"])
 @pytest.mark.parametrize(("combine", "gain"), [("sum", 0), ("attention", 0), ("attention", 1)])
 @pytest.mark.parametrize("routes", [HARD, SOFT], ids=["hard", "soft"])
 @pytest.mark.parametrize("ranks", RANKS, ids=str)
-def test_each_row_is_answered_by_its_own_stages(ranks, routes, combine, gain, newcomers):
-    layer = staged_layer(ranks, combine=combine, gain=bool(gain), newcomers=newcomers)
+def test_each_row_is_answered_by_its_own_stages(ranks, routes, combine, gain, teams, newcomers):
+    layer = staged_layer(ranks, combine=combine, gain=bool(gain), newcomers=newcomers, teams=teams)
     x = an_input()
     with layer.control.routing.of(routes, CPU):
         ours, flat = layer(x), layer(x.flatten(0, 1))
@@ -86,6 +93,36 @@ def test_a_stage_answers_bit_for_bit_as_when_it_ended(ranks, combine, dtype):
         assert torch.equal(now, then(x))  # the plain mixture of all its LoRAs
     with layer.control.routing.of([HARD[2]] * 4, CPU):
         assert torch.equal(layer(x), layer.base(x))
+
+
+@pytest.mark.parametrize("combine", ["sum", "attention"])
+@pytest.mark.parametrize("gain", [False, True])
+@pytest.mark.parametrize("ranks", RANKS, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_a_team_answers_bit_for_bit_as_its_loras_alone(ranks, combine, gain, dtype):
+    layer = staged_layer(ranks, combine=combine, gain=gain, newcomers=2, dtype=dtype, teams=GAPS)
+    bank, x = layer.bank, an_input(dtype=dtype)
+    for stage, team in enumerate(GAPS, 1):
+        own = random_layer([], trained=None, control=Control(combine, gain), dtype=dtype)
+        w = bank.kept_of(stage) if combine == "attention" else torch.zeros(len(team), 5)
+        for place, selector in zip(team, w, strict=True):
+            rows = bank.rows(place)
+            own.bank.extend(bank.a[rows], bank.b[rows], selector, bank.alphas[place])
+        own.base = layer.base
+        route = tuple(float(k == stage) for k in range(4))
+        with layer.control.routing.of([route] * 4, CPU):
+            assert torch.equal(layer(x), own(x))
+
+
+@pytest.mark.parametrize("combine", ["sum", "attention"])
+def test_new_teams_are_those_that_answer(combine):
+    layer = staged_layer([2, 2, 2], combine=combine, teams=GAPS)
+    x, bank = an_input(), layer.bank
+    for teams in (GAPS, [(0,), (1, 2), (0, 1, 2)]):
+        bank.set(bank.ranks, bank.alphas, bank.stacks(), teams=teams)
+        for routes in (SOFT, [HARD[1]] * 4):
+            with layer.control.routing.of(routes, CPU):
+                torch.testing.assert_close(layer(x), expected(layer, x, routes))
 
 
 @pytest.mark.parametrize("combine", ["sum", "attention"])
@@ -130,10 +167,8 @@ def test_routes_put_together():
     assert [only_stage(route) for route in SOFT] == [None, 3, None, 0]
 
 
-@pytest.mark.parametrize("combine", ["sum", "attention"])
-def test_the_recorder_sees_the_scores_of_each_rows_stages(combine):
-    layer = staged_layer([2, 2, 2], combine=combine)
-    x = an_input()
+def recorded(layer, x):
+    """A function that returns the mean scores of all LoRAs under some routes."""
 
     def means(routes):
         recorder = Recorder(lambda *_: torch.ones(4, 3))
@@ -142,6 +177,27 @@ def test_the_recorder_sees_the_scores_of_each_rows_stages(combine):
             layer(x)
         return recorder.tallies["layer"].mean()
 
+    return means
+
+
+@pytest.mark.parametrize("combine", ["sum", "attention"])
+def test_the_recorder_sees_the_scores_of_a_teams_loras_at_their_places(combine):
+    layer = staged_layer([2, 2, 2], combine=combine, teams=GAPS, newcomers=1)
+    means = recorded(layer, an_input())
+    alone = [means([route] * 4) for route in HARD]
+    absent = [{0, 2, 3}, {3}, {0, 1, 2, 3}, {1, 3}]
+    for found, none in zip(alone, absent, strict=True):
+        assert {place for place, score in enumerate(found[1:]) if score == 0} == none
+    mean = torch.tensor(alone).mean(0)
+    if combine == "sum":
+        torch.testing.assert_close(torch.tensor(means(HARD)), mean)
+    else:
+        assert sum(means(HARD)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("combine", ["sum", "attention"])
+def test_the_recorder_sees_the_scores_of_each_rows_stages(combine):
+    means = recorded(staged_layer([2, 2, 2], combine=combine), an_input())
     alone = [means([route] * 4) for route in HARD]
     assert alone[2] == [1.0, 0.0, 0.0, 0.0]
     assert alone[0][2:] == [0.0, 0.0]

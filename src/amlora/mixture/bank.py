@@ -6,8 +6,8 @@ and the forward pass reads one contiguous matrix whether a LoRA is frozen, train
 """
 
 import math
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,27 +33,37 @@ def check_scale(alpha: float, rank: int) -> None:
         )
 
 
-class Bank(nn.Module):
-    """Shapes: a (K, D_in), b (K, D_out), w (N, D_out), spread (N, K): scale_i at LoRA i's rows.
+class Teams(NamedTuple):
+    """All stages together, for rows of different stages; see `blend.add`."""
 
-    Where stages are kept: kept (S (S + 1) / 2, D_out), the k selectors of each stage k one after
-    another, and pulls (1 + S, K_S) what they make of b; row 0 is stage 0, which has none.
+    loras: LoRAs
+    """The oldest N' LoRAs, frozen: those up to the last one that a stage has."""
+    members: Tensor
+    """(1 + S, N') 1 where a LoRA is in a stage's team, else 0; row 0 is stage 0, which has none."""
+    pulls: Tensor
+    """(1 + S, K') each stage's kept selectors times its team's rows of b, 0 at other rows."""
+
+
+class Bank(nn.Module):
+    """Shapes: a (K, D_in), b (K, D_out), w (N, D_out).
+
+    A stage is answered by a team of LoRAs. Where selectors are kept, `kept` (.., D_out) has those
+    of stage 1's team, then those of stage 2's, and so on.
     """
 
     a: Tensor
     b: Tensor
     w: Tensor
-    spread: Tensor
     kept: Tensor
-    pulls: Tensor
 
     def __init__(self, d_in: int, d_out: int, device: torch.device) -> None:
         super().__init__()
         self.ranks: list[int] = []
         self.alphas: list[float] = []
+        self.teams: list[tuple[int, ...]] = []  # see `team`
         self.trained: tuple[int, int] | None = None  # (rows, selectors) in the tails
         empty = {"a": (0, d_in), "b": (0, d_out), "w": (0, d_out), "kept": (0, d_out)}
-        for name, shape in {**empty, "spread": (0, 0), "pulls": (1, 0)}.items():
+        for name, shape in empty.items():
             self.register_buffer(name, torch.zeros(shape, device=device))
         self.freeze()
 
@@ -82,9 +92,17 @@ class Bank(nn.Module):
         self.set([*self.ranks, len(a) - len(self.a)], [*self.alphas, alpha], (a, b, w))
 
     def set(
-        self, ranks: list[int], alphas: list[float], stacks: Stacks, kept: Tensor | None = None
+        self,
+        ranks: list[int],
+        alphas: list[float],
+        stacks: Stacks,
+        kept: Tensor | None = None,
+        teams: Sequence[tuple[int, ...]] | None = None,
     ) -> None:
-        """Replace everything by frozen LoRAs with the given stacks; `kept` None leaves that."""
+        """Replace everything by frozen LoRAs with the given stacks.
+
+        What is None is left: `kept`, and `teams`, the places of each stage's LoRAs.
+        """
         self.freeze()
         self.ranks, self.alphas = list(ranks), list(alphas)
         # A copy: the tails write into the stacks, which must not be anyone else's memory.
@@ -93,34 +111,52 @@ class Bank(nn.Module):
         )
         if kept is not None:
             self.kept = kept.to(self.kept, copy=True)
-        self._lay_out()
+        if teams is not None:
+            self.teams = list(teams)
 
     def keep(self) -> None:
         """Keep the selectors as they are now: those of the stage that has just ended."""
+        assert not self.teams, "a stage that learns here is answered by all LoRAs so far"
         self.kept = torch.cat([self.kept, self.w])
-        self._lay_out()
+        self.forget()
+
+    def team(self, stage: int) -> tuple[int, ...]:
+        """Return the places of stage k's LoRAs; where no teams are set, of the oldest k."""
+        return self.teams[stage - 1] if self.teams else tuple(range(stage))
 
     def kept_of(self, stage: int) -> Tensor:
-        """Return the (k, D_out) selectors of stage k, in memory of their own.
+        """Return the (n, D_out) selectors of stage k's team of n, in memory of their own.
 
         At another alignment a product may round otherwise than it did when the stage ended.
         """
-        first = stage * (stage - 1) // 2
-        return self.kept[first : first + stage].clone()
+        first = sum(len(self.team(earlier)) for earlier in range(1, stage))
+        return self.kept[first : first + len(self.team(stage))].clone()
 
-    def _lay_out(self) -> None:
-        """Make `spread` and `pulls`, in the stacks' dtype and on their device.
+    @property
+    def spread(self) -> Tensor:
+        """(N, K) scale_i at LoRA i's rows, else 0; in the stacks' dtype and on their device."""
+        if self.laid is None:
+            self.laid = self.spread_of(range(len(self)))
+        return self.laid
 
-        All that `pulls` is made of is frozen, so it stays right while a newer LoRA learns.
-        """
-        self.spread = self.a.new_zeros(len(self), sum(self.ranks))
-        for index, (alpha, rank) in enumerate(zip(self.alphas, self.ranks, strict=True)):
-            self.spread[index, self.rows(index)] = alpha / rank
-        stages = math.isqrt(2 * len(self.kept))  # S where there are S (S + 1) / 2 rows
-        self.pulls = self.a.new_zeros(1 + stages, sum(self.ranks[:stages]))
-        for stage in range(1, 1 + stages):
-            (_, b, w), spread, _, rank = self.of_stage(stage)
-            self.pulls[stage, : len(b)] = own_products(w, b, spread, rank)
+    def spread_of(self, places: Sequence[int]) -> Tensor:
+        """Return the spread (n, rows) of some LoRAs alone."""
+        # What is made in inference mode could not serve a later backward pass.
+        with torch.inference_mode(False), torch.no_grad():
+            spread = self.a.new_zeros(len(places), sum(self.ranks[place] for place in places))
+            first = 0
+            for index, place in enumerate(places):
+                last = first + self.ranks[place]
+                spread[index, first:last] = self.alphas[place] / self.ranks[place]
+                first = last
+        return spread
+
+    def forget(self) -> None:
+        """Drop what was made of the stacks; it is made again when it is next asked for."""
+        self.laid: Tensor | None = None  # the spread
+        self.wanted: Tensor | None = None  # prototypes
+        self.alone: dict[int, LoRAs] = {}  # by stage
+        self.all: Teams | None = None
 
     def train_newest(self, selectors: Trained) -> None:
         """Make the newest LoRA trainable, with all selectors, its own, or none."""
@@ -129,7 +165,7 @@ class Bank(nn.Module):
     def freeze(self) -> None:
         """Make every LoRA and every selector frozen."""
         self.trained = None
-        self.wanted: Tensor | None = None  # prototypes, of LoRAs that have not changed since
+        self.forget()
         self.a_tail: nn.Parameter | None = None
         self.b_tail: nn.Parameter | None = None
         self.w_tail: nn.Parameter | None = None
@@ -181,19 +217,50 @@ class Bank(nn.Module):
         return LoRAs(stacks, spread, (a, b, w), rank)
 
     def of_stage(self, stage: int) -> LoRAs:
-        """Return LoRAs 1..k, frozen, with the selectors kept at stage k, or today's where none are.
+        """Return the team of a stage, frozen, with the selectors kept then, or today's.
 
-        They are those that answered when the stage ended.
+        They are those that answered when the stage ended, at the same alignment in memory whatever
+        other LoRAs there are now, so that products round the same. A team that is not the oldest
+        LoRAs is copied, once.
         """
-        loras = self.part(0, stage)
-        a, b, w = loras.stacks
-        w = self.kept_of(stage) if len(self.kept) else w
-        return loras._replace(stacks=(a, b, w), tails=(a[:0], b[:0], w[:0]))
+        if stage not in self.alone:
+            team, (a, b, w) = self.team(stage), self.stacks()
+            with torch.inference_mode(False), torch.no_grad():
+                if team == tuple(range(len(team))):
+                    rows = slice(sum(self.ranks[: len(team)]))
+                    a, b, w = a[rows], b[rows], w[: len(team)]
+                else:
+                    rows = [self.rows(place) for place in team]
+                    a, b = (torch.cat([stack[each] for each in rows]) for stack in (a, b))
+                    w = w[list(team)]
+                w = self.kept_of(stage) if len(self.kept) else w
+            ranks = {self.ranks[place] for place in team}
+            rank = ranks.pop() if len(ranks) == 1 else 0
+            self.alone[stage] = LoRAs((a, b, w), self.spread_of(team), (a[:0], b[:0], w[:0]), rank)
+        return self.alone[stage]
+
+    def of_all(self, stages: int) -> Teams:
+        """Return all of so many stages; made once."""
+        if self.all is None or len(self.all.members) != 1 + stages:
+            teams = [self.team(stage) for stage in range(1, 1 + stages)]
+            count = 1 + max(max(team) for team in teams)
+            loras = self.part(0, count)
+            a, b, w = loras.stacks
+            with torch.inference_mode(False), torch.no_grad():
+                members = a.new_zeros(1 + stages, count)
+                pulls = a.new_zeros(1 + stages, len(a) if len(self.kept) else 0)
+                for stage, team in enumerate(teams, 1):
+                    members[stage, list(team)] = 1
+                    if len(self.kept):
+                        rows = torch.cat([torch.arange(len(a))[self.rows(place)] for place in team])
+                        (_, own, w), spread, _, rank = self.of_stage(stage)
+                        pulls[stage, rows] = own_products(w, own, spread, rank)
+            self.all = Teams(loras._replace(tails=(a[:0], b[:0], w[:0])), members, pulls)
+        return self.all
 
     def prototypes(self) -> Tensor:
         """Return (N, D_in) Arrow's prototypes of all LoRAs, computed once after each change."""
         if self.wanted is None:
-            # What is made in inference mode could not serve a later backward pass.
             with torch.inference_mode(False), torch.no_grad():
                 self.wanted = arrow.prototypes(self.a, self.b, self.ranks)
         return self.wanted
@@ -212,15 +279,14 @@ class Bank(nn.Module):
                 tail.data = stack[len(stack) - len(tail) :]
                 tail.grad = None if grad is None else fn(grad)
         self.a_tail, self.b_tail, self.w_tail = tails
-        self.wanted = None
-        self._lay_out()  # a scale that went through a narrow dtype would stay rounded
+        self.forget()  # a scale that went through a narrow dtype would stay rounded
         return self
 
     def __deepcopy__(self, memo: dict[int, object]) -> "Bank":
         """Copy the stacks, then cut tails from the copy: copied tails would share no memory."""
         twin = Bank(self.a.shape[1], self.b.shape[1], self.a.device).to(self.a.dtype)
         memo[id(self)] = twin
-        twin.set(self.ranks, self.alphas, self.stacks(), self.kept)
+        twin.set(self.ranks, self.alphas, self.stacks(), self.kept, self.teams)
         if self.trained:
             twin._cut(*self.trained)
         return twin.train(self.training)

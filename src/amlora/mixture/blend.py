@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from amlora.mixture.bank import Teams
 from amlora.mixture.fused import LoRAs, to_loras, to_rows
 from amlora.mixture.reference import Combine
 from amlora.mixture.route import Routes
@@ -21,8 +22,7 @@ from amlora.mixture.route import Routes
 def add(
     base: Tensor,
     x: Tensor,
-    loras: LoRAs,
-    pulls: Tensor,
+    teams: Teams,
     routes: Routes,
     *,
     combine: Combine,
@@ -33,27 +33,27 @@ def add(
     Args:
         base: (..., D_out) the frozen layer's output.
         x: (..., D_in) its input; rows follow one another, each with equally many tokens.
-        loras: those of S kept stages, frozen; their selectors are not used.
-        pulls: (1 + S, K) each stage's selectors times b, see `Bank.pulls`; not used by "sum".
+        teams: of all stages; what selectors make of b is not used by "sum".
         routes: of the rows.
         combine: "attention" or "sum".
-        gain: multiply stage k's mixture by k + 1.
+        gain: multiply the mixture of a team of n by n + 1.
 
     Returns:
-        (..., D_out), and the scores (tokens of all rows, 1 + S) without gain, column 0 the zero
+        (..., D_out), and the scores (tokens of all rows, 1 + N') without gain, column 0 the zero
         LoRA's and, for "sum", stage 0's weight.
     """
     assert combine != "mean", "no method keeps stages of a mean"
-    (a, b, _), kind = loras.stacks, x.dtype
+    loras, kind = teams.loras, x.dtype
+    a, b, _ = loras.stacks
     tokens = tokens_of_a_row(x, len(routes.weights), "routes")
     wide = torch.promote_types(kind, torch.float32)
     with torch.autocast(x.device.type, enabled=False):
         z = x.reshape(-1, x.shape[-1]) @ a.to(kind).T
         if combine == "sum":
-            scores = sum_scores(routes.weights).to(wide).repeat_interleave(tokens, 0)
+            scores = sum_scores(routes.weights, teams.members).to(wide).repeat_interleave(tokens, 0)
             gates = scores[:, 1:]
         else:
-            scores, gates = attention_scores(z, loras, pulls, routes, gain=gain)
+            scores, gates = attention_scores(z, teams, routes, gain=gain)
         gated = to_rows(gates, loras.spread, loras.rank, kind).mul_(z)
         out = torch.addmm(base.reshape(-1, base.shape[-1]).to(kind), gated, b.to(kind))
     return out.view(*x.shape[:-1], out.shape[-1]), scores
@@ -97,23 +97,26 @@ def tokens_of_a_row(x: Tensor, rows: int, what: str) -> int:
     return tokens
 
 
-def sum_scores(weights: Tensor) -> Tensor:
-    """Return (rows, 1 + S) scores: LoRA i works in all stages from i on, so theirs add up."""
-    return torch.cat([weights[:, :1], weights[:, 1:].flip(1).cumsum(1).flip(1)], 1)
+def sum_scores(weights: Tensor, members: Tensor) -> Tensor:
+    """Return (rows, 1 + N') scores: a LoRA works in all stages whose team it is in.
+
+    `weights` (rows, 1 + S) are the stages', and `members` (1 + S, N') says who is in which team.
+    """
+    return torch.cat([weights[:, :1], weights @ members.to(weights)], 1)
 
 
 def attention_scores(
-    z: Tensor, loras: LoRAs, pulls: Tensor, routes: Routes, *, gain: bool
+    z: Tensor, teams: Teams, routes: Routes, *, gain: bool
 ) -> tuple[Tensor, Tensor]:
-    """Return the blended scores (T, 1 + S), and what each LoRA is multiplied by (T, S).
+    """Return the blended scores (T, 1 + N'), and what each LoRA is multiplied by (T, N').
 
     Args:
-        z: (T, K) the LoRAs' inner values, rows of tokens one after another.
-        loras, pulls, routes, gain: as in `add`.
+        z: (T, K') the LoRAs' inner values, rows of tokens one after another.
+        teams, routes, gain: as in `add`.
     """
-    rows, count = len(routes.weights), len(loras.spread)
-    wide = torch.promote_types(z.dtype, torch.float32)
-    number = torch.arange(count, device=z.device)
+    (loras, members, pulls), rows = teams, len(routes.weights)
+    wide, count = torch.promote_types(z.dtype, torch.float32), members.shape[1]
+    absent, sizes = members == 0, members.sum(1)
     by_row = z.view(rows, -1, z.shape[-1])
     scores = z.new_zeros(len(z), 1 + count, dtype=wide)
     gates = scores[:, 1:].clone()
@@ -121,10 +124,9 @@ def attention_scores(
     for places, shares in zip(*heaviest, strict=True):
         pulled = (by_row * pulls[places].to(z.dtype).unsqueeze(1)).flatten(0, 1)
         logits = to_loras(pulled, loras.spread, loras.rank, wide).view(rows, -1, count)
-        # LoRA number i, counted from 0, came after stage i.
-        logits = logits.masked_fill((number >= places[:, None]).unsqueeze(1), -torch.inf)
+        logits = logits.masked_fill(absent[places].unsqueeze(1), -torch.inf)
         found = F.pad(logits, (1, 0)).softmax(-1, wide)
         scores += (shares.view(-1, 1, 1) * found).flatten(0, 1)
-        times = shares * (1 + places) if gain else shares
+        times = shares * (1 + sizes[places]) if gain else shares
         gates += (times.to(wide).view(-1, 1, 1) * found[..., 1:]).flatten(0, 1)
     return scores, gates

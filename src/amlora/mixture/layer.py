@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -114,19 +115,29 @@ class MixtureLinear(nn.Module):
 
     def routed(self, base: Tensor, x: Tensor, routes: Routes) -> tuple[Tensor, Tensor]:
         """Add each row's stages onto base (..., D_out); return the sum and scores, not empty."""
-        bank, stage = self.bank, routes.stage
+        bank, stage, recorded = self.bank, routes.stage, self.control.recorder is not None
         combine, gain = self.control.combine, self.control.gain
         if stage == 0:
             return base, nobody(x)
         if stage is None:
-            loras = bank.of_stage(routes.weights.shape[1] - 1)
-            return blend.add(base, x, loras, bank.pulls, routes, combine=combine, gain=gain)
-        loras, times = bank.of_stage(stage), stage + 1.0 if gain else 1.0
+            teams = bank.of_all(routes.weights.shape[1] - 1)
+            return blend.add(base, x, teams, routes, combine=combine, gain=gain)
+        loras, team = bank.of_stage(stage), bank.team(stage)
+        times = len(team) + 1.0 if gain else 1.0
         out, scores = fused.add(base, x, loras, combine=combine, gain=times)
-        if combine == "sum" and self.control.recorder is not None:
-            scores = blend.sum_scores(routes.weights[:1, : 1 + stage])
-            scores = scores.expand(x.shape[:-1].numel(), -1)
+        if recorded and combine == "sum":
+            scores = out.new_ones(x.shape[:-1].numel(), 1 + len(team))
+            scores[:, 0] = 0
+        if recorded:
+            scores = placed(scores, team, len(bank))
         return out, scores
+
+
+def placed(scores: Tensor, team: Sequence[int], loras: int) -> Tensor:
+    """Return a team's scores (T, 1 + n) at its places among all LoRAs, (T, 1 + N), 0 elsewhere."""
+    among = scores.new_zeros(len(scores), 1 + loras)
+    among[:, [0, *(1 + place for place in team)]] = scores
+    return among
 
 
 def nobody(x: Tensor) -> Tensor:

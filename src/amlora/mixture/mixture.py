@@ -1,7 +1,7 @@
 """The mixture of a whole model: all adapted layers, grown, trained and stored together."""
 
 import hashlib
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import get_args
 
@@ -23,8 +23,9 @@ KEPT = "kept"
 class Mixture:
     """Adapted layers by name, in the model's order; `names` are the LoRAs', oldest first.
 
-    Where each prompt is answered by the model of a stage, `stages` tells which; stage k's LoRA is
-    the k-th. Where LoRAs have gates, one each, `gates` tells how far they are open for a prompt.
+    Where each prompt is answered by the model of a stage, `stages` tells which, and `teams` which
+    LoRAs that is. Where LoRAs have gates, one each, `gates` tells how far they are open for a
+    prompt.
     """
 
     def __init__(self, layers: dict[str, MixtureLinear], control: Control) -> None:
@@ -32,11 +33,28 @@ class Mixture:
         self.control = control
         self.names: list[str] = []
         self.stages: Stages | None = None
+        self.skills: list[str] = []  # what the stages are called, where not as the LoRAs
         self.gates: Gates | None = None
 
     def __len__(self) -> int:
         """Return N, the number of LoRAs."""
         return len(self.names)
+
+    @property
+    def teams(self) -> list[tuple[int, ...]]:
+        """The places of each stage's LoRAs, its own last; [] where stage k has the oldest k."""
+        return list(next(iter(self.layers.values())).bank.teams)
+
+    @teams.setter
+    def teams(self, teams: Sequence[tuple[int, ...]]) -> None:
+        for layer in self.layers.values():
+            layer.bank.teams = list(teams)
+            layer.bank.forget()
+
+    @property
+    def stage_names(self) -> list[str]:
+        """What the stages are called, in the order of `stages`."""
+        return self.skills or self.names
 
     def grow(self, name: str, *, rank: int, alpha: float, start: Start, seed: int) -> None:
         """Append a LoRA to every layer, without effect on the model until it learns (B is zero).
@@ -105,6 +123,7 @@ class Mixture:
         tensors: Mapping[str, Tensor],
         *,
         stages: int = 0,
+        teams: Sequence[tuple[int, ...]] = (),
     ) -> None:
         """Replace all LoRAs by stored ones, oldest first and frozen.
 
@@ -112,11 +131,13 @@ class Mixture:
             names, ranks, alphas: of each LoRA.
             tensors: as `tensors()` returns them, and `kept()` where there are stages.
             stages: how many stages' selectors were kept, 0 where no attention decides.
+            teams: see `teams`.
 
         Raises:
             InputError: a layer's tensor is missing, or not what it should be; all is kept then.
         """
-        rows, loras, chosen = sum(ranks), len(ranks), stages * (stages + 1) // 2
+        rows, loras = sum(ranks), len(ranks)
+        chosen = sum(map(len, teams)) if teams else stages * (stages + 1) // 2
         found: dict[str, list[Tensor]] = {}
         for layer_name, layer in self.layers.items():
             d_in, d_out = layer.bank.a.shape[1], layer.bank.b.shape[1]
@@ -131,7 +152,7 @@ class Mixture:
                 found[layer_name].append(tensor)
         for layer_name, (a, b, w, *kept) in found.items():
             bank = self.layers[layer_name].bank
-            bank.set(ranks, alphas, (a, b, w), kept[0] if kept else bank.kept[:0])
+            bank.set(ranks, alphas, (a, b, w), kept[0] if kept else bank.kept[:0], teams)
         self.names = list(names)
 
     @contextmanager

@@ -66,34 +66,36 @@ def blend(
     spread: Tensor,
     weights: Tensor,
     *,
+    teams: Sequence[Sequence[int]],
     combine: Combine,
     gain: bool = False,
 ) -> Tensor:
-    """Answer each row with its own stages: LoRAs 1..k with the selectors kept at stage k.
+    """Answer each row with its own stages: their teams of LoRAs, with the selectors kept then.
 
     Args:
         x: (rows, tokens, D_in) input of the adapted layer.
-        a, b, spread: of all S LoRAs, see `mix`.
-        kept: for each stage k its (k, D_out) selectors.
+        a, b, spread: of all N LoRAs, see `mix`.
+        kept: for each stage its team's (n, D_out) selectors.
         weights: (rows, 1 + S) of the stages; stage 0 adds nothing.
+        teams: for each stage the places of its LoRAs.
         combine: see `Combine`.
-        gain: multiply stage k's mixture by k + 1.
+        gain: multiply the mixture of a team of n by n + 1.
 
     Returns:
         (rows, tokens, D_out) to add to the frozen layer's output.
     """
     out = x.new_zeros(*x.shape[:-1], b.shape[1])
     for row in range(len(weights)):
-        for stage in range(1, weights.shape[1]):
-            own = spread[:stage].any(0)
+        for stage, (team, w) in enumerate(zip(teams, kept, strict=True), 1):
+            own = torch.cat([spread[place].nonzero()[:, 0] for place in team])
             mixed, _ = mix(
                 x[row],
                 a[own],
                 b[own],
-                kept[stage - 1],
-                spread[:stage, own],
+                w,
+                spread[list(team)][:, own],
                 combine=combine,
-                gain=stage + 1.0 if gain else 1.0,
+                gain=len(team) + 1.0 if gain else 1.0,
             )
             out[row] += weights[row, stage].to(x.dtype) * mixed
     return out

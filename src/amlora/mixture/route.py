@@ -1,8 +1,8 @@
 """Which stage's model answers each row of a forward pass, or how much of each LoRA.
 
-The model of stage k is LoRAs 1..k with the selectors as they were when stage k ended; later LoRAs
-are absent. Stage 0 is the base model alone. A row's route weighs the stages. Where LoRAs have gates
-there are no stages, and a row's route says how far each gate is open.
+The model of stage k is its team of LoRAs with the selectors as they were when stage k ended; other
+LoRAs are absent. Stage 0 is the base model alone. A row's route weighs the stages. Where LoRAs have
+gates there are no stages, and a row's route says how far each gate is open.
 """
 
 from collections.abc import Generator, Sequence
