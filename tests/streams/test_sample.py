@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amlora.errors import InputError
-from amlora.streams.sample import draw, set_aside
+from amlora.streams.sample import draw, set_aside, take
 from amlora.streams.task import Example, text_key
 
 ROWS = st.lists(
@@ -93,3 +93,43 @@ def test_each_class_gives_its_share():
 def test_one_text_is_too_few_to_set_any_aside():
     with pytest.raises(InputError, match="t: 1 distinct train text is too few"):
         set_aside(rows_of(1) * 3, 0.1, seed=0, task="t", by_label=True, split="dev")
+
+
+def distinct(sizes: dict[str, int]) -> list[Example]:
+    """Return so many rows of each label."""
+    labels = [label for label, size in sizes.items() for _ in range(size)]
+    return [Example(text=f"{i}", label=label, row=f"train:{i}") for i, label in enumerate(labels)]
+
+
+def test_each_label_is_taken_in_proportion_and_the_count_is_exact():
+    rows = distinct({"a": 60, "b": 30, "c": 7, "d": 1})
+    left, taken = take(rows, 20, seed=0, task="t", by_label=True, split="test")
+    assert len(taken) == 20 and len(left) == 78
+    counts = Counter(row.label for row in taken)
+    assert counts["d"] == 0
+    for label, share in (("a", 60), ("b", 30), ("c", 7)):
+        assert abs(counts[label] - 20 * share / 98) < 1
+    assert sorted(left + taken, key=rows.index) == rows
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 5), st.booleans())
+def test_what_is_taken_is_part_of_what_a_larger_count_takes(first, second, seed, by_label):
+    rows = distinct({"a": 13, "b": 9, "c": 2})
+    small, large = sorted((first, second))
+    taken = [
+        take(rows, count, seed=seed, task="t", by_label=by_label, split="test")[1]
+        for count in (small, large)
+    ]
+    assert {row.row for row in taken[0]} <= {row.row for row in taken[1]}
+    assert [len(rows) for rows in taken] == [min(small, 24), min(large, 24)]
+
+
+def test_other_splits_seeds_and_tasks_take_other_rows():
+    rows = distinct({"a": 100})
+    given = {"seed": 0, "task": "t", "split": "test"}
+    drawn = [
+        {row.row for row in take(rows, 30, by_label=True, **{**given, **other})[1]}
+        for other in ({}, {"seed": 1}, {"task": "u"}, {"split": "dev"})
+    ]
+    assert len({frozenset(each) for each in drawn}) == 4

@@ -122,6 +122,35 @@ def load_task(
 
     The stream gives data_root, prefix, sample_seed, dev_from and drop_unlabelled; errors say where.
     """
+    given, warnings = load_given(task, stream, where)
+    splits = {"train": [*given.train], "dev": [*given.dev], "test": [*given.test]}
+    for split, share in (("test", TEST_SHARE), ("dev", DEV_SHARE)):
+        if not splits[split]:
+            splits["train"], splits[split] = set_aside(
+                splits["train"],
+                share,
+                seed=stream.sample_seed,
+                task=task.name,
+                by_label=bool(given.options),
+                split=split,
+            )
+            why = "taken" if split == "dev" and stream.dev_from == "train" else "given"
+            warnings.append(
+                f"{task.name}: no {split} rows {why}; {len(splits[split])} of the train rows were"
+                f" set aside for {split} (sample_seed {stream.sample_seed})."
+            )
+    warnings += find_sameness(splits["train"], task.name)
+    warnings += find_contradictions(splits, task.name) + find_overlap(splits, task.name)
+    return replace(given, **{split: tuple(rows) for split, rows in splits.items()}), warnings
+
+
+def load_given(
+    task: TaskSettings, stream: StreamSettings, where: str = "task"
+) -> tuple[Task, list[str]]:
+    """Do what `load_task` does with the splits as they are given; one that is not given is empty.
+
+    The warnings are of rows without a label, and of answers that are free text.
+    """
     source = read_source(task, stream.data_root, where, seed=stream.sample_seed)
     if stream.dev_from == "train":
         source.splits.pop("dev", None)
@@ -132,33 +161,15 @@ def load_task(
             f"{where}.category: empty, but stream.prefix = {stream.prefix!r} puts it into prompts."
         )
     options, origin, free_text = choose_options(task, source, splits["train"], where)
-    warnings += free_text
     for rows in splits.values():
         check_labels(rows, options, origin)
-    for split, share in (("test", TEST_SHARE), ("dev", DEV_SHARE)):
-        if split not in splits:
-            splits["train"], splits[split] = set_aside(
-                splits["train"],
-                share,
-                seed=stream.sample_seed,
-                task=task.name,
-                by_label=bool(options),
-                split=split,
-            )
-            why = "taken" if split == "dev" and stream.dev_from == "train" else "given"
-            warnings.append(
-                f"{task.name}: no {split} rows {why}; {len(splits[split])} of the train rows were"
-                f" set aside for {split} (sample_seed {stream.sample_seed})."
-            )
-    warnings += find_sameness(splits["train"], task.name)
-    warnings += find_contradictions(splits, task.name) + find_overlap(splits, task.name)
-    loaded = Task(
+    given = Task(
         name=task.name,
         instruction=task.instruction,
         options=options,
         train=tuple(splits["train"]),
-        dev=tuple(splits["dev"]),
-        test=tuple(splits["test"]),
+        dev=tuple(splits.get("dev", ())),
+        test=tuple(splits.get("test", ())),
         category=category,
         dataset=task.dataset or source.dataset,
         show_options=task.show_options,
@@ -166,7 +177,7 @@ def load_task(
         forms=task.forms,
         source=source.title,
     )
-    return loaded, warnings
+    return given, warnings + free_text
 
 
 def read_splits(

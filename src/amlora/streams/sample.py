@@ -93,3 +93,36 @@ def set_aside(
     for row in rows:
         sides[text_key(row.text) in taken].append(row)
     return sides
+
+
+def take(
+    rows: Sequence[Example], count: int, *, seed: int, task: str, by_label: bool, split: str
+) -> tuple[list[Example], list[Example]]:
+    """Take so many rows of distinct texts out, of each class in proportion to its size.
+
+    Args:
+        rows: whose texts are distinct; others may end on both sides.
+        count: rows to take; all if there are fewer. What is taken is a part of what a larger count
+            takes.
+        seed, task: as in `rank`.
+        by_label: as in `draw`. A class of fewer than half of rows / count may go without any.
+        split: what they are taken for; another one gets others.
+
+    Returns:
+        The rows left and the rows taken, both in the order given.
+    """
+    classes: defaultdict[str, list[tuple[bytes, str]]] = defaultdict(list)
+    for row in rows:
+        order = rank(seed, f"{task}\0{split}", row.row)
+        classes[row.label if by_label else ""].append((order, row.row))
+    # The middles of equal parts of 0..1, one a row: the lowest ones hold as much of each class.
+    spread = [
+        ((place + 0.5) / len(members), order, row)
+        for members in classes.values()
+        for place, (order, row) in enumerate(sorted(members))
+    ]
+    taken = {row for _, _, row in sorted(spread)[:count]}
+    sides: tuple[list[Example], list[Example]] = [], []
+    for row in rows:
+        sides[row.row in taken].append(row)
+    return sides
