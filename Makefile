@@ -49,7 +49,7 @@ clean:  ## remove what the other targets made, except runs/
 
 # One stamp for each set of extras, made again when the requirements change.
 .venv/.demo: EXTRAS := quickstart
-.venv/.test: EXTRAS := dev,data,peft,quickstart,slurm,ray
+.venv/.test: EXTRAS := dev,data,peft,quickstart,slurm,ray,text
 .venv/.docs: EXTRAS := docs
 
 # torch goes first and alone, so that a build already at hand is kept by the second command.
