@@ -5,7 +5,8 @@ generated if the pass cannot know the whole answer (`answer.judge`), or if two l
 on were closer than the rounding between a padded pass and step-by-step generation can move them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -27,6 +28,20 @@ STEPS = 2  # a margin is at least so many steps between neighbouring numbers of 
 CANDIDATES = 8  # tokens that compete for being the best one
 
 
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What a pass over prompt and gold answer finds of one row, a number for each answer token."""
+
+    place: int
+    """Of the row among those given."""
+    best: list[int]
+    """The likeliest token."""
+    leads: list[float]
+    """How far its logit is above the second best."""
+    losses: list[float]
+    """Of the gold token, in nats."""
+
+
 def score_rows(
     backbone: Backbone, rows: Sequence[Row], settings: EvaluateSettings
 ) -> tuple[list[Answer], Counts]:
@@ -43,31 +58,43 @@ def score_rows(
     Returns:
         One answer per row, in the order of the rows, and how they were decided.
     """
-    most, rule = settings.max_new_tokens, settings.rule
     if settings.method == "generate":
+        most, rule = settings.max_new_tokens, settings.rule
         prompts, routes = [row.prompt_ids for row in rows], [row.route for row in rows]
         ids = generate_each(backbone, prompts, max_new_tokens=most, routes=routes)
         made = zip(rows, ids, strict=True)
         answered = [decoded_answer(row, decode(backbone, each), rule) for row, each in made]
         return answered, Counts(undecided=len(rows))
-    margin = settings.margin
-    if margin is None:
-        margin = measure_margin(backbone, rows)
+    if settings.margin is None:
+        settings = settings.replace(margin=measure_margin(backbone, rows))
+    passed = passes(backbone, rows, settings.tokens_per_batch)
+    return score_passed(backbone, rows, passed, settings)
+
+
+def score_passed(
+    backbone: Backbone, rows: Sequence[Row], passed: Iterable[Passed], settings: EvaluateSettings
+) -> tuple[list[Answer], Counts]:
+    """Do what `score_rows` does by "pass" with what the pass over the rows has found already.
+
+    The settings have a margin.
+    """
+    margin, rule = settings.margin, settings.rule
+    assert margin is not None
     answers: dict[int, Answer] = {}
     undecided: list[int] = []
     low_margin: list[int] = []
-    for i, best, leads in passes(backbone, rows, settings.tokens_per_batch):
-        row = rows[i]
+    for found in passed:
+        i, row = found.place, rows[found.place]
         verdict = judge(
-            best,
+            found.best,
             row.answer_ids,
             row.gold,
             end_ids=backbone.end_ids,
-            max_new_tokens=most,
+            max_new_tokens=settings.max_new_tokens,
             decode=lambda ids: decode(backbone, ids),
             rule=rule,
         )
-        if not min(leads[: verdict.positions]) >= margin:  # NaN leads nothing
+        if not min(found.leads[: verdict.positions]) >= margin:  # NaN leads nothing
             low_margin.append(i)
         elif verdict.outcome == "undecided":
             undecided.append(i)
@@ -77,17 +104,15 @@ def score_rows(
     counts = Counts(hits, len(answers) - hits, len(undecided), len(low_margin))
     # A close call is generated alone: a budget of one token puts every row in its own batch.
     for left, budget in ((undecided, settings.tokens_per_batch), (low_margin, 1)):
-        how = settings.replace(margin=margin, tokens_per_batch=budget)
+        how = settings.replace(tokens_per_batch=budget)
         texts = generate_until_certain(backbone, [rows[i] for i in left], how)
         for i, text in zip(left, texts, strict=True):
             answers[i] = decoded_answer(rows[i], text, rule)
     return [answers[i] for i in range(len(rows))], counts
 
 
-def passes(
-    backbone: Backbone, rows: Sequence[Row], tokens_per_batch: int
-) -> Iterator[tuple[int, list[int], list[float]]]:
-    """Yield each row's place, its best tokens, and their leads over the second best."""
+def passes(backbone: Backbone, rows: Sequence[Row], tokens_per_batch: int) -> Iterator[Passed]:
+    """Yield what a teacher-forced pass finds of each row, in any order."""
     for places in by_stage(rows):
         group = [rows[i] for i in places]
         with inference(backbone):
@@ -96,14 +121,18 @@ def passes(
         for chosen in similar(group, tokens_per_batch):
             batch = [group[i] for i in chosen]
             with inference(backbone):
-                top = answer_logits(backbone, batch, prefix).topk(2)
+                logits = answer_logits(backbone, batch, prefix)
+                top = logits.topk(2)
+                golds = torch.tensor([id for row in batch for id in row.answer_ids])
+                right = logits.gather(-1, golds.to(logits.device).unsqueeze(-1)).squeeze(-1)
             best = top.indices[:, 0].tolist()
             gaps = (top.values[:, 0] - top.values[:, 1]).tolist()
+            losses = (logits.logsumexp(-1) - right).tolist()
             first = 0
             for i, row in zip(chosen, batch, strict=True):
-                end = first + len(row.answer_ids)
-                yield places[i], best[first:end], gaps[first:end]
-                first = end
+                part = slice(first, first + len(row.answer_ids))
+                yield Passed(places[i], best[part], gaps[part], losses[part])
+                first = part.stop
 
 
 def answer_logits(backbone: Backbone, rows: Sequence[Row], prefix: Prefix) -> Tensor:

@@ -45,9 +45,9 @@ class CertainMiss(StoppingCriteria):
 
 
 def generate_until_certain(
-    backbone: Backbone, rows: Sequence[Row], settings: EvaluateSettings
+    backbone: Backbone, rows: Sequence[Row], settings: EvaluateSettings, *, whole: bool = False
 ) -> list[str]:
-    """Generate each row's answer until it is a certain hit or miss.
+    """Generate each row's answer until it is a certain hit or miss, or, `whole`, to its end.
 
     A row whose best token once leads by less than `settings.margin` in a batch is generated again
     alone.
@@ -58,23 +58,28 @@ def generate_until_certain(
     margin = settings.margin or 0.0
     texts = [""] * len(rows)
     for chosen in length_batches(rows, settings.tokens_per_batch):
-        generated = texts_and_leads(backbone, [rows[i] for i in chosen], settings)
+        generated = texts_and_leads(backbone, [rows[i] for i in chosen], settings, whole=whole)
         for i, (text, lead) in zip(chosen, generated, strict=True):
             if len(chosen) > 1 and not lead >= margin:  # NaN leads nothing
-                ((text, _),) = texts_and_leads(backbone, [rows[i]], settings)
+                ((text, _),) = texts_and_leads(backbone, [rows[i]], settings, whole=whole)
             texts[i] = text
     return texts
 
 
 def texts_and_leads(
-    backbone: Backbone, rows: Sequence[Row], settings: EvaluateSettings
+    backbone: Backbone, rows: Sequence[Row], settings: EvaluateSettings, *, whole: bool
 ) -> list[tuple[str, float]]:
     """Return each row's text and the smallest lead of its best tokens, in logits."""
     seen, miss = Seen(leads), CertainMiss(backbone, [row.gold for row in rows], settings.rule)
     prompts, routes = [row.prompt_ids for row in rows], [row.route for row in rows]
     with inference(backbone):
         generated = generate_ids(
-            backbone, prompts, settings.max_new_tokens, watch=seen, stop=miss, routes=routes
+            backbone,
+            prompts,
+            settings.max_new_tokens,
+            watch=seen,
+            stop=None if whole else miss,
+            routes=routes,
         )
     out: list[tuple[str, float]] = []
     by_row = torch.stack(seen.steps, dim=1).tolist()
