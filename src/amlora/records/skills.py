@@ -76,9 +76,10 @@ class Learned(Part):
     rows: dict[str, Count]
     """"train", "stop" (when to stop was decided on them) and "kept"."""
     duplicates: Count
-    """Rows dropped because an equal text came before."""
+    """Rows dropped because another had an equal text."""
     contradictions: Count
-    """Rows among them whose label was another."""
+    """Rows among them whose label was another: with options all that had the text, as nobody can
+    tell which is right; in free text all but the first."""
     overlap: dict[str, Count]
     """How many of the new kept prompts went to each earlier skill before this one was learned."""
     zero_shot: Share
