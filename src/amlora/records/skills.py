@@ -67,6 +67,16 @@ class Uses(Part):
     """The same in nats a token of the answer."""
 
 
+class Tried(Part):
+    """A rate that was tried before learning."""
+
+    lr: Amount
+    steps: Count
+    """Of the trial."""
+    loss: Amount | None
+    """Of the stop rows' answers at its end, nats a target token; None where it was no number."""
+
+
 class Learned(Part):
     """How a skill was learned."""
 
@@ -95,7 +105,10 @@ class Learned(Part):
     best: Count
     """The step whose weights were kept."""
     losses: Many[tuple[Count, Amount, Amount]]
-    """Step, train loss since the entry before, stop loss; nats a target token."""
+    """Step, train loss since the entry before, stop loss; nats a target token. The first is before
+    learning, and has 0 for the train loss."""
+    tried: Many[Tried] = ()
+    """Rates that were tried before, on part of the steps; the best was taken."""
     tokens: Count
     """Read in training."""
     seconds: dict[str, Amount]
