@@ -26,9 +26,10 @@ NO_SKILL = "none"
 Metric = Literal["exact", "f1", "rouge-l", "loss"]
 """exact: 1 or 0 a row. f1: of the answer's words. rouge-l: of its longest common subsequence. loss:
 exp(-loss), the geometric mean of the right answer's token probabilities; nothing is generated."""
-Verdict = Literal["identical", "safe", "undecided", "worse"]
+Verdict = Literal["worse", "undecided", "safe", "identical", "new", "gone"]
 """Of a skill in a new version. identical: no kept row's answer changed. worse: the change is shown
-to be beyond the limit; safe: shown not to be; undecided: neither, at so many kept rows."""
+to be beyond the limit; safe: shown not to be; undecided: neither, at so many kept rows. new, gone:
+only one of both versions has the skill."""
 
 
 class Interval(Part):
@@ -142,19 +143,25 @@ class Change(Part):
     skill: str
     metric: Metric
     kept: Count
-    """Rows, or vectors of rows where the texts were not kept."""
+    """Rows, or vectors of rows where the texts were not kept. After an update: rows that were kept
+    before and after it."""
     moved: Count
-    """Rows that are answered by another skill than before."""
+    """Rows that are answered by another skill than before; of a new skill, than itself."""
     changed: Count | None
-    """Rows whose answer is another; None where no texts were kept."""
+    """Rows whose answer is another; None where no texts were kept, or nothing was before."""
     before: Share | None
+    """Mean score of these rows; None where it is not known."""
     after: Share | None
+    """The same in the new version."""
     change: Difference | None
     interval: Interval | None
-    """Of the paired change, -1..1."""
+    """Of the paired change, -1..1; of a new skill's score, 0..1."""
     verdict: Verdict
     power: Share | None = None
-    """Undecided: the chance that so many rows would have shown a drop of the limit."""
+    """Undecided: the chance that so many rows show a drop of the limit, which is an interval wholly
+    below 0, if as many change as did."""
+    needed: Count | None = None
+    """Undecided: how many rows would show it with a chance of 80 %."""
     lost_to: dict[str, Count] = Field(default_factory=dict)
     """Who answers the moved rows now."""
 
@@ -180,7 +187,7 @@ class Standing(Part):
     renamed: dict[str, str] = Field(default_factory=dict)
     """Old name to new, where names changed since the version before."""
     changes: Many[Change]
-    """Of every earlier skill, worst first."""
+    """Of every skill of this version or the one before, worst first."""
     astray: Many[Astray]
     """All of them in this version, whenever they went."""
     checked: Count
