@@ -17,6 +17,7 @@ import typer
 from amlora.cli import (
     catalogue,
     config,
+    data,
     doctor,
     figure,
     grid,
@@ -57,6 +58,7 @@ app.command("figure", short_help="Draw one of the paper's figures.")(figure.figu
 app.command("table", short_help="Compare runs in a table.")(table.table)
 app.command("predict", short_help="Answer a text with what was learned.")(predict.predict)
 app.command("methods", short_help="List methods and their settings.")(methods.methods)
+app.command("data", short_help="List built-in tasks, or write one to a file.")(data.data)
 app.command("tasks", short_help="List the paper's tasks.")(catalogue.tasks)
 app.command("orders", short_help="List the paper's orders of tasks.")(catalogue.orders)
 app.command("doctor", short_help="Check what a run needs.")(doctor.doctor)

