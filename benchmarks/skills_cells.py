@@ -34,8 +34,6 @@ class Protocol:
     steps: int = 20
     """Of each task; as many rows as one pass takes, where there are so many."""
     batch: int = 8
-    micro_tokens: int = 256
-    """Most tokens in a forward pass of training."""
     dev: int = 100
     """Rows of the first task, on which the rate is chosen; of each task all, where fewer."""
     test: int = 100

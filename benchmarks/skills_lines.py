@@ -6,7 +6,8 @@
              frozen sum of LoRAs is the merged model, but for rounding
     told     a LoRA for each task, learned on the base model; told the task of each prompt
 
-The first task is the same for all of them: one LoRA on the base model.
+All are optimised as `learn` is. The first task is the same for all of them: one LoRA on the base
+model.
 """
 
 import time
@@ -24,7 +25,7 @@ from amlora import files
 from amlora.engine.backbone import Backbone, base_of
 from amlora.engine.encode import Row, encode_rows, longest_option
 from amlora.engine.load import load_backbone
-from amlora.engine.settings import ModelSettings, TrainSettings
+from amlora.engine.settings import ModelSettings
 from amlora.engine.train import StageProgress, train_stage
 from amlora.errors import InputError
 from amlora.methods import method_class
@@ -33,6 +34,8 @@ from amlora.methods.per_task_ft import PerTaskFT
 from amlora.mixture.peft_files import adapter_files
 from amlora.skills.metric import choose_metric
 from amlora.skills.score import room_for, score_rows
+from amlora.skills.settings import LearnSettings
+from amlora.skills.train import optimisation
 from amlora.streams.prompt import build_prompt
 from amlora.streams.task import Example, Task
 
@@ -179,13 +182,7 @@ class MethodLine:
         protocol, task = self.protocol, self.tasks[index]
         rows = encoded(self.backbone, task, task.train)
         stage = Stage(index, task.name, rows, protocol.steps)
-        train = TrainSettings(
-            lr=self.cell.rate,
-            batch=protocol.batch,
-            micro_tokens=protocol.micro_tokens,
-            steps=protocol.steps,
-            bucketed=False,
-        )
+        train = optimisation(LearnSettings(batch=protocol.batch), self.cell.rate, "cpu")
         begun, progress = time.perf_counter(), StageProgress()
         self.method.begin(stage)
         train_stage(self.method, stage, train, Accelerator(cpu=True), progress, done=no_report)
