@@ -26,7 +26,7 @@ NAMES = {
     "one": "one LoRA, trained on and on",
     "merge": "merge and retrain",
     "told": "a LoRA per task, task told",
-    "learn": "`learn`",
+    "learn": "amlora learn",
 }
 OURS = "learn"
 Matrix = Sequence[Sequence[float | None]]
@@ -122,7 +122,7 @@ def lines(runs: Sequence[Run]) -> list[dict[str, str]]:
                 "rate": f"{own[0].rate:g}",
                 "seeds": str(len(own)),
                 "average, %": percent(mean(own, average)),
-                "beside `learn`, points": spread(pairs),
+                "beside learn, points": spread(pairs),
                 "forgetting, points": unsigned(mean(own, forgetting)),
                 "BWT, points": points(mean(own, backward_transfer)),
                 "misrouted, %": share([(run.misrouted, rows(run)) for run in own]),

@@ -1,11 +1,14 @@
 """Fills the tables of the pages from the kept records: python docs/tables.py.
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME is a function below. Numbers
-come from `amlora.results` and from what `amlora table` prints as JSON, as anybody can get them.
+come from `amlora.results`, from what `amlora table` prints as JSON, and from what the scripts of
+`benchmarks/` print, as anybody can get them.
 """
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -27,6 +30,7 @@ from amlora.settings import described
 
 DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "results"
+BENCHMARKS = DOCS.parent / "benchmarks"
 BLOCK = re.compile(r"(<!-- table: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 NONE = "\N{EN DASH}"
 MEASURED = (
@@ -234,6 +238,16 @@ def choice() -> str:
     return fields(beside.Choice) + seal + fields(beside.Candidate, "candidates")
 
 
+@cache
+def measured(script: str, results: str, *words: str) -> str:
+    """Return the table that a script of `benchmarks/` prints as Markdown."""
+    command = [sys.executable, str(BENCHMARKS / script), str(BENCHMARKS / "results" / results)]
+    told = subprocess.run(
+        [*command, *words, "--format", "markdown"], check=True, capture_output=True, text=True
+    )
+    return "\n".join(line for line in told.stdout.splitlines() if line.startswith("|"))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "record": record,
     "parts": parts,
@@ -246,6 +260,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "methods": methods,
     "rates": rates,
     "strengths": strengths,
+    "skills": lambda: measured("skills_tables.py", "skills-smollm2-135m.jsonl"),
     **{f"method {name}": partial(method, name) for name in METHODS},
 }
 

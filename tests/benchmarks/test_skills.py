@@ -118,7 +118,7 @@ def test_a_lines_rate_is_the_one_that_the_first_tasks_dev_rows_favour(entries):
     assert [*rows.index] == [
         ("one LoRA, trained on and on", "0.001 *"),
         ("one LoRA, trained on and on", "0.003"),
-        ("`learn`", "0.001 *"),
+        ("amlora learn", "0.001 *"),
     ]
 
 
@@ -128,7 +128,7 @@ def test_the_table_of_lines_shows_what_was_forgotten_and_misrouted(entries):
     assert (one["average, %"], one["forgetting, points"]) == ("20.0", "100.0")
     assert one["BWT, points"] == "\N{MINUS SIGN}100.0" and one["misrouted, %"] == "\N{EN DASH}"
     assert learn["misrouted, %"] == "10.0"  # one row of five, in one of two seeds
-    assert one["beside `learn`, points"].startswith("\N{MINUS SIGN}30.0 (")
+    assert one["beside learn, points"].startswith("\N{MINUS SIGN}30.0 (")
     assert (one["MB a skill"], one["training, s"], one["peak, GB"]) == ("1.0", "10", "2.0")
 
 
