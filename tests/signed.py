@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from torch import Tensor
 
-from amlora import files
+from amlora import files, formats
+from amlora.errors import InputError
 
 Change = Callable[[dict[str, Tensor]], object]
 """Changes the tensors of a file in place."""
@@ -16,11 +18,18 @@ def vouch(folder: Path, path: Path, data: bytes) -> None:
     """Put bytes in a file's place, and their hash wherever the folder states it."""
     path.write_bytes(data)
     manifest = folder / "versions" / "0001" / "manifest.json"
-    if path not in (manifest, folder / "CURRENT"):
+    if path == manifest:
+        with suppress(InputError, ValueError, RecursionError):  # else it cannot be sealed
+            value = formats.parse_json(path, data)
+            if isinstance(value, dict):
+                value.pop(formats.DIGEST, None)
+                files.write_sealed(path, value)
+    elif path != folder / "CURRENT":
         stated = files.read_json(manifest)
+        stated.pop(formats.DIGEST)
         entry = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         stated["files"][str(path.relative_to(folder))] = entry
-        files.write_json(manifest, stated)
+        files.write_sealed(manifest, stated)
     if path != folder / "CURRENT":
         (folder / "CURRENT").write_text(f"0001 {files.sha256_file(manifest)}\n")
 

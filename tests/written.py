@@ -44,6 +44,7 @@ def saved(place: Path, base: Path, *, kind: str = "plain", width: int = WIDTH) -
         for layer in mixture.layers.values():
             bank = layer.bank
             bank.kept = torch.cat([bank.w[:1], bank.w])
+            bank.forget()
     if kind == "gated":
         mixture.gates = Gates(GateSettings(width=5))
         for _ in range(2):

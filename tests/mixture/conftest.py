@@ -5,15 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from written import saved
+from written import KINDS, saved
 
 
 @pytest.fixture(scope="session")
 def kinds(llama_folder, tmp_path_factory) -> dict[str, Path]:
     """A folder of each kind of skills, with one version of two LoRAs."""
     place = tmp_path_factory.mktemp("kinds")
-    of = ("plain", "staged", "gated")
-    return {kind: saved(place / kind, llama_folder, kind=kind) for kind in of}
+    return {kind: saved(place / kind, llama_folder, kind=kind) for kind in KINDS}
 
 
 @pytest.fixture

@@ -247,7 +247,7 @@ def test_an_altered_task_folder_is_not_written_over(skills, llama_folder):
     backbone, mixture = trained(llama_folder, loras=2, combine="attention")
     path = next(skills.glob("tasks/01-*")) / "task.json"
     path.write_text("{}")
-    with pytest.raises(InputError, match=r"task.json: altered since it was written"):
+    with pytest.raises(InputError, match=r"task.json: .*altered|task.json: truncated"):
         save(skills, backbone, mixture, cards(2), {})
     assert path.read_text() == "{}"
 

@@ -20,7 +20,7 @@ from amlora.engine.backbone import Backbone, base_of
 from amlora.errors import InputError
 from amlora.mixture.manifest import TaskCard
 from amlora.skills.answer import prompt_for
-from amlora.skills.load import Skills, attach, open_skills, skills_of
+from amlora.skills.load import LoadedSkills, attach, open_skills, skills_of
 from amlora.streams.prompt import build_prompt
 from amlora.streams.task import Task
 from tiny import tiny_llama
@@ -43,7 +43,9 @@ def learned(any_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("learned") / "skills"
     backbone, mixture = trained(any_folder)
     base = base_of(backbone)
-    attach(backbone.model, Skills(mixture, base, tuple(cards()), {"metrics": {"average": 0.25}}))
+    attach(
+        backbone.model, LoadedSkills(mixture, base, tuple(cards()), {"metrics": {"average": 0.25}})
+    )
     assert amlora.save(backbone.model, folder) == "0001"
     return backbone, folder
 
@@ -53,7 +55,7 @@ def llama_skills(llama_folder, tmp_path_factory):
     """Skills on the decoder-only model."""
     folder = tmp_path_factory.mktemp("llama-skills") / "run" / "skills"
     backbone, mixture = trained(llama_folder)
-    attach(backbone.model, Skills(mixture, base_of(backbone), tuple(cards()), {}))
+    attach(backbone.model, LoadedSkills(mixture, base_of(backbone), tuple(cards()), {}))
     amlora.save(backbone.model, folder)
     return folder
 
@@ -109,7 +111,7 @@ def test_a_base_model_that_moved_is_found_where_it_is_said_to_be(tmp_path, llama
     old, new, skills = tmp_path / "old", tmp_path / "new", tmp_path / "skills"
     shutil.copytree(llama_folder, old)
     backbone, mixture = trained(old)
-    attach(backbone.model, Skills(mixture, base_of(backbone), tuple(cards()), {}))
+    attach(backbone.model, LoadedSkills(mixture, base_of(backbone), tuple(cards()), {}))
     amlora.save(backbone.model, skills)
     old.rename(new)
     with pytest.raises(InputError, match=r"its base model: .*Another place: base="):

@@ -22,7 +22,7 @@ from amlora.methods.anchored_lora import AnchoredLoRA
 from amlora.methods.gain_lora import GainLoRA, GainLoRASettings
 from amlora.mixture.manifest import TaskCard
 from amlora.mixture.route import Gating
-from amlora.skills.load import Skills, attach, open_skills, skills_of
+from amlora.skills.load import LoadedSkills, attach, open_skills, skills_of
 from amlora.streams.prompt import Prompt
 from command import amlora as amlora_command
 from methods.learning import STAGES, learn, make
@@ -50,12 +50,12 @@ def learned(request, any_folder, tmp_path_factory) -> tuple[Any, Path]:
     method.backbone.model.eval()
     if request.param == "gated":
         method.router = Router(method.backbone, method.gates)
-    attach(method.backbone.model, Skills(method.mixture, base_of(method.backbone), CARDS, {}))
+    attach(method.backbone.model, LoadedSkills(method.mixture, base_of(method.backbone), CARDS, {}))
     assert amlora.save(method.backbone.model, folder) == "0001"
     return method, folder
 
 
-def opened(folder: Path) -> tuple[Any, Skills]:
+def opened(folder: Path) -> tuple[Any, LoadedSkills]:
     return open_skills(folder, device="cpu", precision="float32")
 
 
@@ -298,7 +298,7 @@ def test_the_layers_that_a_prompts_vector_is_taken_behind_are_stored(any_folder,
     for stage in STAGES[:2]:
         learn(method, stage, lr=5e-2)
     base = base_of(method.backbone)
-    attach(method.backbone.model, Skills(method.mixture, base, CARDS[:2], {}))
+    attach(method.backbone.model, LoadedSkills(method.mixture, base, CARDS[:2], {}))
     amlora.save(method.backbone.model, tmp_path)
     readme = (tmp_path / "versions" / "0001" / "README.md").read_text()
     assert ("that it looks like. " in readme, "the base model alone" in readme) == (True, False)
@@ -320,9 +320,9 @@ def test_a_stage_that_has_not_ended_cannot_be_saved(llama_folder, tmp_path):
     method.begin(STAGES[1])
     attach(
         method.backbone.model,
-        Skills(method.mixture, base_of(method.backbone), (), {}),
+        LoadedSkills(method.mixture, base_of(method.backbone), (), {}),
     )
-    with pytest.raises(InputError, match="2 LoRAs, but 1 stages have ended"):
+    with pytest.raises(InputError, match="2 of them, but 1 stages have ended"):
         amlora.save(method.backbone.model, tmp_path)
 
 

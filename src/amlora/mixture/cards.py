@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from amlora.mixture.arrow import Way
-from amlora.mixture.manifest import Base, Manifest, TaskCard
+from amlora.mixture.manifest import KEPT_ROWS, Base, Manifest, TaskCard
 from amlora.printable import markdown_safe
 
 COMBINED = {
@@ -15,7 +15,7 @@ COMBINED = {
     "reads most) the input lies along",
     "mean": "Every LoRA has the same weight, 1 / (number of LoRAs + 1)",
 }
-STAGED = " A prompt is answered by the LoRAs up to the task that it looks like"
+STAGED = " A prompt is answered by the LoRAs of the task that it looks like"
 REJECTED = ", and by the base model alone where it looks like none"
 GATED = " A prompt's answer uses each at the strength that its gate, a small network, says."
 ALONE = {
@@ -26,23 +26,68 @@ ALONE = {
 }
 
 
-def folder_readme(name: str, base: Base, way: Way, shape: tuple[int, float] | None) -> str:
-    """Return the README of one task's folder; `shape` is its LoRA's rank and alpha, if any."""
+KEPT = (
+    "`kept.jsonl` holds {what} rows that were not trained on, so that later versions can be"
+    " compared on them. They are user data: whoever gets the folder can read them."
+)
+
+
+def folder_readme(
+    name: str,
+    base: Base,
+    way: Way,
+    shape: tuple[int, float] | None,
+    *,
+    uses: Sequence[str] | None = None,
+    keeps: bool = False,
+) -> str:
+    """Return the README of one task's folder.
+
+    Args:
+        name: of the task.
+        base: the model under it.
+        way: how LoRAs are combined.
+        shape: its LoRA's rank and alpha, if it has one.
+        uses: the LoRAs that this one was learned on top of, where those and it alone answer its
+            prompts; None where all LoRAs answer.
+        keeps: whether some of the task's rows lie beside it.
+    """
     title = f"# {markdown_safe(name)}\n\n"
     if shape is None:
         return title + "The words around this task's texts. It has no LoRA of its own.\n"
     rank, alpha = shape
+    told = f"**The LoRA alone is not the mixture.** {ALONE[way]}"
+    rest = (
+        " Alone and at full weight it acts differently from what was measured. To get what was"
+        " measured, load the whole skills folder with `amlora.load`."
+    )
+    if uses is not None and way == "sum":
+        told = "**The LoRA alone is the skill, exactly**: it was learned on the base model alone."
+        if uses:
+            names = ", ".join(map(markdown_safe, uses))
+            told = (
+                f"**The LoRA alone is not the skill.** It was learned on top of {names}: the"
+                " outputs of these and its own are added up."
+            )
+        else:
+            rest = (
+                " Which prompts are its own is told by the skills folder, which `amlora.load` loads"
+                " whole."
+            )
+    kept = f"\n{KEPT.format(what='some of the')}\n" if keeps else ""
     return (
         header(base, "peft") + title + f"A LoRA (rank {rank}, alpha {alpha:g}) for"
         f" {markdown_safe(base.name)} in the format of the `peft` library, at its full weight"
-        " alpha / rank.\n\n"
-        f"**The LoRA alone is not the mixture.** {ALONE[way]} Alone and at full weight it acts"
-        " differently from what was measured. To get what was measured, load the whole skills"
-        " folder with `amlora.load`.\n"
+        f" alpha / rank.\n\n{told}{rest}\n{kept}"
     )
 
 
-def version_readme(manifest: Manifest, tasks: Sequence[TaskCard], scores: Mapping[str, Any]) -> str:
+def version_readme(
+    manifest: Manifest,
+    tasks: Sequence[TaskCard],
+    scores: Mapping[str, Any],
+    learned: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
     """Return the model card of a version.
 
     Args:
@@ -50,6 +95,8 @@ def version_readme(manifest: Manifest, tasks: Sequence[TaskCard], scores: Mappin
         tasks: in the order learned; the columns of the matrix.
         scores: that `check_scores` accepts: "R" and "metrics" as in a run's record, fractions
             0..1; both may be absent. With "boundaries", stages were found and are not tasks.
+        learned: what is known of each skill's learning, by name: "score" and "metric", 0..1; None
+            where skills were not learned one by one.
     """
     chosen = GATED if manifest.gates else ""
     if manifest.stages:
@@ -63,6 +110,7 @@ def version_readme(manifest: Manifest, tasks: Sequence[TaskCard], scores: Mappin
         "```python\nimport amlora\n\n"
         'model, tokenizer = amlora.load("path/to/this/skills/folder")\n```',
         table(["LoRA", "rank", "alpha", "folder"], loras),
+        *([] if learned is None else skills_parts(manifest, learned)),
         table(["task", "instruction", "options"], words),
     ]
     if rows := scores.get("R"):
@@ -78,6 +126,30 @@ def version_readme(manifest: Manifest, tasks: Sequence[TaskCard], scores: Mappin
         shown = [[name, percent(value)] for name, value in metrics.items()]
         parts.append(table(["metric", "percent"], shown))
     return header(manifest.base, "amlora") + "\n\n".join(parts) + "\n"
+
+
+def skills_parts(manifest: Manifest, learned: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return what is said of skills: whose LoRAs answer each, how well, and what is kept of them.
+
+    Their scores are those that their own LoRAs had on their kept rows when they were learned.
+    """
+    rows = [
+        [
+            skill.name,
+            ", ".join(skill.uses) or "nothing",
+            percent(learned[skill.name].get("score")),
+            str(learned[skill.name].get("metric", "-")),
+        ]
+        for skill in manifest.skills
+    ]
+    parts = [
+        "A skill is answered by its own LoRA and by those that it uses. Its score, in percent, is"
+        " that on kept rows when it was learned, and does not change:",
+        table(["skill", "uses", "score", "metric"], rows),
+    ]
+    if any(name.endswith(f"/{KEPT_ROWS}") for name in manifest.files):
+        parts.append(KEPT.format(what="each skill's"))
+    return parts
 
 
 def percent(fraction: float | None) -> str:

@@ -4,10 +4,12 @@ Each file is read once, and what is parsed was hashed. Whoever writes a file can
 values are checked here too.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from amlora import formats
@@ -17,9 +19,8 @@ from amlora.mixture.inject import inject, linear_sizes, modules_of, remove
 from amlora.mixture.layer import Control
 from amlora.mixture.manifest import (
     CARD,
-    CONFIG,
     GATES,
-    README,
+    KEPT_SELECTORS,
     SCORES,
     SELECTOR,
     STAGES,
@@ -50,38 +51,61 @@ class StoredSkills:
 
 
 def read_skills(folder: Path, version: str | None = None) -> StoredSkills:
-    """Read every file of a version, as in "0002"; None is the one in use.
+    """Read what a version needs to answer, as in "0002"; None is the one in use.
 
     Raises:
         InputError: names the file that is missing, truncated, altered, foreign, a link, or holds
             what no skills do.
     """
     manifest = read_version(folder, version)
-    loras = len(manifest.loras)
     tensors = read_adapters(manifest, lambda name: read_tensors(folder, manifest, name))
-    path, selectors = read_tensors(folder, manifest, f"{manifest.folder}/{SELECTOR}")
-    shapes = {f"{name}.w": (loras, None) for name in manifest.targets}
-    check_tensors(path, selectors, shapes, manifest.dtype)
-    stages, gates, kept = read_chooser(folder, manifest)
+    tensors |= read_selectors(folder, manifest, tensors)
+    stages, gates = read_chooser(folder, manifest)
     cards = read_cards(folder, manifest)
     path, scores = read_value(folder, manifest, f"{manifest.folder}/{SCORES}")
     check_scores(path, scores, len(cards))
-    for name in manifest.files:
-        if name.endswith((CONFIG, README)):  # for other readers
-            read_file(folder, manifest, name)
-    return StoredSkills(manifest, cards, scores, tensors | selectors | kept, stages, gates)
+    return StoredSkills(manifest, cards, scores, tensors, stages, gates)
 
 
 def read_cards(folder: Path, manifest: Manifest) -> tuple[TaskCard, ...]:
-    """Read the tasks' cards, in the order learned; refuse one that is altered, or none."""
+    """Read the tasks' cards, in the order learned, each with the task's present name."""
     cards: list[TaskCard] = []
     for task in manifest.tasks:
         path, value = read_value(folder, manifest, f"{task.folder}/{CARD}")
-        card = formats.typed(path, value, TaskCard)
-        if card.name != task.name:
-            raise InputError(f"{path}: is the card of {card.name!r}, not {task.name!r}.")
-        cards.append(card)
+        cards.append(formats.typed(path, value, TaskCard).replace(name=task.name))
     return tuple(cards)
+
+
+def read_selectors(
+    folder: Path, manifest: Manifest, loras: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Read the selectors "<layer>.w" (N, D_out), and each stage's "<layer>.kept" one after another.
+
+    Where no attention over all LoRAs decides, "<layer>.w" is stored nowhere, and 0. `loras` are
+    what `read_adapters` returned.
+    """
+    count, name = len(manifest.loras), f"{manifest.folder}/{SELECTOR}"
+    widths = {layer: loras[f"{layer}.b"].shape[1] for layer in manifest.targets}
+    if name in manifest.files:
+        path, found = read_tensors(folder, manifest, name)
+        shapes: dict[str, Shape] = {f"{layer}.w": (count, None) for layer in manifest.targets}
+        check_tensors(path, found, shapes, manifest.dtype)
+        return found
+    found = {
+        f"{layer}.w": loras[f"{layer}.b"].new_zeros(count, width) for layer, width in widths.items()
+    }
+    if not manifest.attends:
+        return found
+    kept: dict[str, list[Tensor]] = {f"{layer}.{KEPT}": [] for layer in manifest.targets}
+    for skill in manifest.skills:
+        name = f"{manifest.folder_of(skill.name)}/{KEPT_SELECTORS}"
+        path, own = read_tensors(folder, manifest, name)
+        team = 1 + len(skill.uses)
+        shapes = {f"{layer}.{KEPT}": (team, width) for layer, width in widths.items()}
+        check_tensors(path, own, shapes, manifest.dtype)
+        for layer, blocks in kept.items():
+            blocks.append(own[layer])
+    return found | {layer: torch.cat(blocks) for layer, blocks in kept.items()}
 
 
 def read_value(folder: Path, manifest: Manifest, name: str) -> tuple[Path, Any]:
@@ -94,40 +118,34 @@ def read_tensors(folder: Path, manifest: Manifest, name: str) -> tuple[Path, dic
     return folder / name, formats.parse_tensors(folder / name, read_file(folder, manifest, name))
 
 
-def read_chooser(
-    folder: Path, manifest: Manifest
-) -> tuple[Stages | None, Gates | None, dict[str, Tensor]]:
-    """Return what chooses among LoRAs by the prompt, and "<layer>.kept" selectors of stages."""
+def read_chooser(folder: Path, manifest: Manifest) -> tuple[Stages | None, Gates | None]:
+    """Return what chooses among LoRAs by the prompt."""
     stages = None if manifest.stages is None else Stages(manifest.stages)
     gates = None if manifest.gates is None else Gates(manifest.gates)
     if stages is None and gates is None:
-        return None, None, {}
+        return None, None
     name = GATES if stages is None else STAGES
     path, tensors = read_tensors(folder, manifest, f"{manifest.folder}/{name}")
     own: dict[str, Tensor] = {}
-    loras, shapes = len(manifest.loras), dict[str, Shape]()
     try:
         if gates is not None:
-            gates.restore(tensors, loras)
+            gates.restore(tensors, len(manifest.loras))
             own = gates.tensors()
         if stages is not None:
             stages.restore(tensors)
-            check_stages(stages, loras)
+            check_stages(stages, len(manifest.skills))
             own = stages.tensors()
-            if manifest.combine == "attention":
-                rows = loras * (loras + 1) // 2
-                shapes = {f"{layer}.{KEPT}": (rows, None) for layer in manifest.targets}
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    kept = {name: tensors[name] for name in tensors.keys() - own.keys()}
-    check_tensors(path, kept, shapes, manifest.dtype)
-    return stages, gates, kept
+    if unknown := tensors.keys() - own.keys():
+        raise InputError(f"{path}: the tensor {min(unknown)!r} is unknown.")
+    return stages, gates
 
 
-def check_stages(stages: Stages, loras: int) -> None:
-    """Refuse a mixture in which not every LoRA has a stage that has ended."""
-    if len(stages) != loras:
-        raise InputError(f"skills: {loras} LoRAs, but {len(stages)} stages have ended.")
+def check_stages(stages: Stages, skills: int) -> None:
+    """Refuse stages that are not one for each skill."""
+    if len(stages) != skills:
+        raise InputError(f"skills: {skills} of them, but {len(stages)} stages have ended.")
 
 
 def load_skills(folder: Path, model: nn.Module, skills: StoredSkills, *, base: Base) -> Mixture:
@@ -152,15 +170,16 @@ def load_skills(folder: Path, model: nn.Module, skills: StoredSkills, *, base: B
     control = Control(combine=manifest.combine, gain=manifest.gain, arrow=manifest.arrow)
     mixture = inject(model, manifest.targets, control)
     mixture.stages, mixture.gates = skills.stages, skills.gates
+    mixture.skills = [skill.name for skill in manifest.skills]
     loras = manifest.loras
-    attends = skills.stages is not None and manifest.combine == "attention"
     try:
         mixture.restore(
             [lora.name for lora in loras],
             [lora.rank for lora in loras],
             [lora.alpha for lora in loras],
             skills.tensors,
-            stages=len(loras) if attends else 0,
+            stages=len(manifest.skills) if manifest.attends else 0,
+            teams=manifest.teams(),
         )
     except InputError as error:
         remove(model, mixture)

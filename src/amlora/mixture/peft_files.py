@@ -4,7 +4,7 @@
 (D_out, R); a bank keeps B as rows (R, D_out).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -12,7 +12,6 @@ from torch import Tensor
 
 from amlora import files
 from amlora.mixture.manifest import CONFIG, WEIGHTS, Base, Manifest
-from amlora.mixture.mixture import Mixture
 from amlora.mixture.tensors import Shape, check_tensors
 
 TASK_TYPES = {"decoder-only": "CAUSAL_LM", "encoder-decoder": "SEQ_2_SEQ_LM"}
@@ -20,30 +19,34 @@ PYTORCH = {"format": "pt"}
 """What `peft` and transformers expect in a safetensors file's head."""
 
 
-def adapter_files(mixture: Mixture, index: int, base: Base) -> dict[str, bytes]:
-    """Return the contents of LoRA `index`'s files by name, at its full weight alpha / rank."""
-    ranks, alphas = mixture.shapes()
-    alpha = alphas[index]
-    tensors: dict[str, Tensor] = {}
-    for name, layer in mixture.layers.items():
-        rows = layer.bank.rows(index)
-        tensors[key(name, "A")] = layer.bank.a[rows]
-        tensors[key(name, "B")] = layer.bank.b[rows].T
+CONV1D = frozenset({"gpt2", "openai-gpt"})
+"""Model types whose projections are `Conv1D`, which keeps its weight as (D_in, D_out)."""
+
+
+def adapter_files(
+    base: Base, targets: Sequence[str], rank: int, alpha: float, tensors: Mapping[str, Tensor]
+) -> dict[str, bytes]:
+    """Return the contents of a LoRA's files by name, at its full weight alpha / rank.
+
+    `tensors` has "<layer>.a" (R, D_in) and "<layer>.b" (R, D_out) of each target; others may be
+    among them.
+    """
+    stored = {key(name, "A"): tensors[f"{name}.a"] for name in targets}
+    stored |= {key(name, "B"): tensors[f"{name}.b"].T for name in targets}
     config = {
         "peft_type": "LORA",
         "task_type": TASK_TYPES[base.family],
         "base_model_name_or_path": base.name,
         "revision": base.revision or None,
         "inference_mode": True,
-        "r": ranks[index],
+        "r": rank,
         "lora_alpha": int(alpha) if alpha == int(alpha) else alpha,
         "lora_dropout": 0.0,
-        "target_modules": list(mixture.layers),
+        "target_modules": list(targets),
         "bias": "none",
-        # GPT-2's Conv1D keeps its weight as (D_in, D_out).
-        "fan_in_fan_out": "Conv1D" in {type(e.base).__name__ for e in mixture.layers.values()},
+        "fan_in_fan_out": base.model_type in CONV1D,
     }
-    return {CONFIG: files.json_bytes(config), WEIGHTS: files.tensor_bytes(tensors, PYTORCH)}
+    return {CONFIG: files.json_bytes(config), WEIGHTS: files.tensor_bytes(stored, PYTORCH)}
 
 
 def read_adapters(

@@ -18,7 +18,7 @@ from amlora.errors import InputError, nearest
 from amlora.evaluate.lost import Lost, lost_lines, together
 from amlora.mixture.manifest import TaskCard
 from amlora.mixture.route import by_name, noted
-from amlora.skills.load import Skills
+from amlora.skills.load import LoadedSkills
 from amlora.streams.prompt import Prompt, build_prompt
 from amlora.streams.task import Task
 
@@ -69,7 +69,7 @@ def pick_card(cards: Sequence[TaskCard], task: str | None, skills: str) -> TaskC
 
 def answer(
     backbone: Backbone,
-    learned: Skills,
+    learned: LoadedSkills,
     texts: Sequence[str],
     cards: Sequence[TaskCard | None],
     *,
@@ -123,17 +123,17 @@ def answer(
     return answers, counts
 
 
-def routed(learned: Skills, ids: tuple[int, ...]) -> dict[str, Any]:
+def routed(learned: LoadedSkills, ids: tuple[int, ...]) -> dict[str, Any]:
     """Say who answers a prompt, and by what it was told; {} where the prompt does not decide."""
     if learned.router is None:
         return {}
     route, belief = learned.router.read(ids)
-    named = by_name(route, learned.mixture.names)
-    return {} if named is None else {"stages": named, **noted(belief, learned.mixture.names)}
+    named = by_name(route, learned.mixture.stage_names)
+    return {} if named is None else {"stages": named, **noted(belief, learned.mixture.stage_names)}
 
 
 def likeliest(
-    backbone: Backbone, learned: Skills, prompts: Sequence[Prompt], card: TaskCard
+    backbone: Backbone, learned: LoadedSkills, prompts: Sequence[Prompt], card: TaskCard
 ) -> list[dict[str, Any]]:
     """Return the likeliest of a task's options for each prompt, and each option's share, 0..1."""
     most = EvaluateSettings().tokens_per_batch

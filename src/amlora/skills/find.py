@@ -7,6 +7,7 @@ from amlora import files
 from amlora.cache import place
 from amlora.errors import InputError, nearest
 from amlora.mixture.manifest import CURRENT
+from amlora.mixture.version import numbers
 from amlora.records.run import RECORD, check_skills
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w./-]+)?")
@@ -14,7 +15,7 @@ PATTERNS = ["CURRENT", "tasks/*", "versions/*"]
 
 
 def find_skills(folder: str | Path) -> Path:
-    """Return the folder that holds CURRENT.
+    """Return the folder that holds CURRENT, or candidates and no version in use yet.
 
     Args:
         folder: a skills folder, a run's folder with `skills` in it, or the id of a hub repository
@@ -30,7 +31,7 @@ def find_skills(folder: str | Path) -> Path:
     if not path.exists() and isinstance(folder, str) and HUB_ID.fullmatch(folder):
         path = download(folder)
     for candidate in (path, path / "skills"):
-        if (candidate / CURRENT).exists():
+        if (candidate / CURRENT).exists() or numbers(candidate):
             if candidate != path and files.exists(path / RECORD):
                 check_skills(path)
             return candidate

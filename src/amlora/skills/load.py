@@ -22,11 +22,11 @@ from amlora.skills.find import find_skills
 from amlora.skills.turn import Borrowed, Turn
 
 ATTRIBUTE = "amlora"
-"""Where a model keeps its `Skills`."""
+"""Where a model keeps its `LoadedSkills`."""
 
 
 @dataclass
-class Skills:
+class LoadedSkills:
     """What a model has learned; a loaded model keeps it as `model.amlora`."""
 
     mixture: Mixture
@@ -50,7 +50,7 @@ def load(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a base model with its skills in place.
 
-    Every file is checked against its hash before it is used, and the base model, all weights and
+    Every file that is used is checked against its hash first, and the base model, all weights and
     the tokenizer, against its fingerprints. The model answers without a task id; `model.generate`
     and pipelines work as usual. Where each stage's model was kept, the prompt's ids tell which one
     answers; where LoRAs have gates, how far these are open.
@@ -121,7 +121,7 @@ def open_skills(
     device: Device | None = None,
     precision: Precision = "auto",
     trust_remote_code: bool = False,
-) -> tuple[Backbone, Skills]:
+) -> tuple[Backbone, LoadedSkills]:
     """Do what `load` does, and return what evaluation and prediction need besides the model."""
     resolve_device(device or "auto")  # so that its fault is not told as one of the base
     path = find_skills(folder)
@@ -152,24 +152,24 @@ def open_skills(
             raise InputError(f"{path}: {kind}, but the model's prompts have vectors of {found}.")
         Turn(borrowed, router).attach()
     # The base as the folder names it, also where this machine has it elsewhere.
-    skills = Skills(mixture, known, stored.cards, stored.scores, router)
+    skills = LoadedSkills(mixture, known, stored.cards, stored.scores, router)
     attach(backbone.model, skills)
     return backbone, skills
 
 
-def attach(model: nn.Module, skills: Skills) -> None:
+def attach(model: nn.Module, skills: LoadedSkills) -> None:
     """Let a model that a mixture is in know its skills, so that `save` can write them.
 
-    Of a trained one they are `Skills(mixture, base_of(backbone), tasks, scores)`.
+    Of a trained one they are `LoadedSkills(mixture, base_of(backbone), tasks, scores)`.
     """
     vars(model)[ATTRIBUTE] = skills
     vars(model)["save_pretrained"] = refuse_save_pretrained
 
 
-def skills_of(model: nn.Module) -> Skills:
+def skills_of(model: nn.Module) -> LoadedSkills:
     """Return what a model has learned, or an InputError where it holds no skills."""
     skills = vars(model).get(ATTRIBUTE)
-    if not isinstance(skills, Skills):
+    if not isinstance(skills, LoadedSkills):
         raise InputError(f"{type(model).__name__}: holds no skills; load them with amlora.load.")
     return skills
 
