@@ -1,9 +1,15 @@
 """Facts of skills as a skills folder holds them, made without a model."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
-from amlora.records.skills import Astray, Interval, KeptRow, Learned, Metric, Uses
+from amlora.records.folder import Folder, Version
+from amlora.records.skills import Astray, Interval, KeptRow, Learned, Metric, Standing, Uses
 from amlora.records.states import Kept, State, state_of
+from amlora.skills.gate import judge
+from amlora.skills.regression import changes_of
+
+OWN = [1.0] * 180 + [0.0] * 20  # 90 %
 
 
 def kept_rows(skill: str, scores: Sequence[float]) -> tuple[KeptRow, ...]:
@@ -84,3 +90,56 @@ def state(
         for skill, scores in kept.items()
     }
     return state_of({skill: learned_of(skill, metric=metric) for skill in kept}, rows, astray)
+
+
+def helpdesk(*, forced: bool = False) -> Folder:
+    """Three skills: billing, spam on top of it, and refunds, which takes prompts of billing."""
+    first = state({"billing": OWN})
+    second = state({"billing": OWN, "spam": [1.0] * 10})
+    taken = astray_rows("billing", "refunds", {at: 0.0 for at in range(15)} | {180: 1.0})
+    third = state({"billing": OWN, "spam": [1.0] * 10, "refunds": OWN}, taken)
+    return Folder(
+        name="helpdesk",
+        base="Qwen/Qwen3-0.6B",
+        versions=(
+            version_of(1, None, first, "billing"),
+            version_of(2, first, second, "spam", in_use=not forced),
+            version_of(3, second, third, "refunds", in_use=forced),
+        ),
+    )
+
+
+def version_of(
+    number: int,
+    parent: State | None,
+    now: State,
+    skill: str,
+    *,
+    did: Literal["learn", "update", "remove", "rename"] = "learn",
+    in_use: bool = False,
+    renamed: Mapping[str, str] | None = None,
+    max_drop: float = 2.0,
+) -> Version:
+    """A version that was made from the one before its number."""
+    changes = changes_of(parent, now, max_drop=max_drop, renamed=renamed)
+    learned = now.learned[skill] if did in ("learn", "update") else None
+    standing = Standing(
+        did=did,
+        skill=skill,
+        renamed=dict(renamed or {}),
+        changes=tuple(changes),
+        astray=tuple(each for rows in now.astray.values() for each in rows.values()),
+        checked=16 if parent else 0,
+        general=64,
+        to_base=64,
+        to_base_before=64 if parent else None,
+        gate=judge(changes, learned, max_drop),
+    )
+    return Version(
+        number=number,
+        parent=number - 1 if parent else None,
+        in_use=in_use,
+        standing=standing,
+        learned=now.learned,
+        kept=now.kept,
+    )

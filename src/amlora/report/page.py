@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pandas import DataFrame
 
@@ -26,6 +26,9 @@ from amlora.report.pairs import REFERENCE, pairs_sheet, pairs_tables
 from amlora.report.paper import OURS, order_of, paper_sheets, protocol_of
 from amlora.report.studies import Study, attentive, studies
 from amlora.report.write import Sheet
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 TEMPLATES = Path(__file__).with_name("templates")
 FEW = 4
@@ -62,9 +65,6 @@ def build_page(runs: Sequence[StoredRun], known: Known | None = None) -> str:
     Raises:
         InputError: no run, the same run twice, or no line to compare with of the name asked for.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
     known = known or Known()
     scored = [run for run in runs if split(run.record) != "dev"]
     trials = [run for run in runs if split(run.record) == "dev"] if scored else []
@@ -86,6 +86,30 @@ def build_page(runs: Sequence[StoredRun], known: Known | None = None) -> str:
         stream(study, title, known, start, few=few)
         for study, title, start in zip(found, titles(found, known), starts, strict=False)
     ]
+    environment = page_environment()
+    named = {each.run for choice in known.choices for each in choice.candidates}
+    return environment.get_template("page.html.jinja").render(
+        streams=streams,
+        paper=paper(told, known),
+        choices=known.choices,
+        trials=sorted(trials, key=lambda run: run.name),
+        named=named,
+        few=few,
+        run_page=run_page,
+        attentive=attentive,
+        flat=flat,
+        split=split,
+        matrix=matrix,
+        metrics=Metrics.model_fields,
+        in_points=format.METRICS,
+    )
+
+
+def page_environment() -> "Environment":
+    """Return what fills the templates of one page: all is escaped, but the drawings it paints."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
     salts = itertools.count()
 
     def drawing(paint: Callable[..., str], *what: Any) -> Markup:
@@ -102,27 +126,14 @@ def build_page(runs: Sequence[StoredRun], known: Known | None = None) -> str:
     shows = ("percent", "points", "unsigned", "metric", "count", "nats", "seconds", "size")
     environment.filters |= {name: getattr(format, name) for name in shows}
     environment.filters |= {"whole": "{:,}".format, "json": partial(json.dumps, ensure_ascii=False)}
-    named = {each.run for choice in known.choices for each in choice.candidates}
-    return environment.get_template("page.html.jinja").render(
-        streams=streams,
-        paper=paper(told, known),
-        choices=known.choices,
-        trials=sorted(trials, key=lambda run: run.name),
-        named=named,
-        few=few,
-        palette=style.PALETTE,
-        run_page=run_page,
-        attentive=attentive,
-        flat=flat,
-        split=split,
-        matrix=matrix,
-        metrics=Metrics.model_fields,
-        in_points=format.METRICS,
-        panel=partial(drawing, style.panel_svg),
-        key=partial(drawing, style.key_svg),
-        most_panels=MOST_PANELS,
-        dash=format.MISSING,
-    )
+    environment.globals |= {
+        "palette": style.PALETTE,
+        "panel": partial(drawing, style.panel_svg),
+        "key": partial(drawing, style.key_svg),
+        "most_panels": MOST_PANELS,
+        "dash": format.MISSING,
+    }
+    return environment
 
 
 def split(record: Record) -> str:
