@@ -102,10 +102,12 @@ def x_lora(backbone: Backbone, mixture: Mixture) -> XLoRA:
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
         adapters: dict[str, str] = {}
-        for index in range(len(mixture)):
+        targets, shapes = tuple(mixture.layers), zip(*mixture.shapes(), strict=True)
+        for index, (rank, alpha) in enumerate(shapes):
             path = Path(folder) / str(index)
             path.mkdir()
-            for name, data in adapter_files(mixture, index, base).items():
+            held = adapter_files(base, targets, rank, alpha, mixture.lora(index))
+            for name, data in held.items():
                 (path / name).write_bytes(data)
             adapters[str(index)] = str(path)
         config = XLoraConfig(

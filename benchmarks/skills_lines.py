@@ -204,11 +204,12 @@ class MethodLine:
         else:
             mixture, count = self.method.mixture, None
         assert mixture is not None
-        each = [
-            sum(map(len, adapter_files(mixture, place, self.base).values()))
-            for place in range(len(mixture))
+        targets, shapes = tuple(mixture.layers), zip(*mixture.shapes(), strict=True)
+        held = [
+            adapter_files(self.base, targets, rank, alpha, mixture.lora(place))
+            for place, (rank, alpha) in enumerate(shapes)
         ]
-        return sum(each) * (count or 1)
+        return sum(len(data) for each in held for data in each.values()) * (count or 1)
 
     def keep(self, index: int, facts: Entry) -> None:
         """Write what has been learned; the file that names the tensors comes last."""

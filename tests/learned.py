@@ -57,7 +57,8 @@ class Folder:
     def __init__(self, place: Path, base: Path, *, combine: Combine = "sum") -> None:
         self.place = place
         backbone = load_base(base)
-        model, self.combine = backbone.model, combine
+        model = backbone.model
+        self.combine: Combine = combine
         self.base = base_of(backbone)
         self.targets = find_targets(model, model.config.model_type)
         modules = modules_of(model)

@@ -110,6 +110,14 @@ class Mixture:
             for stack, tensor in zip(STACKS, layer.bank.stacks(), strict=True)
         }
 
+    def lora(self, index: int) -> dict[str, Tensor]:
+        """Return one LoRA as "<layer>.a" (R, D_in) and "<layer>.b" (R, D_out) (no copy)."""
+        found: dict[str, Tensor] = {}
+        for name, layer in self.layers.items():
+            rows = layer.bank.rows(index)
+            found |= {f"{name}.a": layer.bank.a[rows], f"{name}.b": layer.bank.b[rows]}
+        return found
+
     def shapes(self) -> tuple[list[int], list[float]]:
         """Return ranks and alphas of the LoRAs, oldest first; equal in every layer."""
         bank = next(iter(self.layers.values())).bank

@@ -198,13 +198,12 @@ def lora_files(
 ) -> Contents:
     """Return the files of a LoRA's folder; it may be a task's too, and the own one of a stage."""
     ranks, alphas = mixture.shapes()
-    layers = mixture.layers.items()
-    tensors = {f"{name}.a": layer.bank.a[layer.bank.rows(index)] for name, layer in layers}
-    tensors |= {f"{name}.b": layer.bank.b[layer.bank.rows(index)] for name, layer in layers}
+    tensors = mixture.lora(index)
     contents = adapter_files(base, tuple(mixture.layers), ranks[index], alphas[index], tensors)
     if card is not None:
         contents[CARD] = card_bytes(card)
     if skill is not None and mixture.control.combine == "attention":
+        layers = mixture.layers.items()
         kept = {f"{name}.{KEPT}": layer.bank.kept_of(stage) for name, layer in layers}
         contents[KEPT_SELECTORS] = files.tensor_bytes(kept, PYTORCH)
     title = mixture.names[index] if card is None else card.name
