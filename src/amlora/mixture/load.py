@@ -57,6 +57,17 @@ def read_skills(folder: Path, version: str | None = None) -> StoredSkills:
         InputError: names the file that is missing, truncated, altered, foreign, a link, or holds
             what no skills do.
     """
+    try:
+        return read_needed(folder, version)
+    except InputError:
+        # Meanwhile another version may have come into use, and this one been removed.
+        if version is not None:
+            raise
+    return read_needed(folder, None)
+
+
+def read_needed(folder: Path, version: str | None) -> StoredSkills:
+    """Do what `read_skills` does, in a folder that nobody changes."""
     manifest = read_version(folder, version)
     tensors = read_adapters(manifest, lambda name: read_tensors(folder, manifest, name))
     tensors |= read_selectors(folder, manifest, tensors)
