@@ -58,6 +58,7 @@ def learned_of(
         settings={"lr": 3e-3, "lora": {"rank": 8}},
         data=f"{task}.csv",
         digest=digest or task,
+        room=8,
         environment={"torch": "2.8.0", "threads": 2},
     )
 

@@ -158,7 +158,9 @@ def writes(call: ast.Call) -> bool:
     if not isinstance(call.func, ast.Attribute):
         return False
     if call.func.attr in CHANGES:
-        return True
+        # A skill may be renamed, by its old and its new name; a path knows its old one.
+        of_os = isinstance(call.func.value, ast.Name) and call.func.value.id == "os"
+        return of_os or call.func.attr != "rename" or len(call.args) != 2
     if call.func.attr in ("write_text", "write_bytes"):
         # `files.write_text` is ours, `path.write_text` is not.
         return not (isinstance(call.func.value, ast.Name) and call.func.value.id == "files")
@@ -210,6 +212,9 @@ def test_only_the_parsers_parse(trees: dict[Path, ast.Module]):
         ("path.write_text(text)", True),
         ("path.parent.mkdir(parents=True)", True),
         ("zip.open('data.csv')", False),
+        ("os.rename(old, new)", True),
+        ("path.rename(new)", True),
+        ("skills.rename(old, new)", False),
         ("files.write_text(path, text)", False),
     ],
 )

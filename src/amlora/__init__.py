@@ -1,6 +1,7 @@
 """Teach a language model one task after another with an attentional mixture of LoRAs.
 
-`load` and `save` are the way in and out of a skills folder; `results` reads runs into a data frame.
+`Skills` is a folder of skills: learn another, compare, publish, ask. `load` and `save` are the way
+in and out of one; `results` reads runs into a data frame.
 Importing the package is light: the model libraries and pandas are imported when first used.
 """
 
@@ -8,10 +9,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # the command's first moments pass before `typing` is imported
     from amlora.records.frames import results
     from amlora.skills.load import load, save
+    from amlora.skills.skills import Skills
 
     __version__: str
 
-__all__ = ["__version__", "load", "results", "save"]
+__all__ = ["Skills", "__version__", "load", "results", "save"]
+
+PLACES = {
+    "Skills": "amlora.skills.skills",
+    "load": "amlora.skills.load",
+    "results": "amlora.records.frames",
+    "save": "amlora.skills.load",
+}
 
 
 def __getattr__(name: str) -> object:
@@ -19,11 +28,10 @@ def __getattr__(name: str) -> object:
         from importlib import metadata
 
         return metadata.version("amlora")
-    if name in __all__:
+    if name in PLACES:
         from importlib import import_module
 
-        module = "amlora.records.frames" if name == "results" else "amlora.skills.load"
-        return vars(import_module(module))[name]
+        return vars(import_module(PLACES[name]))[name]
     raise AttributeError(f"module 'amlora' has no attribute {name!r}")
 
 

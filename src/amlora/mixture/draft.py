@@ -146,7 +146,8 @@ class Draft:
             rank, alpha: of its own LoRA.
             tensors: of each layer "<layer>.a" (R, D_in) and "<layer>.b" (R, D_out); with attention
                 "<layer>.kept" too (n, D_out), the selectors of the n LoRAs used and its own.
-            uses: the skills that it was learned on top of, in that order.
+            uses: the skills that it was learned on top of, in that order; a LoRA that is left of a
+                skill which is there no more is named itself.
             extra: what is kept beside the LoRA, by the names in `EXTRA`.
 
         Raises:
@@ -218,7 +219,8 @@ class Draft:
     ) -> tuple[StoredSkill, StoredTask]:
         """Take in the LoRA and the folder of a skill."""
         where = f"skill {card.name!r}"
-        team = tuple(self.skills[self.place(name)].lora for name in uses)
+        left = {lora.name for lora in self.loras} - {skill.lora for skill in self.skills}
+        team = tuple(n if n in left else self.skills[self.place(n)].lora for n in uses)
         shapes: dict[str, Shape] = {
             f"{n}.{side}": (rank, None) for n in self.targets for side in "ab"
         }

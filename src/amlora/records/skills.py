@@ -20,7 +20,6 @@ from pydantic import Field
 from amlora.records.schema import Amount, Count, Difference, Part, Share
 from amlora.settings import Many
 
-LEARNED, KEPT = "learned.json", "kept.jsonl"
 NO_SKILL = "none"
 """Stands for no skill at all: the base model answers."""
 Metric = Literal["exact", "f1", "rouge-l", "loss"]
@@ -120,8 +119,10 @@ class Learned(Part):
     """Where the rows came from, as the user named it."""
     digest: str
     """sha256 of the task's rows and words."""
+    room: Count
+    """Tokens that its answers may have."""
     environment: dict[str, object]
-    """Versions, threads, device."""
+    """Versions, threads, device, arithmetic."""
 
 
 class Astray(Part):

@@ -1,0 +1,136 @@
+"""What a new version does to the skills before it: which kept rows go elsewhere, and what they get.
+
+A skill's own answers are known and never change, so only rows whose route changed are answered
+anew, and a few others once more, which must be the same (`regression.py`).
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from amlora.engine.settings import BUILTIN, EvaluateSettings
+from amlora.experiment.general import general_rows, read_texts
+from amlora.mixture.route import NONE
+from amlora.records.skills import Learned, Standing
+from amlora.records.states import Kept as Rows
+from amlora.records.states import Reply, State, state_of
+from amlora.skills.bench import Bench
+from amlora.skills.cost import environment
+from amlora.skills.facts import Facts, Kept
+from amlora.skills.gate import judge
+from amlora.skills.regression import (
+    Ask,
+    astray_of,
+    changes_of,
+    check_same,
+    to_answer,
+)
+from amlora.skills.score import score_rows
+from amlora.streams.task import Example
+
+Did = Literal["learn", "update", "remove"]
+
+
+def state(facts: Facts, renamed: Mapping[str, str] | None = None) -> State:
+    """Return what a version answers, of those skills that `learn` made."""
+    found = state_of(
+        facts.learned,
+        {name: rows_of(facts.kept[name]) for name in facts.learned},
+        facts.standing.astray if facts.standing else (),
+    )
+    return found.renamed(renamed or {})
+
+
+def rows_of(kept: Kept) -> Rows:
+    """Return a skill's kept rows, or the number of its vectors."""
+    return kept.rows or len(kept.names)
+
+
+def assess(
+    bench: Bench,
+    before: Facts | None,
+    *,
+    did: Did,
+    skill: str,
+    learned: Mapping[str, Learned],
+    kept: Mapping[str, Kept],
+    max_drop: float,
+    seed: int = 0,
+) -> Standing:
+    """Compare the skills on the bench with the version before.
+
+    Args:
+        bench: with all skills of the new version on.
+        before: the version that it is made from.
+        did: what was done.
+        skill: that it was done to.
+        learned: of every skill of the new version that `learn` made.
+        kept: of the same; of a newcomer all rows that it was scored on.
+        max_drop: points that an earlier skill may be shown to lose.
+        seed: decides which unchanged rows are answered once more.
+    """
+    routes: dict[str, dict[str, str]] = {}
+    for name, held in kept.items():
+        to = [] if held.vectors is None else bench.destinations(held.vectors)
+        routes[name] = dict(zip(held.names, to, strict=True))
+    rows = {name: rows_of(held) for name, held in kept.items()}
+    then = None if before is None else state(before)
+    anew = [skill] if did != "remove" else []
+    asked = to_answer(routes, rows, then, seed=seed, anew=anew)
+    same_machine = {
+        name: each.environment == environment(bench.backbone) for name, each in learned.items()
+    }
+    asked = [ask for ask in asked if ask.known is None or same_machine[ask.skill]]
+    replies = answer(bench, learned, asked)
+    checked = check_same(asked, replies)
+    astray = astray_of(routes, rows, then, asked, replies, anew=anew)
+    now = state_of(learned, rows, astray)
+    changes = changes_of(then, now, max_drop=max_drop)
+    general, to_base = general_routes(bench)
+    earlier = before.standing if before is not None else None
+    return Standing(
+        did=did,
+        skill=skill,
+        changes=tuple(changes),
+        astray=tuple(astray),
+        checked=checked,
+        general=general,
+        to_base=to_base,
+        to_base_before=None if earlier is None else earlier.to_base,
+        gate=judge(changes, None if did == "remove" else learned[skill], max_drop),
+    )
+
+
+def answer(bench: Bench, learned: Mapping[str, Learned], asked: Sequence[Ask]) -> list[Reply]:
+    """Answer kept rows, each by the skill that it is sent to, scored by its own skill's metric."""
+    groups: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    for place, ask in enumerate(asked):
+        groups[ask.skill, ask.by].append(place)
+    cards = {skill.card.name: skill.card for skill in bench.skills}
+    found: dict[int, Reply] = {}
+    for (skill, by), places in groups.items():
+        examples = [
+            Example(text=asked[i].row.text, label=asked[i].row.label, row=asked[i].row.row)
+            for i in places
+        ]
+        rows = bench.routed(bench.rows(cards[skill], examples), by)
+        scored = score_rows(
+            bench.backbone,
+            rows,
+            learned[skill].metric,
+            max_new_tokens=learned[skill].room,
+            tokens_per_batch=EvaluateSettings().tokens_per_batch,
+            texts=True,
+        )
+        for i, each in zip(places, scored, strict=True):
+            found[i] = Reply(by, each.answer or "", each.score)
+    return [found[i] for i in range(len(asked))]
+
+
+def general_routes(bench: Bench) -> tuple[int, int]:
+    """Return how many prompts of no skill there are, and how many the base model answers."""
+    texts = read_texts(BUILTIN)
+    assert texts is not None
+    found = general_rows(bench.backbone, *texts)
+    rows = [*found.passages, *found.questions]
+    return len(rows), bench.destinations(bench.vectors(rows)).count(NONE)

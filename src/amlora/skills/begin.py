@@ -1,0 +1,80 @@
+"""What a `learn` begins with: the version in use, if there is one, and the base model."""
+
+from pathlib import Path
+
+from amlora import files
+from amlora.engine.settings import ModelSettings
+from amlora.errors import InputError, nearest
+from amlora.mixture.stages import StageSettings
+from amlora.mixture.version import in_use, read_version
+from amlora.skills.bench import Bench, Loading
+from amlora.skills.facts import Facts, read_facts
+from amlora.skills.settings import LearnSettings
+
+BUILT_IN = "smollm2-135m"
+"""The base model of a folder for which none is named."""
+
+
+def read_before(
+    folder: Path, name: str, model: str | None, settings: LearnSettings, *, update: bool
+) -> Facts | None:
+    """Read the version in use, None where there is none, and check that a skill may be added.
+
+    Raises:
+        InputError: the name is taken, or with `update` is not there; another base model is asked
+            for, or another way to combine; or the version is damaged.
+    """
+    if not files.exists(folder) or in_use(folder) is None:
+        if update:
+            raise InputError(f"{folder}: --update: there is no skill yet.")
+        return None
+    manifest = read_version(folder)
+    names = [skill.name for skill in manifest.skills]
+    there = {each.lower(): each for each in names}.get(name.lower())
+    if update and name not in names:
+        close = nearest(name, names) or f"; skills: {', '.join(names)}."
+        raise InputError(f"{folder}: --update: no skill {name!r}{close}")
+    if there is not None and not update:
+        raise InputError(
+            f"{folder}: the skill {there!r} is there already; --update learns it anew."
+        )
+    if model is not None and model != manifest.base.name:
+        raise InputError(
+            f"{folder}: its base model is {manifest.base.name!r}, not {model!r};"
+            " where it was moved, --base says where it is."
+        )
+    if manifest.combine != settings.combine:
+        raise InputError(
+            f"{folder}: its skills combine by {manifest.combine!r}, not"
+            f" {settings.combine!r}; one folder has one way."
+        )
+    return read_facts(folder, manifest)
+
+
+def open_bench(
+    folder: Path, before: Facts | None, model: str | None, settings: LearnSettings, how: Loading
+) -> Bench:
+    """Load a folder's base model, or that asked for where it is new, and take what was learned."""
+    if before is not None:
+        return Bench.of(folder, before.manifest.version, how)
+    base = how.base or model or BUILT_IN
+    loaded = ModelSettings(
+        name=base,
+        device=how.device,
+        precision=how.precision,
+        trust_remote_code=how.trust_remote_code,
+        max_tokens=settings.max_tokens,
+    )
+    return Bench.new(
+        loaded,
+        targets=settings.lora.targets,
+        combine=settings.combine,
+        stages=router_settings(),
+    )
+
+
+def router_settings() -> StageSettings:
+    """Return how a folder's prompts are told apart."""
+    return StageSettings(
+        mixing="hard", temperature=1.0, reject=0.001, covariance="full", shrinkage=None
+    )

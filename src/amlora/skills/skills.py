@@ -1,0 +1,267 @@
+"""`amlora.Skills`: a folder of skills, with the same words as the command line.
+
+    skills = amlora.Skills("helpdesk")
+    outcome = skills.learn("billing", "billing.csv", model="Qwen/Qwen3-0.6B")
+    skills.predict(["why was I charged twice?"])
+    skills.rollback()
+
+Nothing is read before it is needed. The model is loaded for the first answer, and again when
+another version has come into use.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from amlora import files
+from amlora.engine.backbone import Backbone
+from amlora.engine.settings import Device, Precision
+from amlora.errors import InputError, nearest
+from amlora.experiment.reporter import Reporter
+from amlora.mixture import publish as use
+from amlora.mixture.manifest import Manifest
+from amlora.mixture.version import in_use, list_versions, numbers, read_version
+from amlora.records.skills import Change
+from amlora.skills.answer import Answers, answer, pick_card
+from amlora.skills.assess import state
+from amlora.skills.bench import Loading
+from amlora.skills.edit import remove, rename
+from amlora.skills.facts import Facts, read_facts
+from amlora.skills.find import find_skills
+from amlora.skills.learn import Outcome, learn
+from amlora.skills.load import LoadedSkills, open_skills
+from amlora.skills.regression import changes_of
+from amlora.skills.rescore import Rescored, rescore
+from amlora.skills.settings import LearnSettings, Words
+
+
+@dataclass(frozen=True)
+class VersionLine:
+    """A version in a list."""
+
+    version: str
+    """As in "0003"."""
+    parent: str | None
+    """The one that it was made from."""
+    in_use: bool
+    did: str
+    """What was done, as in "learn billing"."""
+    gate: str
+    """"passed", "refused", or "" where no gate was asked."""
+    skills: list[str]
+
+
+class Skills:
+    """A folder of skills: learn, compare, publish, ask.
+
+    Args:
+        folder: of skills; `learn` makes it. For reading, also a run's folder or a hub id.
+        base: where the base model is, if not where the folder says.
+        device: None for a GPU where there is one.
+        precision: of the arithmetic; "auto" is bfloat16 where the device has it.
+        trust_remote_code: run Python code that comes with the base model.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        base: str | Path | None = None,
+        device: Device | None = None,
+        precision: Precision = "auto",
+        trust_remote_code: bool = False,
+    ) -> None:
+        self.name = str(folder)
+        self.folder = Path(folder).expanduser()
+        self.loading = Loading(
+            None if base is None else str(base), device or "auto", precision, trust_remote_code
+        )
+        self.loaded: tuple[str, Backbone, LoadedSkills] | None = None  # and its version
+
+    def learn(
+        self,
+        task: str,
+        data: str | Path,
+        *,
+        model: str | None = None,
+        words: Words | None = None,
+        settings: LearnSettings | None = None,
+        update: bool = False,
+        reporter: Reporter | None = None,
+    ) -> Outcome:
+        """Learn a task as a new skill; see `amlora.skills.learn.learn`."""
+        self.loaded = None  # two models at once may not fit
+        return learn(
+            self.folder,
+            task,
+            str(data),
+            model=model,
+            words=words,
+            settings=settings,
+            update=update,
+            loading=self.loading,
+            reporter=reporter,
+        )
+
+    def remove(self, name: str, *, max_drop: float = 2.0) -> Outcome:
+        """Take a skill out, in a new version; `prune` then removes what only older ones need."""
+        self.loaded = None
+        return remove(self.folder, name, loading=self.loading, max_drop=max_drop)
+
+    def rename(self, old: str, new: str) -> Outcome:
+        """Call a skill by another name, in a new version."""
+        return rename(self.folder, old, new)
+
+    def publish(self, version: str | int | None = None, *, force: bool = False) -> str:
+        """Bring a version into use, and return it.
+
+        Args:
+            version: None for the newest.
+            force: also where the gate refused it, or it lacks a skill of the version in use.
+
+        Raises:
+            InputError: there is no such version, or it takes `force`.
+        """
+        with files.lock(self.existing()):
+            wanted = self.numbered(version, newest=True)
+            facts = read_facts(self.folder, read_version(self.folder, wanted))
+            if not force:
+                self.check_publish(facts)
+            use.publish(self.folder, wanted)
+        return wanted
+
+    def check_publish(self, facts: Facts) -> None:
+        """Refuse a version that should not be used by oversight."""
+        version = facts.manifest.version
+        if facts.standing is not None and not facts.standing.gate.passed:
+            why = "; ".join(facts.standing.gate.refused)
+            raise InputError(f"{self.name}: version {int(version)} was refused: {why}; --force.")
+        if lost := use.lost_by(self.folder, version):
+            raise InputError(
+                f"{self.name}: version {int(version)} lacks {', '.join(lost)} of the version in"
+                " use; --force."
+            )
+
+    def rollback(self) -> str:
+        """Bring the version that the one in use was made from into use, and return it."""
+        with files.lock(self.existing()):
+            return use.rollback(self.folder)
+
+    def prune(self) -> list[str]:
+        """Remove the versions that the one in use does not come from; return which."""
+        with files.lock(self.existing()):
+            return use.prune(self.folder)
+
+    def versions(self) -> list[VersionLine]:
+        """List all versions, oldest first."""
+        current = in_use(self.existing())
+        return [
+            self.line(read_facts(self.folder, each), current) for each in list_versions(self.folder)
+        ]
+
+    def line(self, facts: Facts, current: str | None) -> VersionLine:
+        """Return a version as a line of a list."""
+        manifest, standing = facts.manifest, facts.standing
+        return VersionLine(
+            version=manifest.version,
+            parent=manifest.previous.version if manifest.previous else None,
+            in_use=manifest.version == current,
+            did=f"{standing.did} {standing.skill}" if standing else "",
+            gate="" if standing is None else "passed" if standing.gate.passed else "refused",
+            skills=[skill.name for skill in manifest.skills],
+        )
+
+    def diff(self, first: str | int, second: str | int) -> list[Change]:
+        """Compare what two versions answer, skill by skill, worst first."""
+        old, new = self.facts(first), self.facts(second)
+        limit = 2.0 if new.standing is None else new.standing.gate.max_drop
+        return changes_of(state(old), state(new), max_drop=limit)
+
+    def eval(self, task: str | None = None, data: str | Path | None = None) -> list[Rescored]:
+        """Answer the kept rows of every skill, or of one, or fresh rows of one, and score them.
+
+        Each prompt goes to the skill that the router sends it to.
+        """
+        _, backbone, learned = self.load()
+        facts = read_facts(self.place(), read_version(self.place()))
+        return rescore(backbone, learned, facts, task, None if data is None else str(data))
+
+    def predict(
+        self,
+        texts: Sequence[str],
+        *,
+        task: str | None = None,
+        raw: bool = False,
+        choose: bool = False,
+        batch: int = 1,
+        max_new_tokens: int | None = None,
+    ) -> Answers:
+        """Answer texts; see `amlora.skills.answer.answer` for what is returned.
+
+        Args:
+            texts: any number.
+            task: the skill whose words go round them.
+            raw: send them as they are.
+            choose: take the likeliest option instead of generating.
+            batch: prompts at once; more is faster and may round otherwise.
+            max_new_tokens: where answers are cut.
+        """
+        _, backbone, learned = self.load()
+        card = None if raw else pick_card(learned.tasks, task, self.name)
+        return answer(
+            backbone,
+            learned,
+            texts,
+            [card] * len(texts),
+            choose=choose,
+            batch=batch,
+            max_new_tokens=max_new_tokens,
+        )[0]
+
+    def facts(self, version: str | int | None = None) -> Facts:
+        """Read what a version says of its skills; None is the one in use."""
+        self.existing()
+        wanted = None if version is None else self.numbered(version)
+        return read_facts(self.folder, read_version(self.folder, wanted))
+
+    def load(self) -> tuple[str, Backbone, LoadedSkills]:
+        """Return the version in use with its model, loaded if it is not, or not any more."""
+        place = self.place()
+        manifest: Manifest = read_version(place)
+        if self.loaded is None or self.loaded[0] != manifest.version:
+            self.loaded = None
+            how = self.loading
+            backbone, learned = open_skills(
+                place,
+                base=how.base,
+                version=manifest.version,
+                device=how.device,
+                precision=how.precision,
+                trust_remote_code=how.trust_remote_code,
+            )
+            self.loaded = manifest.version, backbone, learned
+        return self.loaded
+
+    def place(self) -> Path:
+        """Return the folder that holds CURRENT, also of a run or from the hub."""
+        return find_skills(self.name)
+
+    def existing(self) -> Path:
+        """Return the folder, or an InputError where there are no versions."""
+        if not files.exists(self.folder):
+            raise InputError(f"{self.name}: no such folder.")
+        if not numbers(self.folder):
+            raise InputError(f"{self.name}: no skills here; `amlora learn` makes some.")
+        return self.folder
+
+    def numbered(self, version: str | int | None, *, newest: bool = False) -> str:
+        """Return a version as its folder is called, given 3, "3" or "0003"."""
+        known = numbers(self.folder)
+        if version is None:
+            return known[-1] if newest else read_version(self.folder).version
+        wanted = str(version)
+        name = f"{int(wanted):04}" if wanted.isascii() and wanted.isdecimal() else wanted
+        if name not in known:
+            close = nearest(name, known) or f"; there are {', '.join(known)}."
+            raise InputError(f"{self.name}: no version {wanted!r}{close}")
+        return name

@@ -1,0 +1,244 @@
+"""Learning one skill after another: what changes in the folder, and what does not."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from amlora import files
+from amlora.engine.route import by_routes
+from amlora.errors import InputError
+from amlora.experiment.reporter import Silent
+from amlora.experiment.stop import Interrupted
+from amlora.mixture.version import in_use, list_versions, read_version
+from amlora.skills.bench import Bench
+from amlora.skills.edit import remove, rename
+from amlora.skills.facts import read_facts
+from amlora.skills.learn import WORK
+from amlora.skills.skills import Skills
+from tables import FLOAT32, QUICK, learned, write_table
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, llama_folder) -> Path:
+    """A folder with two skills."""
+    place = tmp_path_factory.mktemp("made")
+    for name in ("film", "topic"):
+        learned(place / "skills", llama_folder, name, write_table(place, name))
+    return place / "skills"
+
+
+@pytest.fixture
+def two(made, tmp_path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(made, tmp_path / "skills"))
+
+
+def facts(folder, version=None):
+    return read_facts(folder, read_version(folder, version))
+
+
+def logits(folder, version, skill):
+    """Return the logits of a skill's kept prompts, each alone, answered by the skill."""
+    bench = Bench.of(folder, version, FLOAT32)
+    bench.put_on()
+    card = next(each.card for each in bench.skills if each.card.name == skill)
+    rows = bench.routed(bench.rows(card, examples(folder, version, skill)), skill)
+    found = []
+    with torch.inference_mode():
+        for row in rows:
+            with by_routes(bench.backbone, [row]):
+                ids = torch.tensor([row.prompt_ids])
+                given = (
+                    {"decoder_input_ids": torch.tensor([[0]])}
+                    if bench.backbone.family == "encoder-decoder"
+                    else {}
+                )
+                found.append(bench.backbone.model(input_ids=ids, **given).logits)
+    return found
+
+
+def examples(folder, version, skill):
+    from amlora.streams.task import Example
+
+    rows = facts(folder, version).kept[skill].rows
+    return [Example(text=row.text, label=row.label, row=row.row) for row in rows]
+
+
+def test_a_later_skill_changes_no_bit_of_an_earlier_skills_answers(tmp_path, any_folder):
+    folder = tmp_path / "skills"
+    for name in ("film", "topic", "truth"):
+        assert learned(folder, any_folder, name, write_table(tmp_path, name)).version
+    pairs = zip(logits(folder, "0001", "film"), logits(folder, "0003", "film"), strict=True)
+    assert all(torch.equal(old, new) for old, new in pairs)
+
+
+def test_the_first_skill_makes_the_folder_and_each_is_published(made):
+    assert in_use(made) == "0002"
+    assert [[skill.name for skill in each.skills] for each in list_versions(made)] == [
+        ["film"],
+        ["film", "topic"],
+    ]
+    assert not (made / WORK).exists()
+
+
+def test_unchanged_rows_were_answered_once_more(made):
+    standing = facts(made).standing
+    assert standing is not None and standing.checked >= 4
+    assert [each.verdict for each in standing.changes if each.skill == "film"] == ["identical"]
+
+
+def test_no_training_row_is_anywhere_in_the_folder(two):
+    trained = set(range(48)) - {kept_number(row) for row in facts(two).kept["film"].rows}
+    found = b"".join(path.read_bytes() for path in two.rglob("*") if path.is_file())
+    assert trained and not [n for n in trained if f"secret-{n}-film".encode() in found]
+    assert b"-film" in found  # the kept ones are
+
+
+def kept_number(row) -> int:
+    return int(row.text.rsplit("secret-", 1)[1].partition("-")[0])
+
+
+@pytest.mark.parametrize("keep", ["vectors", 0])
+def test_without_kept_rows_no_text_is_in_the_folder(tmp_path, llama_folder, keep):
+    folder, settings = tmp_path / "skills", QUICK.replace(keep_dev=keep)
+    for name in ("film", "topic"):
+        data = write_table(tmp_path, name)
+        assert learned(folder, llama_folder, name, data, settings=settings).version
+    everything = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    assert b"secret-" not in everything
+    kept = facts(folder).kept["film"]
+    assert not kept.rows and (kept.vectors is None) == (keep == 0)
+
+
+def test_a_skill_that_takes_anothers_prompts_is_refused(two, llama_folder, tmp_path):
+    data = write_table(tmp_path, "film", swapped=True, rows=120)
+    outcome = learned(two, llama_folder, "film", data, task="thief", settings=THOROUGH)
+    assert not outcome.published and in_use(two) == "0002"
+    assert outcome.standing.gate.refused[0].startswith("film lost more than 2.0 points")
+    assert facts(two, outcome.version).standing == outcome.standing
+
+
+THOROUGH = QUICK.replace(steps=80)
+
+
+def test_a_refused_version_is_published_by_force_alone_and_rolled_back(two, llama_folder, tmp_path):
+    data = write_table(tmp_path, "film", swapped=True, rows=120)
+    learned(two, llama_folder, "film", data, task="thief", settings=THOROUGH)
+    skills = Skills(two)
+    with pytest.raises(InputError, match="version 3 was refused: film lost more"):
+        skills.publish(3)
+    assert skills.publish(3, force=True) == "0003"
+    assert skills.rollback() == in_use(two) == "0002"
+
+
+def test_an_update_replaces_the_skill_and_leaves_the_rest(two, llama_folder, tmp_path):
+    before = logits(two, None, "topic")
+    data = write_table(tmp_path, "film", rows=90)
+    outcome = learned(two, llama_folder, "film", data, update=True)
+    assert outcome.standing.did == "update"
+    manifest = read_version(two, outcome.version)
+    assert [skill.name for skill in manifest.skills] == ["film", "topic"]
+    assert facts(two, outcome.version).learned["film"].rows["train"] > 40
+    pairs = zip(before, logits(two, outcome.version, "topic"), strict=True)
+    assert all(torch.equal(old, new) for old, new in pairs)
+
+
+def test_a_skill_that_others_use_stays_for_them(tmp_path, llama_folder):
+    folder = tmp_path / "skills"
+    learned(folder, llama_folder, "film", write_table(tmp_path, "film"))
+    uses_all = QUICK.replace(uses="all")
+    data = write_table(tmp_path, "topic")
+    learned(folder, llama_folder, "topic", data, settings=uses_all)
+    before = logits(folder, "0002", "topic")
+    outcome = remove(folder, "film", loading=FLOAT32, max_drop=2.0)
+    manifest = read_version(folder, outcome.version)
+    assert len(manifest.loras) == 2 and [each.name for each in manifest.skills] == ["topic"]
+    pairs = zip(before, logits(folder, outcome.version, "topic"), strict=True)
+    assert all(torch.equal(old, new) for old, new in pairs)
+
+
+def test_attention_learns_and_answers_in_teams(tmp_path, any_folder):
+    folder = tmp_path / "skills"
+    settings = THOROUGH.replace(combine="attention", uses="all")
+    for name in ("film", "topic"):
+        data = write_table(tmp_path, name)
+        assert learned(folder, any_folder, name, data, settings=settings).published
+    pairs = zip(logits(folder, "0001", "film"), logits(folder, "0002", "film"), strict=True)
+    assert all(torch.equal(old, new) for old, new in pairs)
+    with pytest.raises(InputError, match="combine by 'attention', not 'sum'"):
+        learned(folder, any_folder, "truth", write_table(tmp_path, "truth"))
+
+
+class Stopping(Silent):
+    """Asks to stop at a step, as Ctrl-C does."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def step(self, step, steps, terms, tokens_per_second):
+        if step == self.at:
+            import os
+            import signal
+
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_stopped_learn_goes_on_to_the_same_version(tmp_path, llama_folder):
+    data, folders = write_table(tmp_path, "film"), (tmp_path / "one", tmp_path / "two")
+    learned(folders[0], llama_folder, "film", data)
+    with pytest.raises(Interrupted):
+        learned(folders[1], llama_folder, "film", data, reporter=Stopping(5))
+    assert in_use(folders[1]) is None and (folders[1] / WORK).exists()
+    learned(folders[1], llama_folder, "film", data)
+    same = [
+        [
+            (lora.folder.rsplit("-", 1)[0], files.sha256_file(f / lora.folder / WEIGHTS))
+            for lora in m.loras
+        ]
+        for f, m in ((f, read_version(f)) for f in folders)
+    ]
+    assert same[0] == same[1] and not (folders[1] / WORK).exists()
+
+
+WEIGHTS = "adapter_model.safetensors"
+
+
+def test_a_rename_changes_the_name_alone(two):
+    before = read_version(two)
+    outcome = rename(two, "film", "movies")
+    after = read_version(two)
+    assert outcome.published and [each.name for each in after.skills] == ["movies", "topic"]
+    assert [each.folder for each in after.loras] == [each.folder for each in before.loras]
+    [answer] = Skills(two, precision="float32").predict(["a very good film"], task="movies")
+    assert set(answer["stages"]) <= {"movies", "topic", "none"}
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("film", {}, "the skill 'film' is there already; --update learns it anew"),
+        ("Film", {}, "the skill 'film' is there already"),
+        ("fim", {"update": True}, "no skill 'fim'; did you mean 'film'"),
+        ("none", {}, "none"),
+        ("a b", {}, "use 1 to 64 letters"),
+    ],
+)
+def test_a_name_that_does_not_fit_is_refused_before_anything_is_loaded(
+    two, llama_folder, tmp_path, name, given, said
+):
+    with pytest.raises(InputError, match=said):
+        learned(two, llama_folder, "film", write_table(tmp_path, "film"), task=name, **given)
+    assert in_use(two) == "0002"
+
+
+def test_another_base_model_is_refused(two, t5_folder, tmp_path):
+    with pytest.raises(InputError, match=r"its base model is .*, not "):
+        learned(two, t5_folder, "truth", write_table(tmp_path, "truth"))
+
+
+def test_wrong_data_makes_no_folder(tmp_path, llama_folder):
+    with pytest.raises(InputError, match="no such file"):
+        learned(tmp_path / "skills", llama_folder, "film", tmp_path / "nothing.csv")
+    assert not (tmp_path / "skills").exists()
