@@ -243,3 +243,16 @@ def test_wrong_data_makes_no_folder(tmp_path, llama_folder):
     with pytest.raises(InputError, match="no such file"):
         learned(tmp_path / "skills", llama_folder, "film", tmp_path / "nothing.csv")
     assert not (tmp_path / "skills").exists()
+
+
+def test_the_history_tells_all_versions_and_diff_compares_any_two(two):
+    rename(two, "film", "movies")
+    skills = Skills(two)
+    folder = skills.history()
+    assert [(each.number, each.parent, each.in_use) for each in folder.versions] == [
+        (1, None, False),
+        (2, 1, False),
+        (3, 2, True),
+    ]
+    verdicts = {each.skill: each.verdict for each in skills.diff(1, 3)}
+    assert verdicts == {"movies": "identical", "topic": "new"}

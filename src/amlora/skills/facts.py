@@ -67,8 +67,18 @@ class Facts:
     """By skill, of all skills."""
 
 
-def read_facts(folder: Path, manifest: Manifest) -> Facts:
+Beside = tuple[Learned | None, Kept]
+"""What lies beside a skill's LoRA."""
+
+
+def read_facts(folder: Path, manifest: Manifest, known: dict[str, Beside] | None = None) -> Facts:
     """Read what a version says of its skills.
+
+    Args:
+        folder: of skills.
+        manifest: of the version.
+        known: what was read of other versions by the skills' folders, which versions share; what is
+            read now is put there too.
 
     Raises:
         InputError: names the file that is missing, altered, or holds what no skill does.
@@ -78,20 +88,32 @@ def read_facts(folder: Path, manifest: Manifest) -> Facts:
     standing = None
     if isinstance(scores, dict) and "gate" in scores:
         standing = formats.typed(folder / place, scores, Standing)
+    known = {} if known is None else known
     learned: dict[str, Learned] = {}
     kept: dict[str, Kept] = {}
     for skill in manifest.skills:
-        name = skill.name
-        data = read_task_file(folder, manifest, name, LEARNED)
-        if data is not None:
-            where = f"{folder}: {name}: {LEARNED}"
-            learned[name] = formats.typed(where, formats.parse_json(where, data), Learned)
-        kept[name] = read_kept(
-            f"{folder}: {name}",
-            read_task_file(folder, manifest, name, KEPT_ROWS),
-            read_task_file(folder, manifest, name, KEPT_VECTORS),
-        )
+        own = manifest.folder_of(skill.name)
+        if own not in known:
+            known[own] = read_beside(folder, manifest, skill.name)
+        told, kept[skill.name] = known[own]
+        if told is not None:
+            learned[skill.name] = told
     return Facts(manifest, standing, learned, kept)
+
+
+def read_beside(folder: Path, manifest: Manifest, skill: str) -> Beside:
+    """Read what lies beside a skill's LoRA."""
+    data = read_task_file(folder, manifest, skill, LEARNED)
+    where = f"{folder}: {skill}: {LEARNED}"
+    told = None
+    if data is not None:
+        told = formats.typed(where, formats.parse_json(where, data), Learned)
+    kept = read_kept(
+        f"{folder}: {skill}",
+        read_task_file(folder, manifest, skill, KEPT_ROWS),
+        read_task_file(folder, manifest, skill, KEPT_VECTORS),
+    )
+    return told, kept
 
 
 def read_kept(where: str, lines: bytes | None, tensors: bytes | None) -> Kept:

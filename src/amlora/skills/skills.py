@@ -21,13 +21,14 @@ from amlora.experiment.reporter import Reporter
 from amlora.mixture import publish as use
 from amlora.mixture.manifest import Manifest
 from amlora.mixture.version import in_use, list_versions, numbers, read_version
+from amlora.records.folder import Folder
 from amlora.records.skills import Change
 from amlora.skills.answer import Answers, answer, pick_card
-from amlora.skills.assess import state
 from amlora.skills.bench import Loading
 from amlora.skills.edit import remove, rename
 from amlora.skills.facts import Facts, read_facts
 from amlora.skills.find import find_skills
+from amlora.skills.history import history
 from amlora.skills.learn import Outcome, learn
 from amlora.skills.load import LoadedSkills, open_skills
 from amlora.skills.regression import changes_of
@@ -171,11 +172,20 @@ class Skills:
             skills=[skill.name for skill in manifest.skills],
         )
 
+    def history(self) -> Folder:
+        """Read what all versions say of their skills, for a report."""
+        return history(self.existing(), self.name)
+
     def diff(self, first: str | int, second: str | int) -> list[Change]:
         """Compare what two versions answer, skill by skill, worst first."""
-        old, new = self.facts(first), self.facts(second)
-        limit = 2.0 if new.standing is None else new.standing.gate.max_drop
-        return changes_of(state(old), state(new), max_drop=limit)
+        folder = self.history()
+        old, new = (folder.version(int(self.numbered(each))) for each in (first, second))
+        return changes_of(
+            old.state,
+            new.state,
+            max_drop=new.standing.gate.max_drop,
+            renamed=folder.renamed(old, new),
+        )
 
     def eval(self, task: str | None = None, data: str | Path | None = None) -> list[Rescored]:
         """Answer the kept rows of every skill, or of one, or fresh rows of one, and score them.
