@@ -24,7 +24,6 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from amlora.mixture.draft import Draft
 from machine import machine
 from pandas import DataFrame
 from subjects import save_random_llama
@@ -36,6 +35,7 @@ from amlora.engine.load import load_backbone
 from amlora.engine.route import Router
 from amlora.engine.settings import ModelSettings
 from amlora.methods.anchored_lora import AnchoredLoRASettings
+from amlora.mixture.draft import Draft
 from amlora.mixture.inject import find_targets, linear_sizes, modules_of, remove
 from amlora.mixture.load import load_skills, read_skills
 from amlora.mixture.manifest import CURRENT, KEPT_ROWS, KEPT_VECTORS, LEARNED, TaskCard
