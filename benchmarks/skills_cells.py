@@ -4,8 +4,10 @@ A cell is a line at a rate and a seed. The seed decides which rows are drawn, th
 LoRAs' start. What a line scores after a stage is appended when the stage ends.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from amlora import files, formats
@@ -18,7 +20,9 @@ BASE = "base"
 """The model before it learns anything."""
 TASKS = ("sms", "bbc", "movies", "questions", "headlines")
 """In the order learned; answers to the last are free text."""
-LINES = (BASE, "one", "merge", "told")
+CHOICE = "choice"
+"""The first task alone, scored on dev rows: all lines learn it alike, so it chooses their rate."""
+LINES = ("one", "merge", "told")
 RATES = (0.001, 0.003)
 SEEDS = (0, 1, 2)
 Entry = dict[str, Any]
@@ -35,10 +39,11 @@ class Protocol:
     """Of each task; as many rows as one pass takes, where there are so many."""
     batch: int = 8
     dev: int = 100
-    """Rows of the first task, on which the rate is chosen; of each task all, where fewer."""
+    """Rows of the first task, on which the rate is chosen."""
     test: int = 100
+    """Rows of a task; all, where there are fewer."""
     test_free: int = 60
-    """Test rows of a task whose answers are free text: each is generated to its end."""
+    """The same of a task whose answers are free text: each is generated to its end."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +58,26 @@ class Cell:
         """Tell whether an entry is this cell's."""
         return all(entry.get(name) == value for name, value in asdict(self).items())
 
+    @property
+    def stages(self) -> int:
+        """How many tasks are learned, or scored."""
+        return 1 if self.line == CHOICE else len(TASKS)
+
     def folder(self, work: Path) -> Path:
         """Return where the cell keeps what it has learned so far."""
         return work / f"{self.line}-{self.rate:g}-{self.seed}"
+
+
+def best_rate(entries: Sequence[Entry]) -> float:
+    """Return the rate with the best mean dev score of the first task; of equal ones the lowest.
+
+    A ValueError where none was scored.
+    """
+    dev: dict[float, list[float]] = {}
+    for entry in entries:
+        if entry["line"] == CHOICE:
+            dev.setdefault(entry["rate"], []).append(fmean(entry["dev"]))
+    return max(sorted(dev), key=lambda rate: fmean(dev[rate]))
 
 
 def check(out: Path, protocol: Protocol) -> None:

@@ -1,6 +1,7 @@
 """The lines that `skills.py` compares, and how one is measured.
 
     base     the model before it learns anything
+    choice   the first task alone, on dev rows
     one      one LoRA, trained on and on: `sin_lora`
     merge    each task's LoRA merged into the model, a new one learned on top: `inc_lora`, whose
              frozen sum of LoRAs is the merged model, but for rounding
@@ -19,7 +20,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from peak import highest
-from skills_cells import BASE, Cell, Entry, Protocol, keep, read
+from skills_cells import BASE, CHOICE, Cell, Entry, Protocol, keep, read
 
 from amlora import files
 from amlora.engine.backbone import Backbone, base_of
@@ -40,6 +41,7 @@ from amlora.streams.prompt import build_prompt
 from amlora.streams.task import Example, Task
 
 METHODS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    CHOICE: ("sin_lora", {}),
     "one": ("sin_lora", {}),
     "merge": ("inc_lora", {}),
     "told": ("per_task_ft", {"trainable": "lora"}),
@@ -224,14 +226,14 @@ class MethodLine:
 
     def score(self, index: int, earlier: Scores) -> Entry:
         """Score the tasks learned so far; those that answer as before keep the scores they had."""
+        if self.cell.line == CHOICE:
+            task = self.tasks[index]
+            scores, seconds = scored(self.backbone, {task.name: task}, self.ready, "dev")
+            return {"dev": scores[task.name], **seconds}
         told = self.method.needs_task_id
         tasks = {task.name: task for task in self.tasks[index if told else 0 : index + 1]}
         scores, seconds = scored(self.backbone, tasks, self.ready)
-        found: Entry = {"scores": {**earlier, **scores}, **seconds}
-        if index == 0:
-            first = self.tasks[0]
-            found["dev"], _ = scored(self.backbone, {first.name: first}, self.ready, "dev")
-        return found
+        return {"scores": {**earlier, **scores}, **seconds}
 
     def ready(self, name: str, rows: Sequence[Row]) -> Sequence[Row]:
         """Prepare the model for a task; return its rows as the model reads them."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 
 from pandas import DataFrame
-from skills_cells import BASE, TASKS, Entry, read
+from skills_cells import BASE, CHOICE, TASKS, Entry, best_rate, read
 
 from amlora.evaluate.metrics import average, backward_transfer, forgetting
 from amlora.evaluate.statistics import seed_interval
@@ -48,11 +48,6 @@ class Run:
         return sum(stage[name] for stage in self.stages)
 
     @property
-    def dev(self) -> float:
-        """The first task's score on its dev rows."""
-        return fmean(self.stages[0]["dev"][TASKS[0]])
-
-    @property
     def misrouted(self) -> int | None:
         """Test rows that another skill than their own, or none, answers at the end."""
         return self.stages[-1].get("misrouted")
@@ -79,11 +74,11 @@ WORDS = ("line", "after")
 
 def table(entries: Sequence[Entry], name: str) -> DataFrame:
     """Return one of `TABLES` as a reader sees it: text alone."""
-    return DataFrame(TABLES[name](runs_of(entries)))
+    return DataFrame(TABLES[name](runs_of(entries), best_rate(entries)))
 
 
 def runs_of(entries: Sequence[Entry]) -> list[Run]:
-    """Return the runs that are finished, BASE left out."""
+    """Return the runs of lines that are finished."""
     cells: dict[tuple[str, float, int], list[Entry]] = {}
     for entry in entries:
         cells.setdefault((entry["line"], entry["rate"], entry["seed"]), []).append(entry)
@@ -95,7 +90,7 @@ def runs_of(entries: Sequence[Entry]) -> list[Run]:
     return [
         Run(line, rate, seed, stages, [before[seed], *map(after, stages)])
         for (line, rate, seed), stages in cells.items()
-        if line != BASE and len(stages) == len(TASKS)
+        if line not in (BASE, CHOICE) and len(stages) == len(TASKS)
     ]
 
 
@@ -105,9 +100,9 @@ def after(stage: Entry) -> list[float | None]:
     return [fmean(scores[task]) if task in scores else None for task in TASKS]
 
 
-def lines(runs: Sequence[Run]) -> list[dict[str, str]]:
-    """Each line at its own rate."""
-    best = [run for run in runs if run.rate == rate_of(run.line, runs)]
+def lines(runs: Sequence[Run], rate: float) -> list[dict[str, str]]:
+    """Each line at the rate that the first task's dev rows favour."""
+    best = [run for run in runs if run.rate == rate]
     ours = by_seed(run for run in best if run.line == OURS)
     found: list[dict[str, str]] = []
     for line, own in by_line(best).items():
@@ -119,7 +114,6 @@ def lines(runs: Sequence[Run]) -> list[dict[str, str]]:
         found.append(
             {
                 "line": NAMES[line],
-                "rate": f"{own[0].rate:g}",
                 "seeds": str(len(own)),
                 "average, %": percent(mean(own, average)),
                 "beside learn, points": spread(pairs),
@@ -134,14 +128,13 @@ def lines(runs: Sequence[Run]) -> list[dict[str, str]]:
     return found
 
 
-def rates(runs: Sequence[Run]) -> list[dict[str, str]]:
-    """Every rate; the one with the best dev score of the first task is a line's own."""
+def rates(runs: Sequence[Run], rate: float) -> list[dict[str, str]]:
+    """All rates; the star marks the one that the first task's dev rows favour."""
     return [
         {
             "line": NAMES[line],
-            "rate": f"{rate:g}" + " *" * (rate == rate_of(line, runs)),
+            "rate": f"{each:g}" + " *" * (each == rate),
             "seeds": str(len(own)),
-            f"dev rows of {TASKS[0]}, %": percent(fmean(run.dev for run in own)),
             "average, %": percent(mean(own, average)),
             "interval over seeds": interval([average(run.matrix) or 0.0 for run in own]),
             "forgetting, points": unsigned(mean(own, forgetting)),
@@ -149,15 +142,15 @@ def rates(runs: Sequence[Run]) -> list[dict[str, str]]:
             "misrouted, %": share([(run.misrouted, rows(run)) for run in own]),
         }
         for line, of_line in by_line(runs).items()
-        for rate in sorted({run.rate for run in of_line})
-        for own in [[run for run in of_line if run.rate == rate]]
+        for each in sorted({run.rate for run in of_line})
+        for own in [[run for run in of_line if run.rate == each]]
     ]
 
 
-def matrices(runs: Sequence[Run]) -> list[dict[str, str]]:
-    """The whole matrix of each line at its own rate, mean over seeds."""
+def matrices(runs: Sequence[Run], rate: float) -> list[dict[str, str]]:
+    """The whole matrix of each line at the favoured rate, mean over seeds."""
     found: list[dict[str, str]] = []
-    for line, own in by_line(run for run in runs if run.rate == rate_of(run.line, runs)).items():
+    for line, own in by_line(run for run in runs if run.rate == rate).items():
         for row, name in enumerate(["nothing", *TASKS]):
             cells = {
                 task: percent(mean_of([run.matrix[row][j] for run in own]))
@@ -167,7 +160,7 @@ def matrices(runs: Sequence[Run]) -> list[dict[str, str]]:
     return found
 
 
-TABLES: Mapping[str, Callable[[Sequence[Run]], list[dict[str, str]]]] = {
+TABLES: Mapping[str, Callable[[Sequence[Run], float], list[dict[str, str]]]] = {
     "lines": lines,
     "rates": rates,
     "matrices": matrices,
@@ -185,15 +178,6 @@ def by_line(runs: Iterable[Run]) -> dict[str, list[Run]]:
 def by_seed(runs: Iterable[Run]) -> dict[int, Run]:
     """Return runs by seed."""
     return {run.seed: run for run in runs}
-
-
-def rate_of(line: str, runs: Sequence[Run]) -> float:
-    """Return the rate with the best mean dev score of the first task; of equal ones the lowest."""
-    dev: dict[float, list[float]] = {}
-    for run in runs:
-        if run.line == line:
-            dev.setdefault(run.rate, []).append(run.dev)
-    return max(sorted(dev), key=lambda rate: fmean(dev[rate]))
 
 
 def rows(run: Run) -> int:

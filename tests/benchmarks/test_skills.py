@@ -51,8 +51,12 @@ def test_a_line_that_was_stopped_before_its_scores_were_kept_ends_the_same(measu
 
 def test_all_lines_learn_the_first_task_alike(measured):
     firsts = [measured(line, 1, line)[1][0] for line in ("one", "merge", "told")]
-    assert firsts[0]["dev"] == firsts[1]["dev"] == firsts[2]["dev"]
     assert told(firsts[:1]) == told(firsts[1:2]) == told(firsts[2:])
+
+
+def test_the_rate_is_chosen_on_dev_rows_of_the_first_task(measured, tasks):
+    [entry] = measured("choice", 1, "choice")[1]
+    assert len(entry["dev"]) == len(tasks[0].dev) and "scores" not in entry
 
 
 def test_a_line_that_is_told_the_task_keeps_what_it_scored(measured):
@@ -73,15 +77,13 @@ def test_other_settings_are_refused_in_a_file_that_has_results(bench, tmp_path):
         cells.check(tmp_path / "out.jsonl", cells.Protocol(steps=2))
 
 
-def planted(tables, line, rate, seed, scores, *, dev, misrouted=None):
+def planted(tables, line, rate, seed, scores, misrouted=None):
     """Return a cell's entries: `scores` has each task's after each stage, up to that stage."""
-    first = tables.TASKS[0]
     return [
         {
             **{"line": line, "rate": rate, "seed": seed, "stage": k, "task": task},
             "scores": {t: [s] for t, s in zip(tables.TASKS, scores[k], strict=False)},
             **{"train_seconds": 2.0, "stored_bytes": 5e6, "peak_bytes": 2e9},
-            **({"dev": {first: [dev]}} if k == 0 else {}),
             **({} if misrouted is None else {"misrouted": misrouted}),
         }
         for k, task in enumerate(tables.TASKS)
@@ -98,21 +100,23 @@ def entries(bench):
         for seed in (0, 1)
         for k, t in enumerate(tables.TASKS)
     ]
+    choice = [
+        {"line": "choice", "rate": rate, "seed": seed, "stage": 0, "dev": [rate == 0.001]}
+        for rate in (0.001, 0.003)
+        for seed in (0, 1)
+    ]
     forgets = [[0.0] * k + [1.0] for k in range(count)]
     keeps = [[0.5] * (k + 1) for k in range(count)]
     return tables, [
         *base,
-        *(e for s in (0, 1) for e in planted(tables, "one", 0.001, s, forgets, dev=0.9)),
-        *(e for s in (0, 1) for e in planted(tables, "one", 0.003, s, keeps, dev=0.8)),
-        *(
-            e
-            for s in (0, 1)
-            for e in planted(tables, "learn", 0.001, s, keeps, dev=0.9, misrouted=s)
-        ),
+        *choice,
+        *(e for s in (0, 1) for e in planted(tables, "one", 0.001, s, forgets)),
+        *(e for s in (0, 1) for e in planted(tables, "one", 0.003, s, keeps)),
+        *(e for s in (0, 1) for e in planted(tables, "learn", 0.001, s, keeps, misrouted=s)),
     ]
 
 
-def test_a_lines_rate_is_the_one_that_the_first_tasks_dev_rows_favour(entries):
+def test_the_rate_that_the_first_tasks_dev_rows_favour_is_marked(entries):
     tables, found = entries
     rows = tables.table(found, "rates").set_index(["line", "rate"])
     assert [*rows.index] == [
