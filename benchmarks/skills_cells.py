@@ -22,7 +22,9 @@ TASKS = ("sms", "bbc", "movies", "questions", "headlines")
 """In the order learned; answers to the last are free text."""
 CHOICE = "choice"
 """The first task alone, scored on dev rows: all lines learn it alike, so it chooses their rate."""
-LINES = ("one", "merge", "told")
+LEARN = "learn"
+"""`amlora learn`."""
+LINES = ("one", "merge", "told", LEARN)
 RATES = (0.001, 0.003)
 SEEDS = (0, 1, 2)
 Entry = dict[str, Any]

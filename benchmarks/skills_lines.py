@@ -6,6 +6,7 @@
     merge    each task's LoRA merged into the model, a new one learned on top: `inc_lora`, whose
              frozen sum of LoRAs is the merged model, but for rounding
     told     a LoRA for each task, learned on the base model; told the task of each prompt
+    learn    `amlora learn`: `skills_learn.py`
 
 All are optimised as `learn` is. The first task is the same for all of them: one LoRA on the base
 model.
@@ -20,7 +21,8 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from peak import highest
-from skills_cells import BASE, CHOICE, Cell, Entry, Protocol, keep, read
+from skills_cells import BASE, CHOICE, LEARN, Cell, Entry, Protocol, keep, read
+from skills_learn import LearnLine
 
 from amlora import files
 from amlora.engine.backbone import Backbone, base_of
@@ -67,20 +69,17 @@ def measure(cell: Cell, tasks: Sequence[Task], protocol: Protocol, out: Path, wo
     """
     torch.set_num_threads(1)
     known = [entry for entry in read(out) if cell.of(entry)]
-    settings = ModelSettings(
-        name=protocol.model, precision="float32", device="cpu", max_tokens=protocol.max_tokens
-    )
-    backbone = load_backbone(settings)
-    if cell.line == BASE:
-        for index in range(len(known), len(tasks)):
-            scores, seconds = scored(
-                backbone, {task.name: task for task in tasks[index : index + 1]}
-            )
-            keep(
-                out, cell, {"stage": index, "task": tasks[index].name, "scores": scores, **seconds}
-            )
-        return
-    line = MethodLine(cell, backbone, protocol, tasks, work)
+    if cell.line == LEARN:
+        line = LearnLine(cell, protocol, tasks, work, PLACES)
+    else:
+        settings = ModelSettings(
+            name=protocol.model, precision="float32", device="cpu", max_tokens=protocol.max_tokens
+        )
+        backbone = load_backbone(settings)
+        if cell.line == BASE:
+            line = BaseLine(backbone, tasks)
+        else:
+            line = MethodLine(cell, backbone, protocol, tasks, work)
     line.restore(len(known))
     for index in range(len(known), len(tasks)):
         facts = line.learn(index)
@@ -138,6 +137,26 @@ class Learned:
     """Of the stage."""
 
 
+class BaseLine:
+    """The model as it is."""
+
+    def __init__(self, backbone: Backbone, tasks: Sequence[Task]) -> None:
+        self.backbone, self.tasks = backbone, tasks
+
+    def restore(self, stages: int) -> None:
+        """Do nothing."""
+
+    def learn(self, index: int) -> Entry:
+        """Learn nothing."""
+        return {}
+
+    def score(self, index: int, earlier: Scores) -> Entry:
+        """Score one task."""
+        task = self.tasks[index]
+        scores, seconds = scored(self.backbone, {task.name: task})
+        return {"scores": scores, **seconds}
+
+
 class MethodLine:
     """A method that learns task after task."""
 
@@ -183,7 +202,8 @@ class MethodLine:
             return facts
         protocol, task = self.protocol, self.tasks[index]
         rows = encoded(self.backbone, task, task.train)
-        stage = Stage(index, task.name, rows, protocol.steps)
+        first = self.method.needs_task_id  # each LoRA is the first on its model
+        stage = Stage(0 if first else index, task.name, rows, protocol.steps)
         train = optimisation(LearnSettings(batch=protocol.batch), self.cell.rate, "cpu")
         begun, progress = time.perf_counter(), StageProgress()
         self.method.begin(stage)

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 
 from pandas import DataFrame
-from skills_cells import BASE, CHOICE, TASKS, Entry, best_rate, read
+from skills_cells import BASE, CHOICE, LEARN, TASKS, Entry, best_rate, read
 
 from amlora.evaluate.metrics import average, backward_transfer, forgetting
 from amlora.evaluate.statistics import seed_interval
@@ -26,9 +26,8 @@ NAMES = {
     "one": "one LoRA, trained on and on",
     "merge": "merge and retrain",
     "told": "a LoRA per task, task told",
-    "learn": "amlora learn",
+    LEARN: "amlora learn",
 }
-OURS = "learn"
 Matrix = Sequence[Sequence[float | None]]
 """Row 0 before learning, row k after task k; mean scores, 0..1."""
 
@@ -103,13 +102,13 @@ def after(stage: Entry) -> list[float | None]:
 def lines(runs: Sequence[Run], rate: float) -> list[dict[str, str]]:
     """Each line at the rate that the first task's dev rows favour."""
     best = [run for run in runs if run.rate == rate]
-    ours = by_seed(run for run in best if run.line == OURS)
+    ours = by_seed(run for run in best if run.line == LEARN)
     found: list[dict[str, str]] = []
     for line, own in by_line(best).items():
         pairs = [
             (average(run.matrix) or 0.0) - (average(ours[run.seed].matrix) or 0.0)
             for run in own
-            if line != OURS and run.seed in ours
+            if line != LEARN and run.seed in ours
         ]
         found.append(
             {

@@ -36,7 +36,7 @@ def told(entries):
     return [{key: e[key] for key in ("stage", "task", "scores", "losses")} for e in entries]
 
 
-@pytest.mark.parametrize("line", ["one", "merge", "told"])
+@pytest.mark.parametrize("line", ["one", "merge", "told", "learn"])
 def test_a_line_that_was_stopped_between_two_tasks_ends_the_same(measured, line):
     measured(line, 1, "stopped")
     assert told(measured(line, 2, "stopped")[1]) == told(measured(line, 2, "whole")[1])
@@ -52,6 +52,22 @@ def test_a_line_that_was_stopped_before_its_scores_were_kept_ends_the_same(measu
 def test_all_lines_learn_the_first_task_alike(measured):
     firsts = [measured(line, 1, line)[1][0] for line in ("one", "merge", "told")]
     assert told(firsts[:1]) == told(firsts[1:2]) == told(firsts[2:])
+    [learned] = measured("learn", 1, "learn")[1]
+    assert learned["tokens"] == firsts[0]["tokens"] and learned["losses"] == firsts[0]["losses"]
+
+
+def test_a_row_that_another_skill_or_none_answers_is_misrouted(measured):
+    last = measured("learn", 2, "learn")[1][-1]
+    astray = [
+        count
+        for task, answered in last["answered"].items()
+        for name, count in answered.items()
+        if name != task
+    ]
+    assert last["misrouted"] == sum(astray)
+    assert {task: sum(by.values()) for task, by in last["answered"].items()} == {
+        task: len(scores) for task, scores in last["scores"].items()
+    }
 
 
 def test_the_rate_is_chosen_on_dev_rows_of_the_first_task(measured, tasks):
