@@ -73,21 +73,32 @@ def same(first, second):
 
 
 def loaded(backbone, used, found, combine):
-    """Put what was learned into a model, on top of what it uses, as a stage of its own."""
+    """Put what was learned into a model as the second skill, among LoRAs that it does not use."""
     mixture = add_mixture(backbone, SETTINGS.lora, combine)
     mixture.control.gain = combine == "attention"
+    count = len(used.names)
     tensors = {}
-    for name in mixture.layers:
-        for stack in "ab":
-            below = used.tensors.get(f"{name}.{stack}")
-            own = found.tensors[f"{name}.{stack}"]
-            tensors[f"{name}.{stack}"] = own if below is None else torch.cat([below, own])
-        width = tensors[f"{name}.b"].shape[1]
-        zeros = torch.zeros(len(used.names) + 1, width)
-        tensors[f"{name}.w"] = found.tensors.get(f"{name}.kept", zeros)
-    ranks, alphas = [*used.ranks, found.rank], [*used.alphas, found.alpha]
-    mixture.restore([*used.names, "new"], ranks, alphas, tensors)
-    return mixture
+    for name, layer in mixture.layers.items():
+        sizes = {"a": layer.bank.a.shape[1], "b": layer.bank.b.shape[1]}
+        for stack, size in sizes.items():
+            below = used.tensors.get(f"{name}.{stack}", torch.zeros(0, size))
+            other, own = torch.rand(5, size), found.tensors[f"{name}.{stack}"]
+            tensors[f"{name}.{stack}"] = torch.cat([below, other, own])
+        tensors[f"{name}.w"] = torch.rand(count + 2, sizes["b"])
+        own = found.tensors.get(f"{name}.kept", torch.zeros(0, sizes["b"]))
+        tensors[f"{name}.kept"] = torch.cat([torch.rand(1, sizes["b"]), own])
+    mixture.restore(
+        [*used.names, "other", "new"],
+        [*used.ranks, 5, found.rank],
+        [*used.alphas, 4.0, found.alpha],
+        tensors,
+        stages=2 if combine == "attention" else 0,
+        teams=[(count,), (*range(count), 1 + count)],
+    )
+
+
+def as_second(rows):
+    return [replace(row, route=(0.0, 0.0, 1.0)) for row in rows]
 
 
 @pytest.mark.parametrize("combine", ["sum", "attention"])
@@ -100,7 +111,7 @@ def test_what_was_learned_answers_as_it_did_at_its_best_look(any_folder, tmp_pat
     assert found.best > 0
     loaded(backbone, used, found, combine)
     stop_loss = {step: loss for step, _, loss in found.losses}
-    assert mean_loss(backbone, STOP) == stop_loss[found.best]
+    assert mean_loss(backbone, as_second(STOP)) == stop_loss[found.best]
 
 
 def test_learning_on_top_of_a_skill_leaves_its_numbers_alone(llama_folder, tmp_path):
@@ -144,7 +155,7 @@ def test_the_weights_of_the_best_look_are_kept_and_learning_stops_after_it(llama
     assert found.steps < found.planned
     assert sum(step > found.best for step in losses) == 2
     loaded(backbone, NOTHING, found, "sum")
-    assert mean_loss(backbone, wrong) == losses[found.best]
+    assert mean_loss(backbone, as_second(wrong)) == losses[found.best]
 
 
 def test_a_number_of_steps_is_done_to_the_last_and_the_last_weights_are_kept(
@@ -156,7 +167,7 @@ def test_a_number_of_steps_is_done_to_the_last_and_the_last_weights_are_kept(
     found = learn(backbone, tmp_path, stop=wrong, settings=settings)
     assert (found.steps, found.best) == (13, 13)
     loaded(backbone, NOTHING, found, "sum")
-    assert mean_loss(backbone, wrong) == found.losses[-1][2]
+    assert mean_loss(backbone, as_second(wrong)) == found.losses[-1][2]
 
 
 def test_without_stop_rows_all_steps_are_done(llama_folder, tmp_path):

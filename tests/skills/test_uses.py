@@ -15,7 +15,7 @@ from amlora.mixture.stages import Stages, StageSettings
 from amlora.skills.lesson import Used
 from amlora.skills.settings import LearnSettings
 from amlora.skills.train import train_skill
-from amlora.skills.uses import BASE, Answered, choose, choose_uses
+from amlora.skills.uses import BASE, Answered, choose, choose_uses, own_places
 from trained import load_base
 
 SETTINGS = LearnSettings(lora=LoRASettings(rank=4, alpha=8.0), batch=4, lr=3e-2, steps=24)
@@ -86,6 +86,22 @@ def test_a_task_that_the_base_model_knows_already_uses_nothing(skilled):
     found = chosen(skilled, rows)
     assert found.names == (), found.why
     assert found.why.startswith("nothing (base alone ")
+
+
+def test_what_the_nearest_skill_uses_is_used_too_also_where_its_own_skill_is_gone(skilled):
+    backbone, mixture, router = skilled
+    stages = Stages(router.stages.settings)
+    stages.add(torch.stack([vector_of(backbone, row.prompt_ids) for row in FIRST]))
+    mixture.teams = [(1, 0)]
+    try:
+        found = choose_uses(
+            backbone, mixture, Router(backbone, stages), ["only"], COPY, SETTINGS, 2048
+        )
+        assert own_places(mixture, ["only"]) == {"only": 0, "second": 1}
+    finally:
+        mixture.teams = []
+    assert found.names == ("second", "only"), found.why
+    assert {*found.losses} == {BASE, "only"}  # all is the same
 
 
 @pytest.mark.parametrize(("uses", "names"), [("none", ()), ("all", NAMES)])

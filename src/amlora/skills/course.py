@@ -20,7 +20,7 @@ from amlora.engine.backbone import Backbone
 from amlora.engine.batch import length, seed_of
 from amlora.engine.checkpoint import Checkpoint, Count, RunProgress
 from amlora.engine.encode import Row
-from amlora.engine.likelihood import answer_likelihoods
+from amlora.engine.exact import passes
 from amlora.engine.settings import TrainSettings
 from amlora.engine.train import NonFiniteLoss, StageProgress, train_stage
 from amlora.experiment.reporter import Reporter
@@ -31,7 +31,7 @@ from amlora.records.schema import Amount, Part
 from amlora.records.skills import Tried
 from amlora.settings import Many
 
-LOOKS = 10
+LOOKS = 8
 """At the stop rows in a course of so many steps or more, besides the one before its first step."""
 SAVE_EVERY = 50
 """Steps between checkpoints, where no look comes earlier."""
@@ -216,19 +216,11 @@ def looked_of(found: Checkpoint) -> Looked:
     return formats.typed(f"the checkpoint: {LOOKED}", found.values.get(LOOKED), Looked)
 
 
-def row_losses(backbone: Backbone, rows: Sequence[Row]) -> list[float]:
-    """Return each row's answer loss in nats a token, the end token included, in their order."""
-    most = TOKENS_PER_BATCH.get(backbone.model.device.type, TOKENS_PER_BATCH["cpu"])
-    found = answer_likelihoods(backbone, rows, most)
-    return [-math.fsum(each.logs) / len(each.logs) for each in found]
-
-
 def mean_loss(backbone: Backbone, rows: Sequence[Row]) -> float:
     """Return the loss of some rows' answers in nats a target token, over all tokens alike."""
-    losses = row_losses(backbone, rows)
-    lengths = [len(row.answer_ids) for row in rows]
-    total = math.fsum(loss * n for loss, n in zip(losses, lengths, strict=True))
-    return total / sum(lengths)
+    most = TOKENS_PER_BATCH.get(backbone.model.device.type, TOKENS_PER_BATCH["cpu"])
+    losses = [loss for found in passes(backbone, rows, most) for loss in found.losses]
+    return math.fsum(losses) / len(losses)
 
 
 def some_of(rows: Sequence[Row], *, most: int, tokens: float, seed: int) -> list[Row]:

@@ -6,15 +6,14 @@ taken if its answer losses are lower than the base model's beyond noise; otherwi
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from math import fsum
 from statistics import fmean
 from typing import NamedTuple
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.encode import Row
-from amlora.engine.likelihood import answer_likelihoods
+from amlora.engine.exact import passes
 from amlora.engine.route import BASE_ALONE, Router
 from amlora.evaluate.statistics import Interval, seed_interval
 from amlora.mixture.mixture import Mixture
@@ -64,13 +63,13 @@ def choose_uses(
         return Uses(names=(), why="nothing (there is no earlier skill)", scores={}, losses={})
     if settings.uses == "none":
         return Uses(names=(), why="nothing (as asked for)", scores={}, losses={})
+    everything = called(mixture, names, range(len(mixture)))
     if settings.uses == "all":
-        return Uses(
-            names=tuple(names), why=f"{', '.join(names)} (as asked for)", scores={}, losses={}
-        )
+        why = f"{', '.join(everything)} (as asked for)"
+        return Uses(names=everything, why=why, scores={}, losses={})
     sample = some_of(rows, most=SAMPLE, tokens=SAMPLE_TOKENS, seed=settings.seed)
     near = nearest_skill(router, sample)
-    teams = {names[near]: team_names(mixture, names, near), ALL: tuple(names)}
+    teams = {names[near]: called(mixture, names, team_of(mixture, near)), ALL: everything}
     if {*teams[ALL]} == {*teams[names[near]]}:
         del teams[ALL]
     routes: dict[str, Route | None] = {BASE: BASE_ALONE, ALL: None}
@@ -99,7 +98,10 @@ def nearest_skill(router: Router, rows: Sequence[Row]) -> int:
 
 
 def own_places(mixture: Mixture, names: Sequence[str]) -> dict[str, int]:
-    """Return the place of each LoRA by its skill's name; a LoRA without a skill by its own."""
+    """Return the place of each LoRA by its skill's name.
+
+    A LoRA whose skill was removed or replaced, and that another still uses, has its own name.
+    """
     places = {name: place for place, name in enumerate(mixture.names)}
     owned = {team_of(mixture, skill)[-1]: name for skill, name in enumerate(names)}
     left = {name: place for name, place in places.items() if place not in owned}
@@ -108,13 +110,13 @@ def own_places(mixture: Mixture, names: Sequence[str]) -> dict[str, int]:
 
 def team_of(mixture: Mixture, skill: int) -> tuple[int, ...]:
     """Return the places of the LoRAs that answer for a skill, its own last."""
-    return tuple(range(1 + skill))
+    return mixture.teams[skill] if mixture.teams else tuple(range(1 + skill))
 
 
-def team_names(mixture: Mixture, names: Sequence[str], skill: int) -> tuple[str, ...]:
-    """Return what a skill uses, and itself, oldest first, named as `own_places` does."""
-    called = {place: name for name, place in own_places(mixture, names).items()}
-    return tuple(called[place] for place in team_of(mixture, skill))
+def called(mixture: Mixture, names: Sequence[str], places: Iterable[int]) -> tuple[str, ...]:
+    """Return what the LoRAs at some places are called, as `own_places` does."""
+    found = {place: name for name, place in own_places(mixture, names).items()}
+    return tuple(found[place] for place in places)
 
 
 def answer(
@@ -122,9 +124,9 @@ def answer(
 ) -> Answered:
     """Answer rows, all by one route; None for all LoRAs as they are."""
     routed = [replace(row, route=route) for row in rows]
-    found = answer_likelihoods(backbone, routed, tokens_per_batch)
-    losses = [-fsum(each.logs) / len(each.logs) for each in found]
-    return Answered(losses, fmean(all(each.best) for each in found))
+    found = sorted(passes(backbone, routed, tokens_per_batch), key=lambda each: each.place)
+    hits = (tuple(each.best) == rows[each.place].answer_ids for each in found)
+    return Answered([fmean(each.losses) for each in found], fmean(hits))
 
 
 def choose(found: Mapping[str, Answered], sizes: Mapping[str, int]) -> tuple[str | None, str]:
