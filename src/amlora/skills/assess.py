@@ -77,9 +77,8 @@ def assess(
     then = None if before is None else state(before)
     anew = [skill] if did != "remove" else []
     asked = to_answer(routes, rows, then, seed=seed, anew=anew)
-    same_machine = {
-        name: each.environment == environment(bench.backbone) for name, each in learned.items()
-    }
+    here = environment(bench.backbone)
+    same_machine = {name: each.environment == here for name, each in learned.items()}
     asked = [ask for ask in asked if ask.known is None or same_machine[ask.skill]]
     replies = answer(bench, learned, asked)
     checked = check_same(asked, replies)
