@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import torch
 
 from amlora.engine.backbone import Backbone
-from amlora.engine.batch import length, steps_of
+from amlora.engine.batch import length
 from amlora.engine.encode import Row
 from amlora.experiment.provenance import DECISIVE, cpu_name, peak_memory
 from amlora.experiment.provenance import versions as all_versions
 from amlora.skills.settings import LearnSettings
+from amlora.skills.train import planned_steps, step_tokens
 
 BACKWARD = 3.0
 """A training step costs about so many times the forward pass of its tokens (measured on the quick
@@ -43,10 +44,9 @@ def told_cost(
         settings: how.
         speed: tokens a second of a bare forward pass, as measured a moment ago.
     """
-    steps = steps_of(len(rows), settings.batch, settings.epochs, settings.steps)
+    steps = planned_steps(rows, settings, backbone.model.device.type)
+    seconds = BACKWARD * steps * step_tokens(rows, settings) / speed
     lengths = sorted(map(length, rows))
-    tokens = steps * settings.batch * sum(lengths) / len(lengths)
-    seconds = BACKWARD * tokens / speed
     told = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
     return f"at most about {told}, {memory(backbone, lengths, settings) / 1e9:.1f} GB"
 
