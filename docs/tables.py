@@ -23,8 +23,9 @@ import amlora
 from amlora.cli.table import Kind, sheets_of
 from amlora.evaluate.lost import Lost
 from amlora.methods import METHODS
+from amlora.mixture import manifest as stored
 from amlora.printable import markdown_safe
-from amlora.records import beside, schema
+from amlora.records import beside, schema, skills
 from amlora.report.write import write
 from amlora.settings import described
 
@@ -238,6 +239,21 @@ def choice() -> str:
     return fields(beside.Choice) + seal + fields(beside.Candidate, "candidates")
 
 
+def manifest() -> str:
+    """What the manifest of a version of skills holds."""
+    seal = "\n| `digest` | sha256 of all the rest; an altered manifest is refused |"
+    kinds = {"base": stored.Base, "loras": stored.StoredLoRA, "skills": stored.StoredSkill}
+    inner = [fields(kind, name) for name, kind in kinds.items()]
+    return "\n\n".join([fields(stored.Manifest) + seal, *inner])
+
+
+def standing() -> str:
+    """What the scores of a version of learned skills hold."""
+    kinds = {"changes": skills.Change, "astray": skills.Astray, "gate": skills.Gate}
+    inner = [fields(kind, name) for name, kind in kinds.items()]
+    return "\n\n".join([fields(skills.Standing), *inner])
+
+
 @cache
 def measured(script: str, results: str, *words: str) -> str:
     """Return the table that a script of `benchmarks/` prints as Markdown."""
@@ -255,6 +271,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "decision": lambda: fields(beside.Decision),
     "attention": lambda: fields(beside.Attention),
     "choice": choice,
+    "manifest": manifest,
+    "learned": lambda: fields(skills.Learned),
+    "kept": lambda: fields(skills.KeptRow),
+    "standing": standing,
     "anchored": anchored,
     "orders": orders,
     "methods": methods,

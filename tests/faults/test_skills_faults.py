@@ -109,10 +109,15 @@ def test_skills_on_a_failing_disk_are_the_old_or_the_new_and_it_can_be_done_agai
         faults = [fault for index, fault in enumerate(faults) if index % 7 == 0]
     for number, fault in enumerate(faults):
         folder = shutil.copytree(pristine, tmp_path / str(number))
-        with disk(fault), pytest.raises((OSError, InputError)):
-            do(folder)
+        told = False
+        with disk(fault):
+            try:
+                do(folder)
+            except (OSError, InputError):
+                told = True
         now = state(folder)
         assert now in (old, new), fault
+        assert told or now == new, fault  # a lock that fails once is asked for again
         with disk(whole):
             if now == old:
                 do(folder)

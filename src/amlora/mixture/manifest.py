@@ -93,8 +93,10 @@ class StoredLoRA(Settings):
     """One LoRA of the mixture."""
 
     name: str
+    """A learned skill's is the last part of its folder."""
     rank: PositiveInt
     alpha: float
+    """Its outputs are multiplied by alpha / rank."""
     folder: str
     """tasks/NN-name-hash8."""
 
@@ -115,6 +117,7 @@ class StoredSkill(Settings):
     """One stage: the LoRAs that answer a prompt which is told to be its own."""
 
     name: str
+    """What it is called in this version."""
     lora: str
     """The name of its own LoRA."""
     uses: Many[str]
@@ -141,13 +144,19 @@ class Manifest(Settings):
     """One version."""
 
     format: int = FORMAT
+    """Any other is refused."""
     version: str
+    """As in "0003"."""
     previous: Previous | None
+    """The version that this one was made from, and the sha256 of its manifest."""
     content: str
     """sha256 over everything but the version's number and the one before it."""
     base: Base
+    """The pretrained model under the LoRAs."""
     combine: Combine
+    """How the outputs of LoRAs that answer together are combined."""
     gain: bool
+    """Whether the mixture of n LoRAs is multiplied by n + 1."""
     dtype: Dtype
     """Of the LoRAs and selectors."""
     targets: Many[str]
@@ -163,9 +172,9 @@ class Manifest(Settings):
     arrow: Arrow | None
     """Where set, LoRAs are chosen by their prototypes, and `combine` does not count."""
     stages: StageSettings | None
-    """How a prompt's stage is told; None where all LoRAs answer everything."""
+    """How a prompt's stage is told; null where all LoRAs answer everything."""
     gates: GateSettings | None
-    """The form of the gates, one per LoRA; None where LoRAs have none."""
+    """The form of the gates, one per LoRA; null where LoRAs have none."""
 
     def check(self) -> None:
         """Refuse what could not be put into a model."""
