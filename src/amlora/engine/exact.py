@@ -122,17 +122,27 @@ def passes(backbone: Backbone, rows: Sequence[Row], tokens_per_batch: int) -> It
             batch = [group[i] for i in chosen]
             with inference(backbone):
                 logits = answer_logits(backbone, batch, prefix)
-                top = logits.topk(2)
-                golds = torch.tensor([id for row in batch for id in row.answer_ids])
-                right = logits.gather(-1, golds.to(logits.device).unsqueeze(-1)).squeeze(-1)
-            best = top.indices[:, 0].tolist()
-            gaps = (top.values[:, 0] - top.values[:, 1]).tolist()
-            losses = (logits.logsumexp(-1) - right).tolist()
-            first = 0
-            for i, row in zip(chosen, batch, strict=True):
-                part = slice(first, first + len(row.answer_ids))
-                yield Passed(places[i], best[part], gaps[part], losses[part])
-                first = part.stop
+            answers = [row.answer_ids for row in batch]
+            yield from found_of(logits, answers, [places[i] for i in chosen])
+
+
+def found_of(
+    logits: Tensor, answers: Sequence[Sequence[int]], places: Sequence[int]
+) -> list[Passed]:
+    """Return what logits (answer tokens of all rows in turn, vocabulary) say of right answers."""
+    top = logits.topk(2)
+    golds = torch.tensor([token for ids in answers for token in ids], device=logits.device)
+    right = logits.gather(-1, golds.unsqueeze(-1)).squeeze(-1)
+    best = top.indices[:, 0].tolist()
+    gaps = (top.values[:, 0] - top.values[:, 1]).tolist()
+    losses = (logits.logsumexp(-1) - right).tolist()
+    found: list[Passed] = []
+    first = 0
+    for place, ids in zip(places, answers, strict=True):
+        part = slice(first, first + len(ids))
+        found.append(Passed(place, best[part], gaps[part], losses[part]))
+        first = part.stop
+    return found
 
 
 def answer_logits(backbone: Backbone, rows: Sequence[Row], prefix: Prefix) -> Tensor:

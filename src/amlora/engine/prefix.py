@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
+from transformers.utils.generic import ModelOutput
 
 from amlora.engine.backbone import Backbone
 from amlora.engine.batch import Batch, collate, target_logits
@@ -100,16 +101,33 @@ def shared_prefix(backbone: Backbone, rows: Sequence[Row]) -> Prefix:
     how = {"position_ids": torch.arange(length, device=ids.device).unsqueeze(0), "use_cache": True}
     with by_routes(backbone, rows[:1]):
         out = backbone.model(input_ids=ids, **how, logits_to_keep=1)
+    cache = plain_cache(out)
+    if cache is None:
+        return NOTHING
+    for place, states in enumerate(states_of(cache)):
+        cache.layers[place] = Shared(*states)
+    return Prefix(length, cache)
+
+
+def plain_cache(out: ModelOutput) -> DynamicCache | None:
+    """Return what a pass has kept, None where it is other than plain keys and values."""
     # Not an instance: families that keep other states as well derive their cache from this one.
     # Some keep all states in their layers and return no cache.
     cache = out.get("past_key_values")
     if type(cache) is not DynamicCache:
-        return NOTHING
-    for place, layer in enumerate(cache.layers):
-        if type(layer) is not DynamicLayer or layer.keys is None or layer.values is None:
-            return NOTHING
-        cache.layers[place] = Shared(layer.keys, layer.values)
-    return Prefix(length, cache)
+        return None
+    plain = all(type(layer) is DynamicLayer and layer.keys is not None for layer in cache.layers)
+    return cache if plain else None
+
+
+def states_of(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
+    """Return each layer's keys and values of a plain cache."""
+    found: list[tuple[Tensor, Tensor]] = []
+    for layer in cache.layers:
+        assert isinstance(layer, DynamicLayer)
+        assert layer.keys is not None and layer.values is not None
+        found.append((layer.keys, layer.values))
+    return found
 
 
 def common(rows: Sequence[Row]) -> int:

@@ -14,10 +14,10 @@ from statistics import fmean
 import torch
 
 from amlora.engine.backbone import Backbone
-from amlora.engine.encode import Row, decode
-from amlora.engine.exact import Passed, measure_margin, passes, score_passed
+from amlora.engine.complete import complete
+from amlora.engine.encode import Row
+from amlora.engine.exact import measure_margin, passes, score_passed
 from amlora.engine.settings import EvaluateSettings
-from amlora.engine.until_certain import generate_until_certain
 from amlora.records.skills import Metric
 from amlora.skills.metric import metric_of
 
@@ -63,23 +63,23 @@ def score_rows(
     Returns:
         One of each row, in the order of the rows.
     """
-    passed = sorted(passes(backbone, rows, tokens_per_batch), key=lambda found: found.place)
-    losses = [fmean(found.losses) for found in passed]
-    if metric == "loss":
-        return [Scored(None, math.exp(-loss), loss) for loss in losses]
-    margin = margin_of(backbone, rows)
+    margin = TIE if metric == "loss" else margin_of(backbone, rows)
     settings = EvaluateSettings(
         tokens_per_batch=tokens_per_batch, max_new_tokens=max_new_tokens, margin=margin
     )
-    if metric == "exact" and not texts:
+    if metric in ("exact", "loss") and not texts:
+        passed = sorted(passes(backbone, rows, tokens_per_batch), key=lambda found: found.place)
+        losses = [fmean(found.losses) for found in passed]
+        if metric == "loss":
+            return [Scored(None, math.exp(-loss), loss) for loss in losses]
         answers, _ = score_passed(backbone, rows, passed, settings)
         hits = (float(answer.hit) for answer in answers)
         return [Scored(None, hit, loss) for hit, loss in zip(hits, losses, strict=True)]
     measure = metric_of(metric)
-    said = whole_answers(backbone, rows, passed, settings)
+    completed = complete(backbone, rows, settings)
     return [
-        Scored(answer, measure(answer, row.gold), loss)
-        for answer, row, loss in zip(said, rows, losses, strict=True)
+        Scored((answer := each.text.strip()), measure(answer, row.gold), fmean(each.losses))
+        for each, row in zip(completed, rows, strict=True)
     ]
 
 
@@ -90,39 +90,6 @@ def margin_of(backbone: Backbone, rows: Sequence[Row]) -> float:
     ties are told.
     """
     return measure_margin(backbone, rows) if backbone.precision == torch.float32 else TIE
-
-
-def whole_answers(
-    backbone: Backbone, rows: Sequence[Row], passed: Sequence[Passed], settings: EvaluateSettings
-) -> list[str]:
-    """Return each row's answer to its end; `passed` is in the order of the rows."""
-    assert settings.margin is not None
-    answers = [known_answer(backbone, *pair, settings) for pair in zip(rows, passed, strict=True)]
-    open_ = [i for i, answer in enumerate(answers) if answer is None]
-    texts = generate_until_certain(backbone, [rows[i] for i in open_], settings, whole=True)
-    generated = dict(zip(open_, texts, strict=True))
-    return [
-        (generated[i] if answer is None else answer).strip() for i, answer in enumerate(answers)
-    ]
-
-
-def known_answer(
-    backbone: Backbone, row: Row, passed: Passed, settings: EvaluateSettings
-) -> str | None:
-    """Return a row's answer where the pass tells it whole: it follows the right one to an end.
-
-    None where it goes another way, is cut off, or a token's lead is within the margin.
-    """
-    assert settings.margin is not None
-    ends = backbone.end_ids
-    for at, (best, right) in enumerate(zip(passed.best, row.answer_ids, strict=True)):
-        if at >= settings.max_new_tokens or not passed.leads[at] >= settings.margin:
-            return None
-        if best in ends:
-            return decode(backbone, row.answer_ids[:at])
-        if best != right:
-            return None
-    return None
 
 
 def room_for(rows: Sequence[Row], least: int = 0) -> int:
