@@ -24,7 +24,8 @@ COMMANDS = (
         "run",
         "show",
     ),
-    *("table", "tasks", "version"),
+    *("table", "tasks", "version", "data"),
+    *("learn", "versions", "diff", "publish", "rollback", "prune", "eval", "remove", "rename"),
 )
 
 
@@ -86,7 +87,7 @@ def here(tmp_path, monkeypatch) -> Path:
 
 
 WRONG = [
-    ("runn", "No such command 'runn'. Did you mean 'run'?"),
+    ("runn", "No such command 'runn'. Did you mean 'run', 'prune'?"),
     ("run", "Missing argument 'CONFIG'."),
     ("run good.toml --metod x", "No such option: --metod (Possible options: --method"),
     ("run good.toml extra", "Got unexpected extra argument(s) (extra)"),
@@ -128,7 +129,7 @@ WRONG = [
     ("report half --out plain", "plain: a folder, not a file to write."),
     ("report half --out no/page.html", "no: no such folder."),
     (f"report half --out {'x' * 300}.html", f"{'x' * 300}.html: file name too long."),
-    ("report", "Missing argument 'RUNS'."),
+    ("report", "Missing argument 'RUNS|SKILLS'."),
     ("table paper-3 half", "Invalid value for 'kind': 'paper-3' is not one of 'methods', 'pairs',"),
     ("table methods half", "runs/half-am_lora-12345678-0: not finished;"),
     ("table methods half --format xml", "Invalid value for '--format': 'xml' is not one of"),
@@ -152,6 +153,17 @@ WRONG = [
     ("doctor --data --model x", "--data and --model exclude each other."),
     ("show runs", "runs: 1 runs; name one: half-am_lora-12345678-0."),
     ("table methods plain", "plain: not a run folder;"),
+    ("learn my", "Missing option '--task'."),
+    ("learn my --task a", "Missing option '--data'."),
+    ("learn my --task a --data a.csv --rank 0", "--rank must be at least 1, got 0."),
+    ("learn my --task a --data a.csv --lr 0", "--lr must be above 0, got 0"),
+    ("learn my --task a --data a.csv --steps 0", "--steps must be at least 1, got 0."),
+    ("learn my --task a --data a.csv --keep-dev all", "--keep-dev: expected a number of rows or"),
+    ("learn my --task a --data a.csv --keep-dev -1", "--keep-dev: expected a number of rows or"),
+    ("learn my --task a --data a.csv --options a,,b", "--options: expected a list as in 'a, b',"),
+    ("learn my --task a --data a.csv --max-drop 101", "--max-drop must be at least 0 and at most"),
+    ("learn my --task a --data a.csv --uses some", "Invalid value for '--uses': 'some' is not"),
+    ("report plain runs --version 1", "--version: plain is no skills folder."),
 ]
 
 
@@ -175,6 +187,13 @@ def test_an_interrupted_run_tells_the_command_that_goes_on():
     words = ["run", "my file.toml", "--force", "--set", "train.lr=1e-4"]
     assert start.interrupted(words) == (
         "amlora: interrupted; to go on: amlora run 'my file.toml' --set train.lr=1e-4"
+    )
+
+
+def test_an_interrupted_learn_tells_the_command_that_goes_on():
+    words = ["learn", "my skills", "--task", "a", "--data", "a.csv"]
+    assert start.interrupted(words) == (
+        "amlora: interrupted; to go on: amlora learn 'my skills' --task a --data a.csv"
     )
 
 

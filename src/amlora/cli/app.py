@@ -21,13 +21,16 @@ from amlora.cli import (
     doctor,
     figure,
     grid,
+    learn,
     methods,
     predict,
     rank,
     report,
     runs,
+    skills,
     table,
     terminal,
+    versions,
 )
 from amlora.cli import run as run_command
 from amlora.cli.start import WRONG_INPUT
@@ -47,18 +50,28 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+# Skills first, then what both have, then runs.
+app.command("learn", short_help="Add a skill to a model.")(learn.learn)
+app.command("predict", short_help="Answer texts with what was learned.")(predict.predict)
+app.command("report", short_help="Say what became of skills, or of runs.")(report.report)
+app.command("show", short_help="Show a skills folder, or a run.")(runs.show)
+app.command("versions", short_help="List the versions of skills.")(versions.versions)
+app.command("diff", short_help="Compare two versions of skills.")(versions.diff)
+app.command("publish", short_help="Bring a version into use.")(versions.publish)
+app.command("rollback", short_help="Bring the version before into use.")(versions.rollback)
+app.command("prune", short_help="Delete versions that are not needed.")(versions.prune)
+app.command("eval", short_help="Score skills again.")(skills.evaluate)
+app.command("remove", short_help="Take a skill out of use.")(skills.remove)
+app.command("rename", short_help="Call a skill by another name.")(skills.rename)
+app.command("data", short_help="List built-in tasks, or write one to a file.")(data.data)
 app.command("run", short_help="Learn a stream of tasks.")(run_command.run)
 app.command("grid", short_help="Run a comparison of methods.")(grid.grid)
 app.add_typer(config.app, name="config")
 app.command("ls", short_help="List the runs in a folder.")(runs.ls)
-app.command("show", short_help="Show one run.")(runs.show)
 app.command("pack", short_help="Pack finished runs into a few files.")(runs.pack)
-app.command("report", short_help="Write an HTML report of runs.")(report.report)
 app.command("figure", short_help="Draw one of the paper's figures.")(figure.figure)
 app.command("table", short_help="Compare runs in a table.")(table.table)
-app.command("predict", short_help="Answer a text with what was learned.")(predict.predict)
 app.command("methods", short_help="List methods and their settings.")(methods.methods)
-app.command("data", short_help="List built-in tasks, or write one to a file.")(data.data)
 app.command("tasks", short_help="List the paper's tasks.")(catalogue.tasks)
 app.command("orders", short_help="List the paper's orders of tasks.")(catalogue.orders)
 app.command("doctor", short_help="Check what a run needs.")(doctor.doctor)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from amlora.cli.output import RUNS, ByName, Json, columns, matrix, print_json, print_pairs
+from amlora.cli.skills import is_skills, show_skills
 from amlora.cli.terminal import say, tell
 from amlora.errors import InputError
 from amlora.printable import one_line
@@ -75,12 +76,18 @@ def pack(
 
 def show(
     wanted: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run's folder, name, or the name's start.")
+        str,
+        typer.Argument(
+            metavar="RUN|SKILLS", help="A run's folder, name, or the name's start; or skills."
+        ),
     ],
     runs: ByName = RUNS,
     as_json: Json = False,
 ) -> None:
-    """Show a finished run: accuracy matrix, metrics, stages, settings, where it was made."""
+    """Show a finished run, its matrix, metrics, stages, settings and origin; or a skills folder."""
+    if is_skills(wanted):
+        return show_skills(wanted, as_json)
+
     from amlora.experiment.toml import write_toml
     from amlora.formats import sealed
     from amlora.records.store import find_run, read_run

@@ -87,8 +87,8 @@ def tell_interrupted(words: Sequence[str]) -> None:
 
 
 def interrupted(words: Sequence[str]) -> str:
-    """Return the line for an interrupt: for runs, the command that goes on where it stopped."""
-    if not words or words[0] not in ("run", "grid"):
+    """Return the line for an interrupt, with the command that goes on where it stopped if any."""
+    if not words or words[0] not in ("run", "grid", "learn"):
         return "amlora: interrupted."
     if rank.processes() > 1:
         return "amlora: interrupted; to go on, give the same command again, launcher and all."

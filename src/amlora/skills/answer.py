@@ -18,9 +18,9 @@ from amlora.errors import InputError, nearest
 from amlora.evaluate.lost import Lost, lost_lines, together
 from amlora.mixture.manifest import TaskCard
 from amlora.mixture.route import by_name, noted
+from amlora.skills.facts import prompt_of
 from amlora.skills.load import LoadedSkills
-from amlora.streams.prompt import Prompt, build_prompt
-from amlora.streams.task import Task
+from amlora.streams.prompt import Prompt
 
 Answers = list[dict[str, Any]]
 """Of each text: "task" (whose words), "text", "answer", "shortened" (characters), "unknown"
@@ -162,8 +162,4 @@ def check_room(
 
 def prompt_for(card: TaskCard | None, text: str) -> Prompt:
     """Put a text into a task's words, or leave it alone."""
-    if card is None:
-        return Prompt("", text, "")
-    words = {name: value for name, value in card if name not in ("prefix", "form")}
-    task = Task(train=(), dev=(), test=(), **words)
-    return build_prompt(task, text, prefix=card.prefix, form=card.form)
+    return Prompt("", text, "") if card is None else prompt_of(card, text)

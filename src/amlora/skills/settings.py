@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from amlora.methods.lora import LoRASettings
-from amlora.records.skills import Metric
+from amlora.records.skills import NO_SKILL, Metric
 from amlora.settings import Many, Settings
 from amlora.streams.settings import NAME
 
@@ -73,4 +73,6 @@ def check_name(name: str) -> str:
         raise ValueError(
             f"{name!r}: use 1 to 64 letters, digits and . _ + -, a letter or digit first."
         )
+    if name.lower() == NO_SKILL:
+        raise ValueError(f"{name!r} stands for no skill at all; use another.")
     return name

@@ -12,6 +12,7 @@ another version has come into use.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from amlora import files
 from amlora.engine.backbone import Backbone
@@ -22,7 +23,7 @@ from amlora.mixture import publish as use
 from amlora.mixture.manifest import Manifest
 from amlora.mixture.version import in_use, list_versions, numbers, read_version
 from amlora.records.folder import Folder
-from amlora.records.skills import Change
+from amlora.records.skills import Change, Standing
 from amlora.skills.answer import Answers, answer, pick_card
 from amlora.skills.bench import Loading
 from amlora.skills.edit import remove, rename
@@ -31,6 +32,7 @@ from amlora.skills.find import find_skills
 from amlora.skills.history import history
 from amlora.skills.learn import Outcome, learn
 from amlora.skills.load import LoadedSkills, open_skills
+from amlora.skills.overview import overview
 from amlora.skills.regression import changes_of
 from amlora.skills.rescore import Rescored, rescore
 from amlora.skills.settings import LearnSettings, Words
@@ -171,6 +173,17 @@ class Skills:
             gate="" if standing is None else "passed" if standing.gate.passed else "refused",
             skills=[skill.name for skill in manifest.skills],
         )
+
+    def show(self, version: str | int | None = None) -> dict[str, Any]:
+        """Return what a version holds, as plain values; see `amlora.skills.overview.overview`."""
+        place = self.place()
+        wanted = None if version is None else self.numbered(version)
+        return overview(place, read_version(place, wanted))
+
+    def report(self, version: str | int | None = None) -> Standing:
+        """Return what a version did to the skills before it, and what the gate said."""
+        wanted = None if version is None else int(self.numbered(version))
+        return self.history().version(wanted).standing
 
     def history(self) -> Folder:
         """Read what all versions say of their skills, for a report."""
