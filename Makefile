@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 QUICKSTART := configs/quickstart.toml
+SKILLS := runs/my-skills
 # Tiny models gain nothing from threads, so each core runs tests of its own.
 PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
@@ -14,13 +15,14 @@ PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/.demo  ## learn four tasks with three methods, then report and predict
+demo: .venv/.demo  ## compare three methods on four tasks, then learn two skills and ask
 	$(BIN)/amlora run $(QUICKSTART) --method sin_lora
 	$(BIN)/amlora run $(QUICKSTART)
 	$(BIN)/amlora run $(QUICKSTART) --method anchored_lora
 	$(BIN)/amlora report runs --out runs/report.html --force
-	skills=$$($(BIN)/amlora run $(QUICKSTART) --method anchored_lora --quiet) && \
-	  $(BIN)/amlora predict "$$skills" --task sms "Congratulations! You have won a 1000 pound prize. Call 09061234567 now to claim it."
+	[ -d $(SKILLS)/versions/0001 ] || $(BIN)/amlora learn $(SKILLS) --task sms --data quickstart/sms
+	[ -d $(SKILLS)/versions/0002 ] || $(BIN)/amlora learn $(SKILLS) --task bbc --data quickstart/bbc
+	$(BIN)/amlora predict $(SKILLS) --explain "Congratulations! You have won a 1000 pound prize. Call 09061234567 now to claim it."
 
 test: lint  ## lint, then the tests that take seconds
 	$(PYTEST)

@@ -165,8 +165,9 @@ def test_python_examples_use_what_is_there(page: Path, code: str):
             assert node.attr in dir(importlib.import_module("amlora"))
 
 
-def test_the_readme_asks_as_the_quick_start_was_taught():
-    code = "".join(code for page, code in blocks("python") if page.name == "README.md")
+def test_the_page_about_loading_asks_as_the_quick_start_was_taught():
+    pages = [code for page, code in blocks("python") if page.name == "load-and-share.md"]
+    code = "".join(pages)
     [prompt] = re.findall(r"prompt = (\(.*?\n\))", code, re.DOTALL)
     [sms] = [part for part in PARTS if part.name == "sms"]
     task = Task(
@@ -181,8 +182,8 @@ def test_the_readme_asks_as_the_quick_start_was_taught():
     assert ast.literal_eval(prompt) == build_prompt(task, text).full
 
 
-def test_the_readme_names_the_folders_that_the_demo_leaves():
-    named = set(re.findall(r"runs/(quickstart-[\w.-]+)", text_of(DOCS.parent / "README.md")))
+def test_the_page_of_results_names_the_folders_that_the_demo_leaves():
+    named = set(re.findall(r"runs/(quickstart-[\w.-]+)", text_of(DOCS / "results.md")))
     methods = ("sin_lora", "am_lora", "anchored_lora")
     config = DOCS.parent / "configs" / "quickstart.toml"
     assert named == {run_name(load_settings(config, method=method)) for method in methods}

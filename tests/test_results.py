@@ -141,13 +141,12 @@ def test_the_default_strength_of_n_lora_follows_from_the_kept_records():
     assert max(each for each, score in scores.items() if score >= bound) == NLoRASettings().strength
 
 
-def test_the_readme_shows_the_last_rows_of_the_kept_runs_of_the_demo():
-    readme = (ROOT / "README.md").read_text("utf-8")
+def test_the_page_of_results_shows_the_last_rows_of_the_kept_runs_of_the_demo():
     for method in ("sin_lora", "am_lora", "anchored_lora"):
         [record] = records(f"quickstart/quickstart-{method}-*")
         row = [*record.R[-1], record.metrics.average]
         wanted = [method, *(f"{100 * (score or 0.0):.1f}" for score in row)]
-        assert wanted in [line.split() for line in readme.splitlines()]
+        assert wanted in [line.split() for line in page("results").splitlines()]
 
 
 def test_a_grid_stands_in_a_pack_as_it_stood_in_its_folder(capsys):
