@@ -7,7 +7,8 @@ from amlora.engine.encode import Row, decode
 from amlora.engine.exact import passes
 from amlora.engine.generate import generate_each
 from amlora.engine.likelihood import answer_likelihoods
-from amlora.engine.settings import EvaluateSettings
+from amlora.engine.load import load_backbone
+from amlora.engine.settings import EvaluateSettings, ModelSettings
 from families import FAMILIES, save_family
 from tiny import learn
 from trained import load_base
@@ -97,3 +98,12 @@ def test_every_family_answers_as_it_generates(family, tmp_path):
 
 def test_no_rows_have_no_answers(half_trained):
     assert complete(half_trained, [], settings()) == []
+
+
+def test_in_bfloat16_losses_are_those_of_a_pass_up_to_rounding(llama_folder):
+    backbone = load_backbone(ModelSettings(name=str(llama_folder), precision="bfloat16"))
+    rows = rows_of(backbone)
+    found = complete(backbone, rows, settings(margin=1e-6))
+    expected = answer_likelihoods(backbone, rows, 1)
+    for each, likelihood in zip(found, expected, strict=True):
+        assert each.losses == pytest.approx([-log for log in likelihood.logs], abs=0.2)

@@ -10,7 +10,7 @@ import pytest
 
 from amlora.cache import cache_folder
 from amlora.errors import InputError
-from amlora.skills.data import hub_settings, read_task
+from amlora.skills.data import hub_settings, read_rows, read_task
 from amlora.skills.settings import LearnSettings, Words
 from amlora.streams.quickstart import BUILT_IN
 from amlora.streams.task import text_key
@@ -196,6 +196,26 @@ def test_train_texts_that_are_all_test_texts_leave_nothing_to_learn(tmp_path):
     write(tmp_path / "test.jsonl", pairs(40))
     with pytest.raises(InputError, match=r"all train texts of .* are dev or test texts as well"):
         read(tmp_path)
+
+
+def test_rows_to_score_are_all_of_a_file_however_few_and_alike(tmp_path):
+    given = [("a text", "yes"), ("a text", "yes"), ("A text!", "no")]
+    words = Words(options=("yes", "no", "maybe"))
+    found = read_rows("mine", write(tmp_path / "data.csv", given), words)
+    assert [(row.text, row.label) for row in found] == given
+    write(tmp_path / "wrong.csv", [("a text", "perhaps")])
+    with pytest.raises(InputError, match="label 'perhaps' is not among the options"):
+        read_rows("mine", tmp_path / "wrong.csv", words)
+
+
+def test_rows_to_score_are_the_test_rows_where_there_are_any(tmp_path):
+    for split in ("train", "dev", "test"):
+        write(tmp_path / "both" / f"{split}.jsonl", pairs(4, word=split))
+        if split != "test":
+            write(tmp_path / "one" / f"{split}.jsonl", pairs(4, word=split))
+    for folder, word in (("both", "test"), ("one", "dev")):
+        found = read_rows("mine", tmp_path / folder, WORDS)
+        assert [row.text for row in found] == [f"{word} {i}" for i in range(4)]
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,16 @@ def read_task(name: str, data: str | Path, words: Words, settings: LearnSettings
     )
 
 
+def read_rows(name: str, data: str | Path, words: Words) -> list[Example]:
+    """Read rows to score a skill on: the test rows, else the dev rows, else all that there are.
+
+    They are as they are given, however few, and texts may be there twice. Arguments and errors are
+    as in `read_task`.
+    """
+    task, _ = read_given(name, str(data), words, LearnSettings())
+    return list(task.test or task.dev or task.train)
+
+
 def read_given(
     name: str, data: str, words: Words, settings: LearnSettings
 ) -> tuple[Task, list[str]]:

@@ -13,11 +13,11 @@ from amlora.errors import InputError, nearest
 from amlora.evaluate.paired import mean_interval
 from amlora.mixture.route import by_name
 from amlora.records.skills import Interval, Metric
-from amlora.skills.data import read_task
+from amlora.skills.data import read_rows
 from amlora.skills.facts import Facts, task_of
 from amlora.skills.load import LoadedSkills
 from amlora.skills.score import mean_score, score_rows
-from amlora.skills.settings import LearnSettings, Words
+from amlora.skills.settings import Words
 from amlora.streams.task import Example
 
 
@@ -74,7 +74,7 @@ def rescore(
 
 
 def fresh(learned: LoadedSkills, facts: Facts, skill: str, data: str) -> list[Example]:
-    """Read all rows of data that are of a skill."""
+    """Read rows of a skill from data, with the words that it was learned with."""
     card = next(card for card in learned.tasks if card.name == skill)
     words = Words(
         instruction=card.instruction,
@@ -82,8 +82,7 @@ def fresh(learned: LoadedSkills, facts: Facts, skill: str, data: str) -> list[Ex
         text=card.text_column,
         metric=facts.learned[skill].metric,
     )
-    task = read_task(skill, data, words, LearnSettings()).task
-    return [*task.train, *task.dev, *task.test]
+    return read_rows(skill, data, words)
 
 
 def scored(
