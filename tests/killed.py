@@ -21,7 +21,7 @@ from stopped import StopAt
 LONGEST = 120.0
 """Seconds after which a process is thought to hang."""
 IMPORTED = [
-    *("pytest", "killed", "amlora.experiment.run"),
+    *("pytest", "killed", "deeds", "amlora.experiment.run"),
     *(place.partition(":")[0] for place in METHODS.values()),
     *("transformers.models.llama.modeling_llama", "transformers.models.t5.modeling_t5"),
 ]

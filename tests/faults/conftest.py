@@ -9,6 +9,7 @@ from amlora.experiment.run import run
 from amlora.experiment.settings import RunSettings, load_settings
 from amlora.experiment.stop import Interrupted
 from broken_disk import disk, whole
+from deeds import Place, Reader, made
 from small_run import small_settings, write_tasks
 from stopped import StopAt
 
@@ -44,6 +45,18 @@ def unfinished(undisturbed: Undisturbed, tmp_path_factory: pytest.TempPathFactor
     with pytest.raises(Interrupted):
         run(undisturbed.settings, runs=runs, progress=StopAt(3))
     return runs / undisturbed.folder.name
+
+
+@pytest.fixture(scope="session")
+def place(llama_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A folder of learned skills; work on copies of it."""
+    return made(tmp_path_factory.mktemp("place"), llama_folder)
+
+
+@pytest.fixture(scope="session")
+def reader(llama_folder: Path) -> Reader:
+    """Tells what a version of it answers."""
+    return Reader(llama_folder)
 
 
 def pytest_generate_tests(metafunc: Any) -> None:

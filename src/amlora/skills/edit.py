@@ -11,6 +11,7 @@ from amlora.records.skills import Gate, Standing
 from amlora.skills.assess import assess, state
 from amlora.skills.bench import Bench, Loading
 from amlora.skills.facts import Facts, read_facts
+from amlora.skills.hold import holding
 from amlora.skills.learn import Outcome
 from amlora.skills.regression import changes_of
 from amlora.skills.settings import check_name
@@ -22,7 +23,7 @@ def remove(folder: Path, name: str, *, loading: Loading, max_drop: float) -> Out
     Raises:
         InputError: there is no such skill, or no other.
     """
-    with files.lock(existing(folder)):
+    with holding(existing(folder)):
         facts = read_facts(folder, read_version(folder))
         check_there(folder, facts, name)
         if len(facts.manifest.skills) == 1:
@@ -60,7 +61,7 @@ def rename(folder: Path, old: str, new: str) -> Outcome:
         check_name(new)
     except ValueError as error:
         raise InputError(str(error)) from None
-    with files.lock(existing(folder)):
+    with holding(existing(folder)):
         facts = read_facts(folder, read_version(folder))
         check_there(folder, facts, old)
         names = {each.name.lower() for each in facts.manifest.skills} - {old.lower()}

@@ -38,15 +38,13 @@ from amlora.skills.bench import Bench, Loading
 from amlora.skills.cost import environment, told_cost
 from amlora.skills.data import NewTask, read_task
 from amlora.skills.facts import Facts, Kept, card_of, prompt_of
+from amlora.skills.hold import WORK, holding, will_write
 from amlora.skills.keep import kept_of, stored, without_texts
 from amlora.skills.metric import majority_score
 from amlora.skills.score import Scored, mean_score, room_for, score_rows
 from amlora.skills.settings import LearnSettings, Words, check_name
 from amlora.skills.train import Trained, train_skill
 from amlora.skills.uses import choose_uses, own_places
-
-WORK = ".learning"
-"""Where a `learn` that is going on keeps what it has."""
 
 
 @dataclass(frozen=True)
@@ -146,17 +144,16 @@ class Learning:
         with ExitStack() as held:
             there = files.exists(self.folder)
             if there:
-                held.enter_context(files.lock(self.folder))
+                held.enter_context(holding(self.folder))
             before = read_before(
                 self.folder, self.name, self.model, self.settings, update=self.update
             )
             task = read_task(self.name, self.data, self.words, self.settings)
             bench = open_bench(self.folder, before, self.model, self.settings, self.loading)
             if not there:  # made only now, when nothing is wrong with data and model
-                held.enter_context(files.lock(self.folder))
+                held.enter_context(holding(self.folder))
                 if in_use(self.folder) is not None:
                     raise InputError(f"{self.folder}: another process made it meanwhile.")
-            files.sweep(self.folder)
             self.spent("load")
             with (stop := Stop()).listening(self.tell.note):
                 return self.go(bench, before, task, stop)
@@ -369,6 +366,7 @@ class Learning:
             uses=uses.names,
             extra=extra,
         )
+        will_write(self.folder, draft.loras[-1].folder, publish=standing.gate.passed)
         manifest = draft.write(
             self.folder,
             router=bench.router,

@@ -30,6 +30,7 @@ from amlora.skills.edit import remove, rename
 from amlora.skills.facts import Facts, read_facts
 from amlora.skills.find import find_skills
 from amlora.skills.history import history
+from amlora.skills.hold import holding
 from amlora.skills.learn import Outcome, learn
 from amlora.skills.load import LoadedSkills, open_skills
 from amlora.skills.overview import overview
@@ -125,7 +126,7 @@ class Skills:
         Raises:
             InputError: there is no such version, or it takes `force`.
         """
-        with files.lock(self.existing()):
+        with holding(self.existing()):
             wanted = self.numbered(version, newest=True)
             facts = read_facts(self.folder, read_version(self.folder, wanted))
             if not force:
@@ -147,12 +148,12 @@ class Skills:
 
     def rollback(self) -> str:
         """Bring the version that the one in use was made from into use, and return it."""
-        with files.lock(self.existing()):
+        with holding(self.existing()):
             return use.rollback(self.folder)
 
     def prune(self) -> list[str]:
         """Remove the versions that the one in use does not come from; return which."""
-        with files.lock(self.existing()):
+        with holding(self.existing()):
             return use.prune(self.folder)
 
     def versions(self) -> list[VersionLine]:
