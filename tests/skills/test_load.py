@@ -18,11 +18,13 @@ import amlora
 from amlora import files
 from amlora.engine.backbone import Backbone, base_of
 from amlora.errors import InputError
-from amlora.mixture.manifest import TaskCard
+from amlora.mixture.manifest import KEPT_ROWS, TaskCard
+from amlora.mixture.version import read_task_file, verify
 from amlora.skills.answer import prompt_for
 from amlora.skills.load import LoadedSkills, attach, open_skills, skills_of
 from amlora.streams.prompt import build_prompt
 from amlora.streams.task import Task
+from learned import Folder, extra
 from tiny import tiny_llama
 from trained import cards, logits, trained
 
@@ -252,3 +254,42 @@ def test_a_stored_tasks_prompt_is_the_one_of_training(prefix, form):
     task = Task(**words, train=(), dev=(), test=())
     card = TaskCard(**words, prefix=prefix, form=form)
     assert prompt_for(card, "Why?") == build_prompt(task, "Why?", prefix=prefix, form=form)
+
+
+@pytest.fixture
+def skilled(llama_folder, tmp_path) -> Folder:
+    """Two skills that were learned one by one, the second on top of the first and renamed."""
+    folder = Folder(tmp_path / "skills", llama_folder)
+    folder.learn("a", extra=extra("a"))
+    folder.learn("b", ["a"], extra=extra("b"))
+    draft = folder.draft()
+    draft.rename("b", "bb")
+    folder.write(draft)
+    return folder
+
+
+def test_learned_skills_are_loaded_with_what_tells_their_prompts(skilled):
+    backbone, skills = open_skills(skilled.place, device="cpu", precision="float32")
+    assert skills.router is not None and len(skills.router.stages) == 2
+    assert (skills.mixture.stage_names, skills.mixture.teams) == (["a", "bb"], [(0,), (0, 1)])
+    assert [task.name for task in skills.tasks] == ["a", "bb"]
+    assert backbone.model(torch.arange(5, 25)[None]).logits.isfinite().all()
+
+
+def test_saving_learned_skills_again_writes_nothing_and_never_loses_what_lies_beside_them(skilled):
+    model, _ = load(skilled.place)
+    assert amlora.save(model, skilled.place) == "0003"
+    assert amlora.save(model, skilled.place, scores={"metrics": {"average": 0.5}}) == "0004"
+    version = verify(skilled.place)
+    for skill, name in (("a", "a"), ("bb", "b")):
+        kept = read_task_file(skilled.place, version, skill, KEPT_ROWS)
+        assert kept == extra(name)[KEPT_ROWS]
+
+
+def test_a_folder_without_a_version_in_use_names_its_candidates(llama_folder, tmp_path):
+    folder = Folder(tmp_path, llama_folder)
+    folder.learn("a", publish=False)
+    with pytest.raises(InputError, match="no version is in use; candidates: 0001"):
+        amlora.load(tmp_path)
+    model, _ = amlora.load(tmp_path, version="0001", device="cpu")
+    assert skills_of(model).mixture.stage_names == ["a"]
