@@ -216,13 +216,21 @@ def test_a_rename_changes_the_name_alone(two):
     assert set(answer["stages"]) <= {"movies", "topic", "none"}
 
 
+@pytest.mark.parametrize("name", ["none", "All", "a/b"])
+def test_no_skill_is_renamed_to_what_is_no_name(two, name):
+    with pytest.raises(InputError, match="use"):
+        rename(two, "film", name)
+    assert in_use(two) == "0002"
+
+
 @pytest.mark.parametrize(
     ("name", "given", "said"),
     [
         ("film", {}, "the skill 'film' is there already; --update learns it anew"),
         ("Film", {}, "the skill 'film' is there already"),
         ("fim", {"update": True}, "no skill 'fim'; did you mean 'film'"),
-        ("none", {}, "none"),
+        ("None", {}, "'None' stands for no skill at all"),
+        ("base", {}, "'base' stands for the base model alone"),
         ("a b", {}, "use 1 to 64 letters"),
     ],
 )

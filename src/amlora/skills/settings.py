@@ -67,12 +67,20 @@ class LearnSettings(Settings):
     """Decides every random choice."""
 
 
+RESERVED = {
+    NO_SKILL: "no skill at all",
+    "base": "the base model alone",
+    "all": "all skills together",
+}
+"""Names that stand for something else wherever skills are named, and for what."""
+
+
 def check_name(name: str) -> str:
     """Refuse what is no skill's name, by a ValueError."""
     if not NAME.fullmatch(name):
         raise ValueError(
             f"{name!r}: use 1 to 64 letters, digits and . _ + -, a letter or digit first."
         )
-    if name.lower() == NO_SKILL:
-        raise ValueError(f"{name!r} stands for no skill at all; use another.")
+    if stands := RESERVED.get(name.lower()):
+        raise ValueError(f"{name!r} stands for {stands}; use another name.")
     return name
