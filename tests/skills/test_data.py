@@ -158,6 +158,18 @@ def test_a_named_metric_of_free_text_makes_labels_free_text(tmp_path):
     assert (named.task.options, named.metric) == (("yes", "no"), "f1")
 
 
+def test_answers_that_are_no_options_may_be_few_and_of_any_form(tmp_path):
+    path = write(tmp_path / "data.jsonl", pairs(40, ("yes", "no\nnever", "!")))
+    assert read(path, Words(metric="f1")).task.options == ()
+
+
+def test_one_train_text_is_too_few_to_set_stop_rows_aside(tmp_path):
+    write(tmp_path / "train.jsonl", pairs(1))
+    write(tmp_path / "test.jsonl", pairs(30, word="other"))
+    with pytest.raises(InputError, match="1 distinct train text; stop rows"):
+        read(tmp_path)
+
+
 def test_an_option_that_no_train_row_has_is_said(tmp_path):
     path = write(tmp_path / "data.jsonl", pairs(40))
     new = read(path, Words(options=("yes", "no", "maybe")))

@@ -264,3 +264,14 @@ def test_the_history_tells_all_versions_and_diff_compares_any_two(two):
     ]
     verdicts = {each.skill: each.verdict for each in skills.diff(1, 3)}
     assert verdicts == {"movies": "identical", "topic": "new"}
+
+
+def test_eval_answers_kept_rows_or_fresh_ones_by_the_router(two, tmp_path):
+    skills = Skills(two, precision="float32")
+    kept = {each.skill: each for each in skills.eval()}
+    assert kept["film"].score == kept["film"].learned and kept["film"].answered_by == {"film": 9}
+    rows = [("a very good film at last", "Good"), ("the team won the game", "Good")]
+    path = tmp_path / "fresh.csv"
+    path.write_text("\n".join(["text,right", *(",".join(row) for row in rows)]))
+    [fresh] = skills.eval("film", path, label="right")
+    assert fresh.rows == 2 and sum(fresh.answered_by.values()) == 2

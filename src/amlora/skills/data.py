@@ -72,8 +72,9 @@ def read_task(name: str, data: str | Path, words: Words, settings: LearnSettings
     Raises:
         InputError: no such data, or something in them is wrong; too few rows, or one label only.
     """
-    task, notes = read_given(name, str(data), words, settings)
-    if words.metric in ("f1", "rouge-l") and task.options and not words.options:
+    free = words.metric in ("f1", "rouge-l") and not words.options
+    task, notes = read_given(name, str(data), words, settings, free=free)
+    if free:
         task = replace(task, options=())
         notes.append(f"{name}: scored by {words.metric}, so answers are free text.")
     task, duplicates, contradictions = distinct(task)
@@ -90,7 +91,13 @@ def read_task(name: str, data: str | Path, words: Words, settings: LearnSettings
             f"{name}: all {len(rows)} rows of {data} have the label {rows[0].label!r}: there is"
             " nothing to learn."
         )
+    given = len(task.train)
     task, divided = divide(task, settings)
+    if not task.train:
+        raise InputError(
+            f"{name}: {data} has {given} distinct train text; stop rows are set aside from these,"
+            " so at least 2 are needed."
+        )
     metric = choose_metric(task, words.metric)
     counted = count_line(task, metric, settings, duplicates, contradictions)
     return NewTask(
@@ -109,14 +116,17 @@ def read_rows(name: str, data: str | Path, words: Words) -> list[Example]:
     They are as they are given, however few, and texts may be there twice. Arguments and errors are
     as in `read_task`.
     """
-    task, _ = read_given(name, str(data), words, LearnSettings())
+    task, _ = read_given(name, str(data), words, LearnSettings(), free=not words.options)
     return list(task.test or task.dev or task.train)
 
 
 def read_given(
-    name: str, data: str, words: Words, settings: LearnSettings
+    name: str, data: str, words: Words, settings: LearnSettings, *, free: bool = False
 ) -> tuple[Task, list[str]]:
-    """Return a task with its rows as they are given, and notes; a split that is not is empty."""
+    """Return a task with its rows as they are given, and notes; a split that is not is empty.
+
+    With `free` labels are free text, however few.
+    """
     place = Path(data).expanduser()
     kind, _, part = data.partition("/")
     if kind == QUICKSTART and part and not place.exists():
@@ -133,7 +143,7 @@ def read_given(
         }
     )
     try:
-        return load_given(task, StreamSettings(sample_seed=settings.seed), name)
+        return load_given(task, StreamSettings(sample_seed=settings.seed), name, free=free)
     except InputError as error:
         said = str(error).removeprefix(f"{name}.hub: ")
         if said == str(error):

@@ -43,20 +43,24 @@ def rescore(
     facts: Facts,
     skill: str | None,
     data: str | None,
+    label: str = "label",
 ) -> list[Rescored]:
     """Score the kept rows of all skills or of one, or fresh rows of one.
+
+    `label` is the column of the right answers in fresh rows.
 
     Raises:
         InputError: no such skill, nothing is kept, or the data are not the skill's.
     """
     names = list(facts.learned)
     if skill is not None and skill not in names:
-        close = nearest(skill, names) or f"; skills: {', '.join(names)}."
+        known = f"; skills: {', '.join(names)}." if names else "; `amlora learn` made none here."
+        close = nearest(skill, names) or known
         raise InputError(f"--task: no skill {skill!r}{close}")
     if data is not None:
         if skill is None:
             raise InputError("--data: name the skill that the rows are of by --task.")
-        return [scored(backbone, learned, facts, skill, fresh(learned, facts, skill, data))]
+        return [scored(backbone, learned, facts, skill, fresh(learned, skill, data, label))]
     wanted = [skill] if skill is not None else names
     found = {
         name: [
@@ -73,14 +77,11 @@ def rescore(
     ]
 
 
-def fresh(learned: LoadedSkills, facts: Facts, skill: str, data: str) -> list[Example]:
+def fresh(learned: LoadedSkills, skill: str, data: str, label: str) -> list[Example]:
     """Read rows of a skill from data, with the words that it was learned with."""
     card = next(card for card in learned.tasks if card.name == skill)
     words = Words(
-        instruction=card.instruction,
-        options=card.options,
-        text=card.text_column,
-        metric=facts.learned[skill].metric,
+        instruction=card.instruction, options=card.options, text=card.text_column, label=label
     )
     return read_rows(skill, data, words)
 

@@ -201,14 +201,22 @@ class Skills:
             renamed=folder.renamed(old, new),
         )
 
-    def eval(self, task: str | None = None, data: str | Path | None = None) -> list[Rescored]:
+    def eval(
+        self,
+        task: str | None = None,
+        data: str | Path | None = None,
+        *,
+        label: str = "label",
+    ) -> list[Rescored]:
         """Answer the kept rows of every skill, or of one, or fresh rows of one, and score them.
 
-        Each prompt goes to the skill that the router sends it to.
+        Each prompt goes to the skill that the router sends it to. `label` is the column of the
+        right answers in fresh rows.
         """
-        _, backbone, learned = self.load()
-        facts = read_facts(self.place(), read_version(self.place()))
-        return rescore(backbone, learned, facts, task, None if data is None else str(data))
+        version, backbone, learned = self.load()
+        facts = read_facts(self.place(), read_version(self.place(), version))
+        given = None if data is None else str(data)
+        return rescore(backbone, learned, facts, task, given, label)
 
     def predict(
         self,

@@ -145,11 +145,12 @@ def load_task(
 
 
 def load_given(
-    task: TaskSettings, stream: StreamSettings, where: str = "task"
+    task: TaskSettings, stream: StreamSettings, where: str = "task", *, free: bool = False
 ) -> tuple[Task, list[str]]:
     """Do what `load_task` does with the splits as they are given; one that is not given is empty.
 
-    The warnings are of rows without a label, and of answers that are free text.
+    With `free` labels are free text where the task names no options. The warnings are of rows
+    without a label, and of answers that are free text.
     """
     source = read_source(task, stream.data_root, where, seed=stream.sample_seed)
     if stream.dev_from == "train":
@@ -160,7 +161,9 @@ def load_given(
         raise InputError(
             f"{where}.category: empty, but stream.prefix = {stream.prefix!r} puts it into prompts."
         )
-    options, origin, free_text = choose_options(task, source, splits["train"], where)
+    options, origin, free_text = (), "", list[str]()
+    if task.options or not free:
+        options, origin, free_text = choose_options(task, source, splits["train"], where)
     for rows in splits.values():
         check_labels(rows, options, origin)
     given = Task(
