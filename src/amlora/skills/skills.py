@@ -17,7 +17,7 @@ from typing import Any
 from amlora import files
 from amlora.engine.backbone import Backbone
 from amlora.engine.settings import Device, Precision
-from amlora.errors import InputError, nearest
+from amlora.errors import InputError
 from amlora.experiment.reporter import Reporter
 from amlora.mixture import publish as use
 from amlora.mixture.manifest import Manifest
@@ -294,6 +294,6 @@ class Skills:
         wanted = str(version)
         name = f"{int(wanted):04}" if wanted.isascii() and wanted.isdecimal() else wanted
         if name not in known:
-            close = nearest(name, known) or f"; there are {', '.join(known)}."
-            raise InputError(f"{self.name}: no version {wanted!r}{close}")
+            there = ", ".join(str(int(each)) for each in known)
+            raise InputError(f"{self.name}: no version {wanted!r}; there are {there}.")
         return name
