@@ -283,10 +283,13 @@ def lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
 
     Raises:
         Locked: another process holds it, and `wait` is not set.
+        InputError: it is a file.
     """
     from filelock import FileLock, Timeout
 
     make_folder(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is a file, and must be a folder.")
     path = folder / ".lock"
     check_replaceable(path)
     held = FileLock(path, timeout=-1 if wait else MOMENT)

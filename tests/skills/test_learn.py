@@ -1,6 +1,7 @@
 """Learning one skill after another: what changes in the folder, and what does not."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -275,3 +276,60 @@ def test_eval_answers_kept_rows_or_fresh_ones_by_the_router(two, tmp_path):
     path.write_text("\n".join(["text,right", *(",".join(row) for row in rows)]))
     [fresh] = skills.eval("film", path, label="right")
     assert fresh.rows == 2 and sum(fresh.answered_by.values()) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (QUICK.replace(max_tokens=64), "max_tokens: its prompts have at most 512 tokens, not 64"),
+        (
+            QUICK.replace(lora=QUICK.lora.replace(targets=("o_proj",))),
+            "its skills adapt q_proj, v_proj, and not the layers that o_proj stands for",
+        ),
+    ],
+)
+def test_what_a_folder_has_one_of_is_not_silently_otherwise(
+    two, llama_folder, tmp_path, settings, said
+):
+    with pytest.raises(InputError, match=said):
+        learned(two, llama_folder, "truth", write_table(tmp_path, "truth"), settings=settings)
+
+
+def test_the_same_layers_by_name_and_another_rank_are_fine(two, llama_folder, tmp_path):
+    lora = QUICK.lora.replace(targets=("v_proj", "q_proj"), rank=2)
+    data = write_table(tmp_path, "truth")
+    learned(two, llama_folder, "truth", data, settings=QUICK.replace(lora=lora, steps=2))
+    assert [each.rank for each in list_versions(two)[-1].loras] == [4, 4, 2]
+
+
+def test_a_file_is_no_folder_of_skills(llama_folder, tmp_path):
+    place, data = tmp_path / "skills", write_table(tmp_path, "film")
+    place.write_text("mine")
+    with pytest.raises(InputError, match="is a file"):
+        learned(place, llama_folder, "film", data)
+    assert place.read_text() == "mine"
+
+
+def test_threads_that_ask_at_once_get_the_answers_of_one_that_asks_alone(two):
+    skills = Skills(two, precision="float32")
+    asked = {
+        name: [row.text for row in facts(two).kept[name].rows[:2]] for name in ("film", "topic")
+    }
+
+    def ask(name):
+        return [skills.predict(asked[name], task=name, max_new_tokens=6) for _ in range(8)]
+
+    alone = {name: skills.predict(asked[name], task=name, max_new_tokens=6) for name in asked}
+    with ThreadPoolExecutor(4) as pool:
+        found = {name: pool.submit(ask, name) for name in asked}
+    assert all(each == alone[name] for name in asked for each in found[name].result())
+
+
+def test_a_folder_made_anew_is_loaded_anew(two, llama_folder, tmp_path):
+    skills = Skills(two, precision="float32")
+    before = skills.load()
+    assert skills.load() is before
+    shutil.rmtree(two)
+    for name in ("topic", "film"):
+        learned(two, llama_folder, name, write_table(tmp_path, name))
+    assert skills.load()[2].mixture.skills == ["topic", "film"]

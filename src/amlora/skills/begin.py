@@ -1,10 +1,12 @@
 """What a `learn` begins with: the version in use, if there is one, and the base model."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from amlora import files
 from amlora.engine.settings import ModelSettings
 from amlora.errors import InputError, nearest
+from amlora.mixture.inject import find_targets
 from amlora.mixture.stages import StageSettings
 from amlora.mixture.version import in_use, read_version
 from amlora.skills.bench import Bench, Loading
@@ -22,7 +24,7 @@ def read_before(
 
     Raises:
         InputError: the name is taken, or with `update` is not there; another base model is asked
-            for, or another way to combine; or the version is damaged.
+            for, or another way to combine or length of prompts; or the version is damaged.
     """
     if not files.exists(folder) or in_use(folder) is None:
         if update:
@@ -48,15 +50,26 @@ def read_before(
             f"{folder}: its skills combine by {manifest.combine!r}, not"
             f" {settings.combine!r}; one folder has one way."
         )
+    known, asked = manifest.base.max_tokens, settings.max_tokens
+    if asked not in (known, LearnSettings().max_tokens):
+        raise InputError(
+            f"{folder}: max_tokens: its prompts have at most {known} tokens, not {asked}; one"
+            " folder has one length."
+        )
     return read_facts(folder, manifest)
 
 
 def open_bench(
     folder: Path, before: Facts | None, model: str | None, settings: LearnSettings, how: Loading
 ) -> Bench:
-    """Load a folder's base model, or that asked for where it is new, and take what was learned."""
+    """Load a folder's base model, or that asked for where it is new, and take what was learned.
+
+    An InputError if there are skills already, and other layers are to be adapted than theirs.
+    """
     if before is not None:
-        return Bench.of(folder, before.manifest.version, how)
+        bench = Bench.of(folder, before.manifest.version, how)
+        check_targets(folder, bench, settings.lora.targets)
+        return bench
     base = how.base or model or BUILT_IN
     loaded = ModelSettings(
         name=base,
@@ -71,6 +84,18 @@ def open_bench(
         combine=settings.combine,
         stages=router_settings(),
     )
+
+
+def check_targets(folder: Path, bench: Bench, asked: Sequence[str]) -> None:
+    """Refuse targets, other than the default ones, that are not those of a folder's skills."""
+    if asked == LearnSettings().lora.targets:
+        return
+    model = bench.backbone.model
+    if {*find_targets(model, model.config.model_type, asked)} != {*bench.targets}:
+        raise InputError(
+            f"{folder}: lora.targets: its skills adapt {', '.join(bench.endings)}, and not the"
+            f" layers that {', '.join(asked)} stands for; the skills of one folder adapt the same."
+        )
 
 
 def router_settings() -> StageSettings:

@@ -153,6 +153,11 @@ class Bench:
         """Of the skills."""
         return [skill.card.name for skill in self.skills]
 
+    @property
+    def endings(self) -> list[str]:
+        """What the adapted layers' names end in."""
+        return sorted({name.rsplit(".", 1)[-1] for name in self.targets})
+
     def put_on(self) -> None:
         """Put all skills into the model; without any it stays the base model."""
         if self.mixture is not None or not self.skills:

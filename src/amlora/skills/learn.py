@@ -212,12 +212,12 @@ class Learning:
         """Say what is going to be learned, on what."""
         base, lora = bench.base, self.settings.lora
         number = "new" if before is None else f"version {int(before.manifest.version)}"
-        endings = sorted({name.rsplit(".", 1)[-1] for name in bench.targets})
+        layers = ", ".join(bench.endings)
         precision = str(bench.backbone.precision).removeprefix("torch.")
         revision = f"@{base.revision[:7]}" if base.revision else ""
         self.note(
             f"{self.folder}: {number}; base {base.name}{revision}, {precision},"
-            f" {bench.backbone.model.device.type}; LoRA rank {lora.rank} on {', '.join(endings)}"
+            f" {bench.backbone.model.device.type}; LoRA rank {lora.rank} on {layers}"
         )
         for line in task.notes:
             self.note(line if line.startswith(self.name) else f"{self.name}: {line}")

@@ -6,9 +6,10 @@
     skills.rollback()
 
 Nothing is read before it is needed. The model is loaded for the first answer, and again when
-another version has come into use.
+another version has come into use. Threads that ask at once are answered one after another.
 """
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,8 @@ class Skills:
         self.loading = Loading(
             None if base is None else str(base), device or "auto", precision, trust_remote_code
         )
-        self.loaded: tuple[str, Backbone, LoadedSkills] | None = None  # and its version
+        self.loaded: tuple[Manifest, Backbone, LoadedSkills] | None = None
+        self.turn = threading.RLock()  # the routes of what is asked are the model's own
 
     def learn(
         self,
@@ -213,10 +215,11 @@ class Skills:
         Each prompt goes to the skill that the router sends it to. `label` is the column of the
         right answers in fresh rows.
         """
-        version, backbone, learned = self.load()
-        facts = read_facts(self.place(), read_version(self.place(), version))
         given = None if data is None else str(data)
-        return rescore(backbone, learned, facts, task, given, label)
+        with self.turn:
+            manifest, backbone, learned = self.load()
+            facts = read_facts(self.place(), manifest)
+            return rescore(backbone, learned, facts, task, given, label)
 
     def predict(
         self,
@@ -238,17 +241,18 @@ class Skills:
             batch: prompts at once; more is faster and may round otherwise.
             max_new_tokens: where answers are cut.
         """
-        _, backbone, learned = self.load()
-        card = None if raw else pick_card(learned.tasks, task, self.name)
-        return answer(
-            backbone,
-            learned,
-            texts,
-            [card] * len(texts),
-            choose=choose,
-            batch=batch,
-            max_new_tokens=max_new_tokens,
-        )[0]
+        with self.turn:
+            _, backbone, learned = self.load()
+            card = None if raw else pick_card(learned.tasks, task, self.name)
+            return answer(
+                backbone,
+                learned,
+                texts,
+                [card] * len(texts),
+                choose=choose,
+                batch=batch,
+                max_new_tokens=max_new_tokens,
+            )[0]
 
     def facts(self, version: str | int | None = None) -> Facts:
         """Read what a version says of its skills; None is the one in use."""
@@ -256,11 +260,11 @@ class Skills:
         wanted = None if version is None else self.numbered(version)
         return read_facts(self.folder, read_version(self.folder, wanted))
 
-    def load(self) -> tuple[str, Backbone, LoadedSkills]:
+    def load(self) -> tuple[Manifest, Backbone, LoadedSkills]:
         """Return the version in use with its model, loaded if it is not, or not any more."""
         place = self.place()
-        manifest: Manifest = read_version(place)
-        if self.loaded is None or self.loaded[0] != manifest.version:
+        manifest = read_version(place)
+        if self.loaded is None or self.loaded[0] != manifest:  # also of a folder made anew
             self.loaded = None
             how = self.loading
             backbone, learned = open_skills(
@@ -271,7 +275,7 @@ class Skills:
                 precision=how.precision,
                 trust_remote_code=how.trust_remote_code,
             )
-            self.loaded = manifest.version, backbone, learned
+            self.loaded = manifest, backbone, learned
         return self.loaded
 
     def place(self) -> Path:
