@@ -35,6 +35,9 @@ class Noting(Silent):
     def note(self, text):
         self.lines.append(text)
 
+    def warn(self, text):
+        self.lines.append(text)
+
 
 class StopAfter(Silent):
     """Asks to stop at a step."""
@@ -213,6 +216,20 @@ def test_a_damaged_checkpoint_is_removed_and_said(llama_folder, tmp_path, name):
     found = learn(backbone, tmp_path, reporter=reporter)
     assert "damaged" in reporter.lines[0] and path.name in reporter.lines[0]
     same(found, learn(backbone, tmp_path / "new"))
+
+
+def test_going_on_with_another_number_of_threads_is_said(llama_folder, tmp_path):
+    backbone, reporter, stopper = load_base(llama_folder), Noting(), Stop()
+    with pytest.raises(Interrupted):
+        learn(backbone, tmp_path, reporter=StopAfter(stopper, 3), stopper=stopper)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        learn(backbone, tmp_path, reporter=reporter)
+    finally:
+        torch.set_num_threads(threads)
+    assert reporter.lines[0] == "new: goes on at step 3."
+    assert f"threads {threads + 1} (was {threads})" in reporter.lines[1]
 
 
 def test_the_model_is_as_it_was_afterwards_also_after_an_error(any_folder, tmp_path):

@@ -45,12 +45,12 @@ class LearnSettings(Settings):
     epochs: PositiveFloat = 3.0
     """Most passes over the rows; learning stops earlier where the stop rows get no better."""
     train_tokens: PositiveInt | Literal["auto"] = "auto"
-    """Most tokens that are read in learning; "auto": 40,000 on the CPU, a minute of a model of 135
-    million weights on two cores, and no limit elsewhere. `steps` goes before both."""
+    """Most tokens that are read in learning; "auto": 30,000 on the CPU, about a minute of a model
+    of 135 million weights on two idle cores, and no limit elsewhere. `steps` goes before both."""
     steps: PositiveInt | None = None
     """Exactly so many steps, and no early stop."""
-    patience: PositiveInt = 3
-    """Looks at the stop rows without a better one, after which learning stops."""
+    patience: PositiveInt = 4
+    """Looks at the stop rows without a better one, after which learning stops; there are eight."""
     max_train: PositiveInt | None = None
     """At most so many train rows."""
     keep_dev: KeepDev = 200
