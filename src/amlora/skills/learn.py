@@ -232,14 +232,11 @@ class Learning:
         room: int,
     ) -> tuple[float, dict[str, int]]:
         """Score the task before it is learned; return that, and who answers its prompts today."""
-        begun = time.perf_counter()
         zero = mean_score(self.answers(bench, task, bench.routed(scored, NONE), room))
-        read = sum(len(row.prompt_ids) for row in scored)
-        speed = read / max(time.perf_counter() - begun, 1e-6)
         often = majority(task)
         self.note(
             f"{self.name}: before learning {100 * zero:.1f} %, most frequent answer"
-            f" {100 * often:.1f} %; {told_cost(bench.backbone, train, self.settings, speed)}"
+            f" {100 * often:.1f} %; {told_cost(bench.backbone, train, self.settings)}"
         )
         overlap = Counter(bench.destinations(vectors)) if bench.skills else Counter[str]()
         others = [name for name in overlap if name not in (NONE, self.name)]
