@@ -43,7 +43,7 @@ class LearnLine:
         self.cell, self.protocol, self.tasks, self.work = cell, protocol, tasks, work
         self.places = places
         self.folder = work / "skills"
-        self.skills = amlora.Skills(self.folder, device="cpu", precision="float32")
+        self.skills = amlora.Skills(self.folder, device="cpu", precision="bfloat16")
 
     def restore(self, stages: int) -> None:
         """Do nothing: the folder knows what it has learned."""

@@ -73,7 +73,7 @@ def measure(cell: Cell, tasks: Sequence[Task], protocol: Protocol, out: Path, wo
         line = LearnLine(cell, protocol, tasks, work, PLACES)
     else:
         settings = ModelSettings(
-            name=protocol.model, precision="float32", device="cpu", max_tokens=protocol.max_tokens
+            name=protocol.model, precision="bfloat16", device="cpu", max_tokens=protocol.max_tokens
         )
         backbone = load_backbone(settings)
         if cell.line == BASE:
