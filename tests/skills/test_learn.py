@@ -12,6 +12,8 @@ from amlora.engine.route import by_routes
 from amlora.errors import InputError
 from amlora.experiment.reporter import Silent
 from amlora.experiment.stop import Interrupted
+from amlora.mixture.draft import Draft
+from amlora.mixture.load import read_skills
 from amlora.mixture.version import in_use, list_versions, read_version
 from amlora.skills.bench import Bench
 from amlora.skills.edit import remove, rename
@@ -333,3 +335,26 @@ def test_a_folder_made_anew_is_loaded_anew(two, llama_folder, tmp_path):
     for name in ("topic", "film"):
         learned(two, llama_folder, name, write_table(tmp_path, name))
     assert skills.load()[2].mixture.skills == ["topic", "film"]
+
+
+def test_skills_that_learn_did_not_make_are_said_to_be_unknown(two, llama_folder, tmp_path):
+    stored, manifest = read_skills(two), read_version(two)
+    assert stored.stages is not None and manifest.stages is not None
+    draft = Draft.new(
+        manifest.base,
+        targets=manifest.targets,
+        dtype="float32",
+        combine="sum",
+        gain=False,
+        stages=manifest.stages,
+    )
+    for card, rows in zip(stored.cards, (slice(0, 4), slice(4, 8)), strict=True):
+        tensors = {name: stored.tensors[name][rows] for name in stored.tensors if name[-1] in "ab"}
+        draft.add(card, rank=4, alpha=32.0, tensors=tensors, uses=(), extra={})
+    folder = tmp_path / "run"
+    draft.write(folder, router=stored.stages, scores={}, publish=True)
+    outcome = learned(folder, llama_folder, "truth", write_table(tmp_path, "truth"))
+    assert [each.skill for each in outcome.standing.changes] == ["truth"]
+    doubts = outcome.standing.gate.undecided
+    assert [line.split(" was not made")[0] for line in doubts[-2:]] == ["film:", "topic:"]
+    assert remove(folder, "topic", loading=FLOAT32, max_drop=2.0).version == "0003"

@@ -29,6 +29,8 @@ from amlora.skills.score import score_rows
 from amlora.streams.task import Example
 
 Did = Literal["learn", "update", "remove"]
+UNKNOWN = "was not made by `amlora learn`, so nothing is known to compare, and a loss not seen"
+"""Of a skill in a run's folder."""
 
 
 def state(facts: Facts, renamed: Mapping[str, str] | None = None) -> State:
@@ -65,10 +67,11 @@ def assess(
         did: what was done.
         skill: that it was done to.
         learned: of every skill of the new version that `learn` made.
-        kept: of the same; of a newcomer all rows that it was scored on.
+        kept: of the same at least; of a newcomer all rows that it was scored on.
         max_drop: points that an earlier skill may be shown to lose.
         seed: decides which unchanged rows are answered once more.
     """
+    kept = {name: kept[name] for name in learned}
     routes: dict[str, dict[str, str]] = {}
     for name, held in kept.items():
         to = [] if held.vectors is None else bench.destinations(held.vectors)
@@ -85,6 +88,9 @@ def assess(
     astray = astray_of(routes, rows, then, asked, replies, anew=anew)
     now = state_of(learned, rows, astray)
     changes = changes_of(then, now, max_drop=max_drop)
+    gate = judge(changes, None if did == "remove" else learned[skill], max_drop)
+    unknown = [f"{name}: {UNKNOWN}" for name in bench.names if name not in learned]
+    gate = gate.model_copy(update={"undecided": (*gate.undecided, *unknown)})
     general, to_base = general_routes(bench)
     earlier = before.standing if before is not None else None
     return Standing(
@@ -96,7 +102,7 @@ def assess(
         general=general,
         to_base=to_base,
         to_base_before=None if earlier is None else earlier.to_base,
-        gate=judge(changes, None if did == "remove" else learned[skill], max_drop),
+        gate=gate,
     )
 
 
