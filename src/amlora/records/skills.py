@@ -192,7 +192,10 @@ class Standing(Part):
     astray: Many[Astray]
     """All of them in this version, whenever they went."""
     checked: Count
-    """Rows whose route did not change and that were answered once more: all were identical."""
+    """Rows whose route did not change and that were answered once more with the same answer."""
+    differed: Count = 0
+    """Those with another answer. There are some in bfloat16 alone, where rounding depends on which
+    rows are answered together, so that two answers that are nearly as likely may change places."""
     general: Count
     """Prompts of no skill."""
     to_base: Count

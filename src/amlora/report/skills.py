@@ -32,9 +32,12 @@ def learn_lines(folder: Folder, version: Version) -> list[str]:
     before = parent.state.renamed(standing.renamed) if parent else None
     lines += change_lines(standing.changes, before, version.state)
     lines += drift_lines(folder, version)
-    if standing.checked:
-        rows = f"{standing.checked} row{'s' * (standing.checked > 1)}"
-        lines.append(f"{rows} whose route did not change: answered once more, all identical")
+    if again := standing.checked + standing.differed:
+        rows = f"{again} row{'s' * (again > 1)}"
+        same = "all identical"
+        if standing.differed:
+            same = f"{standing.checked} identical, {standing.differed} otherwise by rounding"
+        lines.append(f"{rows} whose route did not change: answered once more, {same}")
     lines += general_lines(version)
     doubts = standing.gate.undecided
     lines += [f"undecided: {line}" for line in doubts[:CHANGED]]

@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import torch
+
 from amlora.engine.settings import BUILTIN, EvaluateSettings
 from amlora.experiment.general import general_rows, read_texts
 from amlora.mixture.route import NONE
@@ -82,9 +84,15 @@ def assess(
     asked = to_answer(routes, rows, then, seed=seed, anew=anew)
     here = environment(bench.backbone)
     same_machine = {name: each.environment == here for name, each in learned.items()}
-    asked = [ask for ask in asked if ask.known is None or same_machine[ask.skill]]
+    # Where another skill's answer was found is not written down.
+    asked = [
+        ask
+        for ask in asked
+        if ask.known is None or (ask.by == ask.skill and same_machine[ask.skill])
+    ]
     replies = answer(bench, learned, asked)
-    checked = check_same(asked, replies)
+    exact = bench.backbone.precision == torch.float32
+    checked, differed = check_same(asked, replies, exact=exact)
     astray = astray_of(routes, rows, then, asked, replies, anew=anew)
     now = state_of(learned, rows, astray)
     changes = changes_of(then, now, max_drop=max_drop)
@@ -99,6 +107,7 @@ def assess(
         changes=tuple(changes),
         astray=tuple(astray),
         checked=checked,
+        differed=differed,
         general=general,
         to_base=to_base,
         to_base_before=None if earlier is None else earlier.to_base,
