@@ -97,9 +97,10 @@ def test_losses_are_the_mean_over_the_right_answers_tokens(learned, metric):
     assert [each.loss for each in scored] == pytest.approx(expected, abs=1e-5)
 
 
-def test_by_loss_the_score_is_the_geometric_mean_of_probabilities(learned):
+@pytest.mark.parametrize("texts", [False, True])
+def test_by_loss_the_score_is_the_geometric_mean_of_probabilities(learned, texts):
     backbone, rows = learned
-    scored = scores(backbone, rows, "loss")
+    scored = scores(backbone, rows, "loss", texts=texts)
     assert [each.score for each in scored] == [math.exp(-each.loss) for each in scored]
     assert {each.answer for each in scored} == {None}
 

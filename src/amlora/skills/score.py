@@ -67,7 +67,7 @@ def score_rows(
     settings = EvaluateSettings(
         tokens_per_batch=tokens_per_batch, max_new_tokens=max_new_tokens, margin=margin
     )
-    if metric in ("exact", "loss") and not texts:
+    if metric == "loss" or (metric == "exact" and not texts):
         passed = sorted(passes(backbone, rows, tokens_per_batch), key=lambda found: found.place)
         losses = [fmean(found.losses) for found in passed]
         if metric == "loss":
