@@ -358,3 +358,16 @@ def test_skills_that_learn_did_not_make_are_said_to_be_unknown(two, llama_folder
     doubts = outcome.standing.gate.undecided
     assert [line.split(" was not made")[0] for line in doubts[-2:]] == ["film:", "topic:"]
     assert remove(folder, "topic", loading=FLOAT32, max_drop=2.0).version == "0003"
+
+
+def test_the_words_of_a_kept_vector_can_be_worked_out_as_the_how_to_says():
+    rng = torch.Generator().manual_seed(0)
+    embedding = torch.randn(5000, 576, generator=rng, dtype=torch.float64)
+    ids = torch.randperm(5000, generator=rng)[:20]
+    wanted, found = embedding[ids].sum(0), list[int]()
+    for _ in ids:  # orthogonal matching pursuit
+        chosen = embedding[found].T
+        weights = torch.linalg.lstsq(chosen, wanted[:, None]).solution if found else None
+        rest = wanted if weights is None else wanted - (chosen @ weights)[:, 0]
+        found.append(int((embedding @ rest).abs().argmax()))
+    assert {*found} == {*ids.tolist()}

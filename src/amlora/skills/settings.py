@@ -10,7 +10,8 @@ from amlora.settings import Many, Settings
 from amlora.streams.settings import NAME
 
 KeepDev = NonNegativeInt | Literal["vectors"]
-"""Rows a skill, or "vectors": the prompts' vectors alone, from which no text can be read."""
+"""Rows a skill, or "vectors": the prompts' vectors alone. They are means of the embeddings of a
+prompt's tokens: who has the base model can work out which words a short prompt had."""
 
 
 class Words(Settings):
