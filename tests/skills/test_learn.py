@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from amlora import files
+from amlora.engine.encode import Row
 from amlora.engine.route import by_routes
 from amlora.errors import InputError
 from amlora.experiment.reporter import Silent
@@ -18,7 +19,7 @@ from amlora.mixture.version import in_use, list_versions, read_version
 from amlora.skills.bench import Bench
 from amlora.skills.edit import remove, rename
 from amlora.skills.facts import read_facts
-from amlora.skills.learn import WORK
+from amlora.skills.learn import ROUTED, WORK, routed_by
 from amlora.skills.skills import Skills
 from tables import FLOAT32, QUICK, learned, write_table
 
@@ -371,3 +372,17 @@ def test_the_words_of_a_kept_vector_can_be_worked_out_as_the_how_to_says():
         rest = wanted if weights is None else wanted - (chosen @ weights)[:, 0]
         found.append(int((embedding @ rest).abs().argmax()))
     assert {*found} == {*ids.tolist()}
+
+
+def test_seconds_before_learning_are_not_those_of_looks_while_it_lasts(made):
+    found = facts(made).learned["film"].seconds
+    assert {"load", "before", "learn", "score", "train", "look"} <= {*found}
+    assert found["learn"] >= found["train"]
+
+
+def test_the_router_learns_from_so_many_rows_at_most():
+    rows = [Row("film", str(number), (1,), (2,), "Good") for number in range(ROUTED + 5)]
+    drawn = routed_by(rows, 0)
+    assert len(drawn) == len({row.row for row in drawn}) == ROUTED
+    assert routed_by(rows, 0) == drawn != routed_by(rows, 1)
+    assert routed_by(rows[:50], 0) == rows[:50]

@@ -112,7 +112,8 @@ class Learned(Part):
     tokens: Count
     """Read in training."""
     seconds: dict[str, Amount]
-    """By what they were spent on."""
+    """By what they were spent on: "load", "before" (what is asked before learning), "learn",
+    "score", "assess"; of learning "train", "look" and "tune", over all calls that worked on it."""
     settings: dict[str, object]
     """All of `LearnSettings`, as plain values."""
     data: str

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 
 from torch import Tensor
 
@@ -45,6 +46,10 @@ from amlora.skills.score import Scored, mean_score, room_for, score_rows
 from amlora.skills.settings import LearnSettings, Words, check_name
 from amlora.skills.train import Trained, train_skill
 from amlora.skills.uses import choose_uses, own_places
+
+ROUTED = 20_000
+"""Train prompts that the router learns from at most: more hardly move its means, and would take 14
+gigabytes at a hundred thousand of width 4096."""
 
 
 @dataclass(frozen=True)
@@ -184,8 +189,8 @@ class Learning:
             reporter=self.tell,
             stopper=stop,
         )
-        self.spent("train")
-        bench.add(card, trained, team, bench.vectors(train))
+        self.spent("learn")
+        bench.add(card, trained, team, bench.vectors(routed_by(train, self.settings.seed)))
         bench.put_on()
         own = self.answers(bench, task, bench.routed(scored, self.name), room, texts=True)
         self.spent("score")
@@ -246,7 +251,7 @@ class Learning:
                 f"{self.name}: of {len(scored)} of its prompts, today {told} and"
                 f" {overlap[NONE]} to the base model"
             )
-        self.spent("look")
+        self.spent("before")
         return zero, dict(overlap)
 
     def choose(self, bench: Bench, train: Sequence[Row]) -> Uses:
@@ -262,7 +267,7 @@ class Learning:
         )
         if bench.skills:
             self.note(f"{self.name}: uses {uses.why}")
-        self.spent("look")
+        self.spent("before")
         return uses
 
     def places(self, bench: Bench, uses: Uses) -> list[int]:
@@ -372,6 +377,11 @@ class Learning:
         )
         files.discard(self.folder / WORK)
         return manifest.version
+
+
+def routed_by(rows: Sequence[Row], seed: int) -> Sequence[Row]:
+    """Return the train rows that the router learns from, ROUTED at most."""
+    return rows if len(rows) <= ROUTED else Random(seed).sample(rows, ROUTED)
 
 
 def majority(task: NewTask) -> float:
