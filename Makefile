@@ -22,7 +22,7 @@ demo: .venv/.demo  ## compare three methods on four tasks, then learn two skills
 	$(BIN)/amlora report runs --out runs/report.html --force
 	[ -d $(SKILLS)/versions/0001 ] || $(BIN)/amlora learn $(SKILLS) --task sms --data quickstart/sms --steps 25
 	[ -d $(SKILLS)/versions/0002 ] || $(BIN)/amlora learn $(SKILLS) --task bbc --data quickstart/bbc --steps 25
-	$(BIN)/amlora predict $(SKILLS) --explain "Congratulations! You have won a 1000 pound prize. Call 09061234567 now to claim it."
+	$(BIN)/amlora predict $(SKILLS) --task sms --explain "Congratulations! You have won a 1000 pound prize. Call 09061234567 now to claim it."
 
 test: lint  ## lint, then the tests that take seconds
 	$(PYTEST)

@@ -90,7 +90,8 @@ def test_eval_answers_kept_rows_again_or_fresh_ones(made, tmp_path):
     lines = said("eval", made, *FLOAT32).splitlines()
     assert [line.split()[0] for line in lines] == ["SKILL", "film", "topic"]
     fresh = write_table(tmp_path, "topic", rows=30)
-    words = ("--task", "topic", "--data", fresh, *FLOAT32, "--json")
+    fresh.write_text(fresh.read_text().replace("text,label", "text,kind", 1))
+    words = ("--task", "topic", "--data", fresh, "--label", "kind", *FLOAT32, "--json")
     [found] = json.loads(said("eval", made, *words))
     assert found["skill"] == "topic" and found["rows"] == 30
     assert sum(found["answered_by"].values()) == 30

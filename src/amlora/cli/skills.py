@@ -22,6 +22,9 @@ def evaluate(
     data: Annotated[
         str | None, typer.Option("--data", help="Fresh rows of --task; its kept rows if left out.")
     ] = None,
+    label: Annotated[
+        str, typer.Option("--label", help="Column of the right answers in --data.")
+    ] = "label",
     base: Base = None,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -33,7 +36,8 @@ def evaluate(
 
     if data is not None and task is None:
         raise InputError("--data: name the skill that the rows are of by --task.")
-    found = skills_of(skills, base, device, precision, trust_remote_code).eval(task, data)
+    folder = skills_of(skills, base, device, precision, trust_remote_code)
+    found = folder.eval(task, data, label=label)
     if as_json:
         return print_json(plain(found))
     rows = [("SKILL", "ROWS", "SCORE", "95 %", "ANSWERED BY")]
