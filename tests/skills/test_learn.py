@@ -172,6 +172,10 @@ def test_attention_learns_and_answers_in_teams(tmp_path, any_folder):
         Skills(folder).publish(force=True)  # how well so little learning went does not matter
     pairs = zip(logits(folder, "0001", "film"), logits(folder, "0002", "film"), strict=True)
     assert all(torch.equal(old, new) for old, new in pairs)
+    bench = Bench.of(folder, "0002", FLOAT32)
+    for name in bench.targets:  # what a third one would begin with
+        ends = torch.stack([skill.kept[name][-1] for skill in bench.skills])
+        assert torch.equal(bench.tensors[f"{name}.w"], ends) and ends.any(1).all()
     with pytest.raises(InputError, match="combine by 'attention', not 'sum'"):
         learned(folder, any_folder, "truth", write_table(tmp_path, "truth"))
 

@@ -126,7 +126,11 @@ class Bench:
         return bench
 
     def fill(self, stored: StoredSkills) -> None:
-        """Take a version's LoRAs and skills."""
+        """Take a version's LoRAs and skills.
+
+        Where skills combine by attention, a LoRA's own selector is that which its skill ended with;
+        it is 0 where the skill is gone.
+        """
         manifest = stored.manifest
         self.loras = [lora.name for lora in manifest.loras]
         self.ranks = [lora.rank for lora in manifest.loras]
@@ -145,8 +149,11 @@ class Bench:
         if self.combine == "attention":
             for name in self.targets:
                 blocks = stored.tensors[f"{name}.{KEPT}"].split([len(team) for team in teams])
+                own = self.tensors[f"{name}.w"].clone()
                 for skill, block in zip(self.skills, blocks, strict=True):
                     skill.kept[name] = block
+                    own[skill.team[-1]] = block[-1]
+                self.tensors[f"{name}.w"] = own
 
     @property
     def names(self) -> list[str]:
