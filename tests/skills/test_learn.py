@@ -332,18 +332,21 @@ def test_threads_that_ask_at_once_get_the_answers_of_one_that_asks_alone(two):
     assert all(each == alone[name] for name in asked for each in found[name].result())
 
 
-def test_a_folder_made_anew_is_loaded_anew(two, llama_folder, tmp_path):
+def test_a_folder_made_anew_is_loaded_anew(two, tmp_path):
+    Skills(two).rollback()
     skills = Skills(two, precision="float32")
     before = skills.load()
-    assert skills.load() is before
+    assert skills.load() is before and before[2].mixture.skills == ["film"]
+    Skills(two).publish(2)
+    other = without_facts(two, tmp_path / "other")
     shutil.rmtree(two)
-    for name in ("topic", "film"):
-        learned(two, llama_folder, name, write_table(tmp_path, name))
-    assert skills.load()[2].mixture.skills == ["topic", "film"]
+    other.rename(two)  # its version is called 0001 as well
+    assert skills.load()[2].mixture.skills == ["film", "topic"]
 
 
-def test_skills_that_learn_did_not_make_are_said_to_be_unknown(two, llama_folder, tmp_path):
-    stored, manifest = read_skills(two), read_version(two)
+def without_facts(source, folder) -> Path:
+    """Write the skills of a folder as a run does, without what `learn` tells of them."""
+    stored, manifest = read_skills(source), read_version(source)
     assert stored.stages is not None and manifest.stages is not None
     draft = Draft.new(
         manifest.base,
@@ -356,8 +359,12 @@ def test_skills_that_learn_did_not_make_are_said_to_be_unknown(two, llama_folder
     for card, rows in zip(stored.cards, (slice(0, 4), slice(4, 8)), strict=True):
         tensors = {name: stored.tensors[name][rows] for name in stored.tensors if name[-1] in "ab"}
         draft.add(card, rank=4, alpha=32.0, tensors=tensors, uses=(), extra={})
-    folder = tmp_path / "run"
     draft.write(folder, router=stored.stages, scores={}, publish=True)
+    return folder
+
+
+def test_skills_that_learn_did_not_make_are_said_to_be_unknown(two, llama_folder, tmp_path):
+    folder = without_facts(two, tmp_path / "run")
     outcome = learned(folder, llama_folder, "truth", write_table(tmp_path, "truth"))
     assert [each.skill for each in outcome.standing.changes] == ["truth"]
     doubts = outcome.standing.gate.undecided
