@@ -72,14 +72,14 @@ def predict(
     folder = locate(skills, runs)
 
     from amlora.mixture.load import read_cards
-    from amlora.mixture.version import read_version
+    from amlora.mixture.version import read_version, steadily
     from amlora.skills.answer import Shortcomings, answer, pick_card
     from amlora.skills.find import find_skills
 
     found = find_skills(folder)
-    manifest = read_version(found)
     # Looked up before the model is loaded, so that a wrong name costs no time.
-    card = None if raw else pick_card(read_cards(found, manifest), task, skills)
+    there = steadily(found, lambda: read_cards(found, read_version(found)))
+    card = None if raw else pick_card(there, task, skills)
     if choose and card is not None and not card.options:
         raise InputError(f"--choose: task {card.name!r} has no options; its answers are free text.")
 
@@ -97,11 +97,12 @@ def predict(
     backbone, learned = open_skills(
         found,
         base=base,
-        version=manifest.version,
         device=device,
         precision=precision,
         trust_remote_code=trust_remote_code,
     )
+    if not raw:  # meanwhile another version may have come into use
+        card = pick_card(learned.tasks, task, skills)
     counts = Shortcomings()
     for part in parts:
         known = [each for each in part if each is not None]

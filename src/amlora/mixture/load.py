@@ -33,7 +33,7 @@ from amlora.mixture.mixture import KEPT, Mixture
 from amlora.mixture.peft_files import read_adapters
 from amlora.mixture.stages import Stages
 from amlora.mixture.tensors import Shape, check_tensors
-from amlora.mixture.version import read_file, read_version
+from amlora.mixture.version import read_file, read_version, steadily
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,9 @@ def read_skills(folder: Path, version: str | None = None) -> StoredSkills:
         InputError: names the file that is missing, truncated, altered, foreign, a link, or holds
             what no skills do.
     """
-    try:
+    if version is not None:
         return read_needed(folder, version)
-    except InputError:
-        # Meanwhile another version may have come into use, and this one been removed.
-        if version is not None:
-            raise
-    return read_needed(folder, None)
+    return steadily(folder, lambda: read_needed(folder, None))
 
 
 def read_needed(folder: Path, version: str | None) -> StoredSkills:

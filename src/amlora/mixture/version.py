@@ -2,8 +2,9 @@
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from amlora import files, formats
 from amlora.errors import InputError
@@ -22,6 +23,7 @@ VERSION = re.compile(r"[0-9]{4,9}")
 CURRENT_LINE = re.compile(r"([0-9]{4,9}) ([0-9a-f]{64})\n")
 LONGEST_CURRENT = 1000  # bytes; a longer one is none
 LISTED = 20  # versions that an error names, the newest
+Found = TypeVar("Found")
 
 
 def read_current(folder: Path) -> Previous:
@@ -120,6 +122,27 @@ def read_version(folder: Path, version: str | None = None) -> Manifest:
             path = folder / where / min(foreign)
             raise InputError(f"{path}: foreign: it is no part of version {manifest.version}.")
     return manifest
+
+
+def steadily(folder: Path, read: Callable[[], Found]) -> Found:
+    """Read what is in use, or all versions, and again where there are others meanwhile.
+
+    Readers hold no lock, so what they read may be replaced and pruned under them. An error of
+    `read` that comes without such a change is raised.
+    """
+    while True:
+        before = seen(folder)
+        try:
+            return read()
+        except (InputError, FileNotFoundError):
+            if seen(folder) == before:
+                raise
+
+
+def seen(folder: Path) -> tuple[Previous | None, list[str]]:
+    """Return what is in use, and which versions there are."""
+    used = read_current(folder) if files.exists(folder / CURRENT) else None
+    return used, numbers(folder)
 
 
 def list_versions(folder: Path) -> list[Manifest]:

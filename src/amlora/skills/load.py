@@ -15,7 +15,7 @@ from amlora.engine.settings import Device, ModelSettings, Precision
 from amlora.errors import InputError
 from amlora.mixture.gates import Gates
 from amlora.mixture.load import load_skills, read_skills
-from amlora.mixture.manifest import Base, TaskCard
+from amlora.mixture.manifest import Base, Manifest, TaskCard
 from amlora.mixture.mixture import Mixture
 from amlora.mixture.save import save_skills
 from amlora.skills.find import find_skills
@@ -37,6 +37,8 @@ class LoadedSkills:
     """Plain values, as in `scores.json`."""
     router: Router | None = None
     """Tells the stages of prompts, where each stage's model is kept, or gates where LoRAs have."""
+    manifest: Manifest | None = None
+    """Of the version that was loaded; None of what was trained."""
 
 
 def load(
@@ -152,7 +154,8 @@ def open_skills(
             raise InputError(f"{path}: {kind}, but the model's prompts have vectors of {found}.")
         Turn(borrowed, router).attach()
     # The base as the folder names it, also where this machine has it elsewhere.
-    skills = LoadedSkills(mixture, known, stored.cards, stored.scores, router)
+    manifest = stored.manifest
+    skills = LoadedSkills(mixture, known, stored.cards, stored.scores, router, manifest)
     attach(backbone.model, skills)
     return backbone, skills
 

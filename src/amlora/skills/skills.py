@@ -22,7 +22,7 @@ from amlora.errors import InputError
 from amlora.experiment.reporter import Reporter
 from amlora.mixture import publish as use
 from amlora.mixture.manifest import Manifest
-from amlora.mixture.version import in_use, list_versions, numbers, read_version
+from amlora.mixture.version import in_use, list_versions, numbers, read_version, steadily
 from amlora.records.folder import Folder
 from amlora.records.skills import Change, Standing
 from amlora.skills.answer import Answers, answer, pick_card
@@ -160,10 +160,13 @@ class Skills:
 
     def versions(self) -> list[VersionLine]:
         """List all versions, oldest first."""
-        current = in_use(self.existing())
-        return [
-            self.line(read_facts(self.folder, each), current) for each in list_versions(self.folder)
-        ]
+        folder = self.existing()
+
+        def read() -> list[VersionLine]:
+            current = in_use(folder)
+            return [self.line(read_facts(folder, each), current) for each in list_versions(folder)]
+
+        return steadily(folder, read)
 
     def line(self, facts: Facts, current: str | None) -> VersionLine:
         """Return a version as a line of a list."""
@@ -180,8 +183,9 @@ class Skills:
     def show(self, version: str | int | None = None) -> dict[str, Any]:
         """Return what a version holds, as plain values; see `amlora.skills.overview.overview`."""
         place = self.place()
-        wanted = None if version is None else self.numbered(version)
-        return overview(place, read_version(place, wanted))
+        if version is not None:
+            return overview(place, read_version(place, self.numbered(version)))
+        return steadily(place, lambda: overview(place, read_version(place)))
 
     def report(self, version: str | int | None = None) -> Standing:
         """Return what a version did to the skills before it, and what the gate said."""
@@ -190,7 +194,8 @@ class Skills:
 
     def history(self) -> Folder:
         """Read what all versions say of their skills, for a report."""
-        return history(self.existing(), self.name)
+        folder = self.existing()
+        return steadily(folder, lambda: history(folder, self.name))
 
     def diff(self, first: str | int, second: str | int) -> list[Change]:
         """Compare what two versions answer, skill by skill, worst first."""
@@ -215,11 +220,14 @@ class Skills:
         Each prompt goes to the skill that the router sends it to. `label` is the column of the
         right answers in fresh rows.
         """
-        given = None if data is None else str(data)
-        with self.turn:
+        given, place = None if data is None else str(data), self.place()
+
+        def read() -> tuple[Backbone, LoadedSkills, Facts]:
             manifest, backbone, learned = self.load()
-            facts = read_facts(self.place(), manifest)
-            return rescore(backbone, learned, facts, task, given, label)
+            return backbone, learned, read_facts(place, manifest)
+
+        with self.turn:
+            return rescore(*steadily(place, read), task, given, label)
 
     def predict(
         self,
@@ -256,26 +264,27 @@ class Skills:
 
     def facts(self, version: str | int | None = None) -> Facts:
         """Read what a version says of its skills; None is the one in use."""
-        self.existing()
-        wanted = None if version is None else self.numbered(version)
-        return read_facts(self.folder, read_version(self.folder, wanted))
+        folder = self.existing()
+        if version is not None:
+            return read_facts(folder, read_version(folder, self.numbered(version)))
+        return steadily(folder, lambda: read_facts(folder, read_version(folder)))
 
     def load(self) -> tuple[Manifest, Backbone, LoadedSkills]:
         """Return the version in use with its model, loaded if it is not, or not any more."""
         place = self.place()
-        manifest = read_version(place)
-        if self.loaded is None or self.loaded[0] != manifest:  # also of a folder made anew
+        used = steadily(place, lambda: read_version(place))
+        if self.loaded is None or self.loaded[0] != used:  # also of a folder made anew
             self.loaded = None
             how = self.loading
             backbone, learned = open_skills(
                 place,
                 base=how.base,
-                version=manifest.version,
                 device=how.device,
                 precision=how.precision,
                 trust_remote_code=how.trust_remote_code,
             )
-            self.loaded = manifest, backbone, learned
+            assert learned.manifest is not None
+            self.loaded = learned.manifest, backbone, learned
         return self.loaded
 
     def place(self) -> Path:
