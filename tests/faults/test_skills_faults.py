@@ -127,4 +127,4 @@ def test_skills_on_a_failing_disk_are_the_old_or_the_new_and_it_can_be_done_agai
         assert strays(folder) == [] and unknown_tasks(folder) == set(), fault
         assert deed == "prune" or unwritten(folder) == [], fault
         shutil.rmtree(folder)
-    print(f"{deed}: {len(faults)} of {total} operations failed")
+    print(f"{deed}: {len(faults)} faults at {total} operations")
