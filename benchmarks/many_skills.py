@@ -4,13 +4,16 @@
     python benchmarks/many_skills.py --out FILE.json
     python benchmarks/many_skills.py --show FILE.json
 
-A folder gets skill after skill on a tiny model: LoRAs of random numbers, each learned on top of the
-two before it, each with kept rows beside it. At some counts it is measured what it takes to load
-the folder, to write one more skill, and to tell a prompt's skill. The last two lines of the table
-say how a column grows: the exponent e of skills^e, fitted to all counts and between the last two.
+Two folders get skill after skill on a tiny model. One gets LoRAs of random numbers, each on top of
+the two before it, each with kept rows beside it. It tells what it takes to load the folder, to
+write one more skill, and to tell a prompt's skill. The other one is made by `learn`, of small tasks
+and in a single step, so that its time is that of all the rest: reading, scoring, comparing with the
+version before, writing. The last two lines of the table say how a column grows: the exponent e of
+skills^e, fitted to all counts and between the last two.
 """
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -28,7 +31,9 @@ from machine import machine
 from pandas import DataFrame
 from subjects import save_random_llama
 from torch import Tensor
+from words import WORDS
 
+import amlora
 from amlora import files
 from amlora.engine.backbone import Backbone, base_of
 from amlora.engine.load import load_backbone
@@ -42,6 +47,7 @@ from amlora.mixture.manifest import CURRENT, KEPT_ROWS, KEPT_VECTORS, LEARNED, T
 from amlora.mixture.stages import Stages
 from amlora.mixture.version import read_version
 from amlora.report.write import Sheet, write
+from amlora.skills.settings import LearnSettings, Words
 
 COUNTS = (1, 10, 25, 50, 100)
 RANK, ALPHA = 8, 32.0
@@ -50,6 +56,8 @@ USED = 2
 KEPT, PROMPTS, TOKENS = 200, 96, 64
 """Kept rows of a skill, prompts that it is told by, and tokens of a prompt that is told."""
 REPEATS = 5
+SPLITS = {"train": 24, "dev": 4, "test": 8}
+"""Rows of a task that `learn` learns."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,8 @@ class Found:
     """The last of these skills, once learned, is written, and the version published."""
     tell_seconds: float
     """A prompt's skill."""
+    learn_seconds: float
+    """The last of these skills, by `learn`, in a single step."""
 
 
 def main() -> None:
@@ -107,10 +117,14 @@ def measured(place: Path, counts: Sequence[int]) -> Iterator[Found]:
         ModelSettings(name=str(place / "model"), precision="float32", device="cpu")
     )
     grown = Grown(place / "skills", backbone)
+    taught = Taught(place / "taught", place / "model")
     adding: list[float] = []
+    learning: list[float] = []
     for count in sorted(counts):
         while len(grown.names) < count:
             adding.append(seconds_of(grown.add))
+        while len(taught.names) < count:
+            learning.append(seconds_of(taught.learn))
         yield Found(
             count,
             *grown.read_at_load(),
@@ -118,6 +132,7 @@ def measured(place: Path, counts: Sequence[int]) -> Iterator[Found]:
             statistics.median(seconds_of(grown.load) for _ in range(REPEATS)),
             statistics.median(adding[-REPEATS:]),
             grown.tell_seconds(),
+            statistics.median(learning[-REPEATS:]),
         )
 
 
@@ -192,12 +207,48 @@ class Grown:
         stages = read_skills(self.folder).stages
         assert stages is not None
         router = Router(self.backbone, stages)
-        ids = torch.randint(4, 300, (20, TOKENS), generator=seeded("prompts")).tolist()
         router.read((5,))  # what is made once
-        begun = time.perf_counter()
-        for prompt in ids:
-            router.read(tuple(prompt))
-        return (time.perf_counter() - begun) / len(ids)
+        ids = torch.randint(4, 300, (100, TOKENS), generator=seeded("prompts")).tolist()
+        return statistics.median(
+            seconds_of(lambda prompt=tuple(prompt): router.read(prompt)) for prompt in ids
+        )
+
+
+class Taught:
+    """A folder that `learn` makes, of small tasks."""
+
+    def __init__(self, folder: Path, model: Path) -> None:
+        self.folder, self.model = folder, model
+        self.skills = amlora.Skills(folder / "skills", device="cpu", precision="float32")
+        self.names: list[str] = []
+
+    def learn(self) -> None:
+        """Learn one more task, on the base model, and publish it whatever it did to others."""
+        name = f"skill-{len(self.names) + 1}"
+        data = self.folder / "rows" / name
+        files.make_folder(data)
+        for split, count in SPLITS.items():
+            rows = [
+                {"text": f"{name} {split} {row} {words(f'{name} {split} {row}')}", "label": label}
+                for row, label in zip(range(count), itertools.cycle(("yes", "no")), strict=False)
+            ]
+            files.write_text(data / f"{split}.jsonl", "".join(json.dumps(r) + "\n" for r in rows))
+        outcome = self.skills.learn(
+            name,
+            data,
+            model=str(self.model),
+            words=Words(instruction=f"Which {name}?"),
+            settings=LearnSettings(steps=1, uses="none", max_drop=100),
+        )
+        if not outcome.published:
+            self.skills.publish(force=True)
+        self.names.append(name)
+
+
+def words(name: str) -> str:
+    """Return a text that a name decides."""
+    drawn = torch.randint(len(WORDS.split()), (12,), generator=seeded(name)).tolist()
+    return " ".join(WORDS.split()[place] for place in drawn)
 
 
 def beside(name: str, width: int) -> dict[str, bytes]:
@@ -254,6 +305,7 @@ COLUMNS: dict[str, tuple[str, float, str]] = {
     "load_seconds": ("load, s", 1, "{:.3f}"),
     "add_seconds": ("add one, s", 1, "{:.3f}"),
     "tell_seconds": ("tell a prompt, ms", 1e3, "{:.2f}"),
+    "learn_seconds": ("learn one, s", 1, "{:.2f}"),
 }
 """Heading, unit and form of what is shown."""
 
