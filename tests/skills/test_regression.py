@@ -202,3 +202,10 @@ def test_in_bfloat16_some_answers_may_hang_by_the_rounding_but_not_half_of_them(
     assert check_same(asked, [other] * 2 + [same] * 3, exact=False) == (3, 2)
     with pytest.raises(InputError, match="has another answer than before"):
         check_same(asked, [other] * 3 + [same] * 2, exact=False)
+
+
+def test_of_many_skills_a_bounded_number_of_known_rows_is_asked():
+    kept = {f"s{i}": kept_rows(f"s{i}", [1.0] * 6) for i in range(40)}
+    routes = {name: {row.row: name for row in rows} for name, rows in kept.items()}
+    asked = to_answer(routes, kept, None, seed=0)
+    assert len(asked) == 64 and len({ask.skill for ask in asked}) > 20

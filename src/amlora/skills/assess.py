@@ -10,10 +10,11 @@ from typing import Literal
 
 import torch
 
+from amlora.engine.encode import Row
 from amlora.engine.settings import BUILTIN, EvaluateSettings
 from amlora.experiment.general import general_rows, read_texts
 from amlora.mixture.route import NONE
-from amlora.records.skills import Learned, Standing
+from amlora.records.skills import Learned, Metric, Standing
 from amlora.records.states import Kept as Rows
 from amlora.records.states import Reply, State, state_of
 from amlora.skills.bench import Bench
@@ -117,27 +118,32 @@ def assess(
 
 def answer(bench: Bench, learned: Mapping[str, Learned], asked: Sequence[Ask]) -> list[Reply]:
     """Answer kept rows, each by the skill that it is sent to, scored by its own skill's metric."""
-    groups: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-    for place, ask in enumerate(asked):
-        groups[ask.skill, ask.by].append(place)
     cards = {skill.card.name: skill.card for skill in bench.skills}
+    by_skill: defaultdict[str, list[int]] = defaultdict(list)
+    for place, ask in enumerate(asked):
+        by_skill[ask.skill].append(place)
+    # Rows that are scored alike go together, whoever answers: what that takes is taken once.
+    alike: defaultdict[tuple[Metric, int], list[tuple[int, Row]]] = defaultdict(list)
+    for skill, places in by_skill.items():
+        kept = [asked[i].row for i in places]
+        rows = bench.rows(
+            cards[skill], [Example(text=row.text, label=row.label, row=row.row) for row in kept]
+        )
+        for i, row in zip(places, rows, strict=True):
+            (routed,) = bench.routed([row], asked[i].by)
+            alike[learned[skill].metric, learned[skill].room].append((i, routed))
     found: dict[int, Reply] = {}
-    for (skill, by), places in groups.items():
-        examples = [
-            Example(text=asked[i].row.text, label=asked[i].row.label, row=asked[i].row.row)
-            for i in places
-        ]
-        rows = bench.routed(bench.rows(cards[skill], examples), by)
+    for (metric, room), placed in alike.items():
         scored = score_rows(
             bench.backbone,
-            rows,
-            learned[skill].metric,
-            max_new_tokens=learned[skill].room,
+            [row for _, row in placed],
+            metric,
+            max_new_tokens=room,
             tokens_per_batch=EvaluateSettings().tokens_per_batch,
             texts=True,
         )
-        for i, each in zip(places, scored, strict=True):
-            found[i] = Reply(by, each.answer or "", each.score)
+        for (i, _), each in zip(placed, scored, strict=True):
+            found[i] = Reply(asked[i].by, each.answer or "", each.score)
     return [found[i] for i in range(len(asked))]
 
 

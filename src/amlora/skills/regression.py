@@ -19,7 +19,7 @@ from amlora.records.states import Kept, Reply, State, shared
 
 Routes = Mapping[str, Mapping[str, str]]
 """By skill and kept row: who answers it, a skill or NO_SKILL."""
-EACH, LEAST = 4, 16
+EACH, LEAST, MOST = 4, 16, 64
 """Rows with a known answer that are answered once more: of each skill, and in all."""
 ORDER: tuple[Verdict, ...] = ("worse", "undecided", "safe", "identical", "new", "gone")
 
@@ -45,6 +45,7 @@ def to_answer(
     seed: int,
     each: int = EACH,
     least: int = LEAST,
+    most: int = MOST,
     anew: Collection[str] = (),
 ) -> list[Ask]:
     """Return the kept rows whose answer in a new version is not known, then some whose answer is.
@@ -56,6 +57,7 @@ def to_answer(
         seed: decides which known ones are asked.
         each: known ones of every skill.
         least: known ones in all, where there are so many.
+        most: known ones in all; of more than that many skills some are drawn.
         anew: skills that learned again; what they answered before says nothing.
     """
     asked: list[Ask] = []
@@ -73,6 +75,8 @@ def to_answer(
         Random(f"{seed}/{skill}").shuffle(found)
         settled.append(found)
     sample = [ask for found in settled for ask in found[:each]]
+    if len(sample) > most:
+        sample = [sample[i] for i in sorted(Random(seed).sample(range(len(sample)), most))]
     rest = [ask for found in settled for ask in found[each:]]
     Random(seed).shuffle(rest)
     return [*asked, *sample, *rest[: max(0, least - len(sample))]]
