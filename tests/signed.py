@@ -17,21 +17,23 @@ Change = Callable[[dict[str, Tensor]], object]
 def vouch(folder: Path, path: Path, data: bytes) -> None:
     """Put bytes in a file's place, and their hash wherever the folder states it."""
     path.write_bytes(data)
-    manifest = folder / "versions" / "0001" / "manifest.json"
+    if path == folder / "CURRENT":
+        return
+    used = (folder / "CURRENT").read_text().split()[0]
+    manifest = folder / "versions" / used / "manifest.json"
     if path == manifest:
         with suppress(InputError, ValueError, RecursionError):  # else it cannot be sealed
             value = formats.parse_json(path, data)
             if isinstance(value, dict):
                 value.pop(formats.DIGEST, None)
                 files.write_sealed(path, value)
-    elif path != folder / "CURRENT":
+    else:
         stated = files.read_json(manifest)
         stated.pop(formats.DIGEST)
         entry = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         stated["files"][str(path.relative_to(folder))] = entry
         files.write_sealed(manifest, stated)
-    if path != folder / "CURRENT":
-        (folder / "CURRENT").write_text(f"0001 {files.sha256_file(manifest)}\n")
+    (folder / "CURRENT").write_text(f"{used} {files.sha256_file(manifest)}\n")
 
 
 def change_tensors(folder: Path, pattern: str, change: Change) -> Path:

@@ -128,15 +128,17 @@ def steadily(folder: Path, read: Callable[[], Found]) -> Found:
     """Read what is in use, or all versions, and again where there are others meanwhile.
 
     Readers hold no lock, so what they read may be replaced and pruned under them. An error of
-    `read` that comes without such a change is raised.
+    `read` is raised when it comes again and nothing of that kind has happened in between.
     """
+    before = None
     while True:
-        before = seen(folder)
         try:
             return read()
         except (InputError, FileNotFoundError):
-            if seen(folder) == before:
+            now = seen(folder)
+            if now == before:
                 raise
+            before = now
 
 
 def seen(folder: Path) -> tuple[Previous | None, list[str]]:

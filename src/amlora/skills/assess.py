@@ -12,7 +12,9 @@ import torch
 
 from amlora.engine.encode import Row
 from amlora.engine.settings import BUILTIN, EvaluateSettings
+from amlora.errors import InputError
 from amlora.experiment.general import general_rows, read_texts
+from amlora.mixture.manifest import KEPT_VECTORS
 from amlora.mixture.route import NONE
 from amlora.records.skills import Learned, Metric, Standing
 from amlora.records.states import Kept as Rows
@@ -38,17 +40,12 @@ UNKNOWN = "was not made by `amlora learn`, so nothing is known to compare, and a
 
 def state(facts: Facts, renamed: Mapping[str, str] | None = None) -> State:
     """Return what a version answers, of those skills that `learn` made."""
-    found = state_of(
-        facts.learned,
-        {name: rows_of(facts.kept[name]) for name in facts.learned},
-        facts.standing.astray if facts.standing else (),
-    )
-    return found.renamed(renamed or {})
+    return facts.state().renamed(renamed or {})
 
 
 def rows_of(kept: Kept) -> Rows:
     """Return a skill's kept rows, or the number of its vectors."""
-    return kept.rows or len(kept.names)
+    return kept.stated
 
 
 def assess(
@@ -77,6 +74,11 @@ def assess(
     kept = {name: kept[name] for name in learned}
     routes: dict[str, dict[str, str]] = {}
     for name, held in kept.items():
+        if held.vectors is not None and held.vectors.shape[1] != bench.router.width:
+            raise InputError(
+                f"skill {name!r}: {KEPT_VECTORS}: {held.vectors.shape[1]} numbers a prompt, and the"
+                f" router reads {bench.router.width}."
+            )
         to = [] if held.vectors is None else bench.destinations(held.vectors)
         routes[name] = dict(zip(held.names, to, strict=True))
     rows = {name: rows_of(held) for name, held in kept.items()}

@@ -22,6 +22,7 @@ from amlora.mixture.manifest import (
 )
 from amlora.mixture.version import read_file, read_task_file
 from amlora.records.skills import KeptRow, Learned, Standing
+from amlora.records.states import State, state_of
 from amlora.streams.prompt import Prompt, build_prompt
 from amlora.streams.task import Task
 
@@ -42,6 +43,11 @@ class Kept:
         """The rows' ids, made up where their texts were not kept."""
         count = 0 if self.vectors is None else len(self.vectors)
         return [row.row for row in self.rows] or [f"vector:{place}" for place in range(count)]
+
+    @property
+    def stated(self) -> tuple[KeptRow, ...] | int:
+        """The rows, or the number of their vectors."""
+        return self.rows or len(self.names)
 
     def files(self) -> dict[str, bytes]:
         """Return it as the files of a skill's folder."""
@@ -65,6 +71,14 @@ class Facts:
     """By skill; those that `learn` did not make are not in it."""
     kept: dict[str, Kept]
     """By skill, of all skills."""
+
+    def state(self) -> State:
+        """Return what the version answers, of those skills that `learn` made.
+
+        An InputError if a row is said to go astray that no skill keeps.
+        """
+        kept = {name: self.kept[name].stated for name in self.learned}
+        return state_of(self.learned, kept, self.standing.astray if self.standing else ())
 
 
 Beside = tuple[Learned | None, Kept]
@@ -98,7 +112,12 @@ def read_facts(folder: Path, manifest: Manifest, known: dict[str, Beside] | None
         told, kept[skill.name] = known[own]
         if told is not None:
             learned[skill.name] = told
-    return Facts(manifest, standing, learned, kept)
+    facts = Facts(manifest, standing, learned, kept)
+    try:
+        facts.state()
+    except InputError as error:
+        raise InputError(f"{folder / place}: {error}") from None
+    return facts
 
 
 def read_beside(folder: Path, manifest: Manifest, skill: str) -> Beside:
