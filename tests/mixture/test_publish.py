@@ -5,7 +5,7 @@ import pytest
 from amlora import files
 from amlora.errors import InputError
 from amlora.mixture.publish import lost_by, prune, publish, rollback
-from amlora.mixture.version import in_use, numbers, read_version, verify
+from amlora.mixture.version import ancestry, in_use, numbers, read_version, verify
 from amlora.mixture.write import tidy, unknown_tasks
 from learned import SECRET, Folder, card, extra
 
@@ -120,6 +120,22 @@ def test_rows_of_a_candidate_are_gone_after_pruning(folder):
     kept = [path for path in folder.place.rglob("kept.jsonl")]
     assert [path.parent.name[:4] for path in kept] == ["01-a"]
     assert SECRET.encode() in kept[0].read_bytes()
+
+
+def test_without_history_a_removed_skills_rows_are_gone_and_nothing_is_rolled_back(folder):
+    folder.learn("c", extra=extra("c"))
+    draft = folder.draft()
+    draft.remove("c")
+    folder.write(draft)
+    assert prune(folder.place) == [] and "c" in tasks(folder)
+    used = in_use(folder.place)
+    assert prune(folder.place, history=True) == ["0001", "0002", "0003"]
+    assert numbers(folder.place) == [used] and verify(folder.place)
+    assert [manifest.version for manifest in ancestry(folder.place)] == [used]
+    assert tasks(folder) == {"a", "b"}
+    with pytest.raises(InputError, match="version 0003, the one before, was pruned"):
+        rollback(folder.place)
+    assert lost_by(folder.place, folder.learn("d", publish=False).version) == []
 
 
 def test_what_is_no_versions_is_tidied_up_and_all_else_is_left(folder):

@@ -56,9 +56,15 @@ def rollback(skills: SkillsFolder) -> None:
     say(one_line(f"{skills}: version {int(used)} is in use."))
 
 
-def prune(skills: SkillsFolder) -> None:
+def prune(
+    skills: SkillsFolder,
+    history: Annotated[
+        bool,
+        typer.Option("--history", help="Also those that it was made from: no rollback after that."),
+    ] = False,
+) -> None:
     """Delete the versions that are not in use, and that the one in use was not made from."""
-    gone = skills_of(skills).prune()
+    gone = skills_of(skills).prune(history=history)
     if not gone:
         return say(one_line(f"{skills}: nothing to delete."))
     names = ", ".join(str(int(version)) for version in gone)

@@ -46,10 +46,13 @@ def lost_by(folder: Path, version: str) -> list[str]:
         return []
     wanted = read_version(folder, version)
     before = wanted.previous
+    there = set(numbers(folder))
     while before is not None:
         if before.version == used:
             return []
-        before = read_manifest(folder, before.version, before.sha256).previous
+        # The versions before one that is there may have been pruned.
+        gone = before.version not in there
+        before = None if gone else read_manifest(folder, before.version, before.sha256).previous
     kept = {skill.lora for skill in wanted.skills}
     return [skill.name for skill in read_version(folder).skills if skill.lora not in kept]
 
@@ -63,21 +66,24 @@ def rollback(folder: Path) -> str:
     if current.previous is None:
         raise InputError(f"{folder}: version {current.version} was made from no other.")
     entry = current.previous
+    if entry.version not in numbers(folder):
+        raise InputError(f"{folder}: version {entry.version}, the one before, was pruned.")
     read_manifest(folder, entry.version, entry.sha256)
     verify(folder, entry.version)
     write_current(folder, entry)
     return entry.version
 
 
-def prune(folder: Path) -> list[str]:
+def prune(folder: Path, *, history: bool = False) -> list[str]:
     """Remove the versions that neither are in use nor came before that one; return which.
 
-    Tasks' folders that no version is left to need go too. Numbers are not used again. An InputError
-    if no version is in use.
+    With `history` all but the one in use, so that rows which older ones kept leave the disk, and
+    nothing can be rolled back. Tasks' folders that no version is left to need go too. Numbers are
+    not used again. An InputError if no version is in use.
     """
-    read_current(folder)
+    used = read_current(folder).version
     tidy(folder)
-    needed = {manifest.version for manifest in ancestry(folder)}
+    needed = {used} if history else {manifest.version for manifest in ancestry(folder)}
     gone = [version for version in numbers(folder) if version not in needed]
     if gone:
         # An empty folder says which number comes next, whatever becomes of those before it.

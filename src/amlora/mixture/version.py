@@ -155,11 +155,11 @@ def list_versions(folder: Path) -> list[Manifest]:
 def ancestry(folder: Path) -> list[Manifest]:
     """Return the manifest of the version in use and those of all that it came from, newest first.
 
-    Each is the one that the next vouches for, or is refused.
+    Each is the one that the next vouches for, or is refused. They end where older ones were pruned.
     """
     entry: Previous | None = read_current(folder)
     found: list[Manifest] = []
-    while entry is not None:
+    while entry is not None and (not found or entry.version in numbers(folder)):
         found.append(read_manifest(folder, entry.version, entry.sha256))
         entry = found[-1].previous
     return found

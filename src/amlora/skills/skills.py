@@ -153,10 +153,14 @@ class Skills:
         with holding(self.existing()):
             return use.rollback(self.folder)
 
-    def prune(self) -> list[str]:
-        """Remove the versions that the one in use does not come from; return which."""
+    def prune(self, *, history: bool = False) -> list[str]:
+        """Remove the versions that the one in use does not come from; return which.
+
+        With `history` also those that it comes from: then kept rows of removed skills leave the
+        disk, and there is nothing to roll back to.
+        """
         with holding(self.existing()):
-            return use.prune(self.folder)
+            return use.prune(self.folder, history=history)
 
     def versions(self) -> list[VersionLine]:
         """List all versions, oldest first."""
