@@ -31,7 +31,9 @@ from amlora.engine.route import vector_of
 from amlora.engine.settings import ModelSettings
 from amlora.experiment.general import BUILTIN, general_rows, read_texts
 from amlora.experiment.provenance import provenance
-from amlora.mixture.stages import Covariance, Stages, StageSettings, shrunk
+from amlora.mixture.normals import Covariance
+from amlora.mixture.shrink import shrunk
+from amlora.mixture.stages import Stages, StageSettings
 from amlora.streams.load import load_stream
 from amlora.streams.prompt import Form
 from amlora.streams.settings import StreamSettings
@@ -239,7 +241,10 @@ def shares(choice: Choice, stream: str, tasks: Tasks) -> dict[str, Any]:
     width = stages.means.shape[1]
     once = stages.size(0, width)
     _, sphere = shrunk(
-        stages.scatter.double(), stages.fourth[0], int(stages.counts.sum()), choice.shrinkage
+        stages.own.scatter.double(),
+        stages.own.fourth[0],
+        int(stages.counts.sum()),
+        choice.shrinkage,
     )
     return {
         **plain(choice),

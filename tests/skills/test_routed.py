@@ -303,7 +303,8 @@ def test_the_layers_that_a_prompts_vector_is_taken_behind_are_stored(any_folder,
     readme = (tmp_path / "versions" / "0001" / "README.md").read_text()
     assert ("that it looks like. " in readme, "the base model alone" in readme) == (True, False)
     backbone, skills = opened(tmp_path)
-    assert skills.router is not None and skills.router.layers == 2
+    assert skills.router is not None and skills.router.reader is not None
+    assert skills.router.reader.settings.feature_layers == 2
     vectors = [skills.router.stages.route(method.vector(ids)) for ids in PROMPTS]
     assert [skills.router.route(ids) for ids in PROMPTS] == vectors
     ids = torch.tensor([STAGES[0].rows[0].prompt_ids])

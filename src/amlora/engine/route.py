@@ -1,5 +1,6 @@
 """Tell each row's stage or gates from its prompt, and run the model on rows by their routes."""
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -9,14 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from amlora.engine.backbone import Backbone
-from amlora.engine.encode import Row
+from amlora.engine.chat import turn_of
+from amlora.engine.encode import Row, encode_prompts
 from amlora.errors import InputError
 from amlora.mixture.gates import Gates
 from amlora.mixture.route import Belief, Route
-from amlora.mixture.stages import Stages
+from amlora.mixture.stages import Stages, StageSettings, Tokens
+from amlora.streams.prompt import Prompt
 
 
-def vector_of(backbone: Backbone, ids: Sequence[int], layers: int = 0) -> Tensor:
+def vector_of(
+    backbone: Backbone, ids: Sequence[int], layers: int = 0, tokens: Tokens = "mean"
+) -> Tensor:
     """Return the vector (D) that a prompt's stage is told by: its tokens' mean, float32.
 
     It depends on the prompt alone, never on the answer or on other rows, and on pretrained weights
@@ -26,6 +31,8 @@ def vector_of(backbone: Backbone, ids: Sequence[int], layers: int = 0) -> Tensor
         backbone: the model.
         ids: the prompt's.
         layers: 0 for the input embeddings, n for the states after the first n frozen layers.
+        tokens: "root" for a mean in which a token that stands n times counts as its square root, so
+            that what stands everywhere drowns less of what does not.
 
     Raises:
         InputError: the model has fewer layers, or its states are not finite.
@@ -37,13 +44,61 @@ def vector_of(backbone: Backbone, ids: Sequence[int], layers: int = 0) -> Tensor
         else:
             embedding = backbone.model.get_input_embeddings()
             states = embedding(torch.tensor(ids, device=backbone.model.device))
-        vector = states.float().mean(0)
+        if tokens == "root":
+            vector = shares_of(ids).to(states.device) @ states.float()
+        else:
+            vector = states.float().mean(0)
     if not vector.isfinite().all():
         raise InputError(
             f"the model: a prompt's states after {layers} layers are not finite in"
             f" {backbone.model.dtype}; load it in bfloat16 or float32."
         )
     return vector
+
+
+def shares_of(ids: Sequence[int]) -> Tensor:
+    """Return what each of some tokens counts: one over the root of how often it stands there."""
+    counts = Counter(ids)
+    weights = torch.tensor([counts[token] ** -0.5 for token in ids])
+    return weights / weights.sum()
+
+
+class Reader:
+    """Reads prompts as a statistic wants them read."""
+
+    def __init__(self, backbone: Backbone, settings: StageSettings) -> None:
+        self.backbone = backbone
+        self.settings = settings
+        self.turn = turn_of(backbone.tokenizer) if settings.words == "any" else None
+
+    def vector(self, ids: Sequence[int]) -> Tensor:
+        """Return the vector (D) of a prompt; in any words that of a chat's last question."""
+        own = ids if self.turn is None else self.turn.last(ids)
+        return vector_of(self.backbone, own, self.settings.feature_layers, self.settings.tokens)
+
+    def vectors(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+        """Return the vectors (prompts, D) of prompts, at least one."""
+        return torch.stack([self.vector(ids) for ids in prompts])
+
+    def lesson(self, prompts: Sequence[Sequence[int]], texts: Sequence[str]) -> Tensor:
+        """Return what a stage is told by, as `Stages.add` takes it.
+
+        Args:
+            prompts: ids of training prompts, at least one.
+            texts: theirs, without any words around; a blank one counts as its prompt.
+
+        Returns:
+            (prompts, D); in any words (prompts, 2, D), the prompts' and the bare texts' vectors.
+        """
+        asked = self.vectors(prompts)
+        if self.settings.words == "asked":
+            return asked
+        read = [place for place, text in enumerate(texts) if text.strip()]
+        bare = asked.clone()
+        found = encode_prompts(self.backbone, [Prompt("", texts[place], "") for place in read])
+        for place, (ids, _) in zip(read, found, strict=True):
+            bare[place] = self.vector(ids)
+        return torch.stack([asked, bare], 1)
 
 
 REMEMBERED = 4_000_000
@@ -56,10 +111,14 @@ class Router:
     def __init__(self, backbone: Backbone, stages: Stages | Gates) -> None:
         self.backbone = backbone
         self.stages = stages
-        self.layers = stages.settings.feature_layers if isinstance(stages, Stages) else 0
+        self.reader = Reader(backbone, stages.settings) if isinstance(stages, Stages) else None
         self.found: dict[tuple[int, ...], tuple[Route | None, Belief | None]] = {}
         self.tokens = 0  # of the prompts in `found`
         self.begun = -1  # how often stages had changed when `found` was begun
+
+    def vector(self, ids: Sequence[int]) -> Tensor:
+        """Return the vector (D) that a prompt's route is told by."""
+        return vector_of(self.backbone, ids) if self.reader is None else self.reader.vector(ids)
 
     def route(self, ids: tuple[int, ...]) -> Route | None:
         """Return the weights of a prompt's stages, or its gates; None before there are any."""
@@ -74,7 +133,7 @@ class Router:
             self.tokens, self.begun = 0, changes
         if ids not in self.found:
             self.tokens += len(ids)
-            vector = vector_of(self.backbone, ids, self.layers)
+            vector = self.vector(ids)
             if isinstance(stages, Gates):
                 self.found[ids] = stages.route(vector), None
             else:

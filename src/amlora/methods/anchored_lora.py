@@ -19,7 +19,8 @@ from amlora.errors import InputError
 from amlora.methods.am_lora import AMLoRA, AMLoRASettings
 from amlora.methods.base import Stage, State
 from amlora.methods.lora import PerTask
-from amlora.mixture.stages import Covariance, Mixing, Stages, StageSettings
+from amlora.mixture.normals import Covariance
+from amlora.mixture.stages import Mixing, Stages, StageSettings
 
 
 class AnchoredLoRASettings(AMLoRASettings):
@@ -52,6 +53,8 @@ class AnchoredLoRASettings(AMLoRASettings):
         """Refuse values out of range, and what would have no effect."""
         super().check()
         self.of_stages()
+        if self.mixing == "hard" and self.temperature != 1:
+            raise ValueError('temperature has no effect while mixing is "hard".')
         unused = AMLoRASettings(lora=self.lora, sparsity=0.0)
         if self.combine == "sum":
             for name, value in unused:

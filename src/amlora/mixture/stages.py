@@ -3,14 +3,15 @@
 Each stage is its prompts' mean; all stages share one covariance, shrunk towards a sphere. A prompt
 belongs to the stage with the largest posterior, or, if it is unlike that one's prompts, to none:
 stage 0.
+Where prompts may be worded otherwise than in training, each stage has a second mean, of its prompts
+and of their texts alone. All second means share a second covariance, which is wide where words
+differ. A prompt counts as drawn from either of the two.
 Everything is kept as sums over prompts, and no prompt itself.
 
 Letters: K stages, D numbers in a prompt's vector.
 """
 
-import math
 from collections.abc import Mapping
-from statistics import NormalDist
 from typing import Annotated, Literal, cast
 
 import torch
@@ -18,28 +19,24 @@ from pydantic import Field, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from amlora.errors import InputError
+from amlora.mixture.limit import left_out_distances, limit_of
+from amlora.mixture.normals import Covariance, Normals, put, without
 from amlora.mixture.route import Belief, Weights
+from amlora.mixture.shrink import LEAST_SHRINKAGE, LEAST_VARIANCE, shrunk
 from amlora.mixture.tensors import check_tensor, present
 from amlora.settings import Settings
 
 Mixing = Literal["hard", "soft"]
 """hard: the likeliest stage answers alone. soft: stages answer in the shares of their posterior."""
-Covariance = Literal["full", "diagonal"]
+Words = Literal["asked", "any"]
+Tokens = Literal["mean", "root"]
 
 NEGLIGIBLE = 1e-3
 """Soft: stages with a smaller posterior are left out and the others' shares scaled up."""
-LEAST_SHRINKAGE = 1e-4
-"""So that a covariance of fewer prompts than D can be inverted, whatever the rounding."""
-LEAST_VARIANCE = 1e-12
-"""Stands for the variance of prompts that are all the same."""
 LEAST_REJECT = 1e-9
 """A smaller chance would say nothing that any number of prompts could show."""
-MOST_PROMPTS = 2**40
-"""Of a stage: more can be no count."""
-UNEVEN = 1e-3
-"""How far a scatter may be from symmetric by rounding, in units of both deviations."""
-LEAST_PROMPTS = 8
-"""Of a stage, for their distances to say how far away a prompt may be."""
+OWN, WIDE = "stages.", "stages.any."
+"""What the names of a statistic's tensors begin with; the second of prompts in any words."""
 
 
 class StageSettings(Settings):
@@ -47,15 +44,19 @@ class StageSettings(Settings):
 
     mixing: Mixing
     temperature: PositiveFloat
+    """Divides the scores before the posterior is made of them."""
     reject: Annotated[float, Field(ge=0, lt=0.5)]
     covariance: Covariance
     shrinkage: Annotated[float, Field(ge=LEAST_SHRINKAGE, le=1)] | None
     feature_layers: NonNegativeInt = 0
+    words: Words = "asked"
+    """"asked": prompts are worded as in training. "any": a stage is told by its texts alone as
+    well, so that prompts in other words, bare texts and chats find it (`docs/router.md`)."""
+    tokens: Tokens = "mean"
+    """What a token counts that stands n times in a prompt: "mean": n; "root": its square root."""
 
     def check(self) -> None:
         """Refuse what would have no effect."""
-        if self.mixing == "hard" and self.temperature != 1:
-            raise ValueError('temperature has no effect while mixing is "hard".')
         if 0 < self.reject < LEAST_REJECT:
             raise ValueError(f"reject must be 0, or at least {LEAST_REJECT}, got {self.reject}.")
 
@@ -64,62 +65,84 @@ class Stages:
     """The statistic of all stages that have ended.
 
     Attributes:
-        counts: (K) prompts of each stage.
-        means: (K, D) their mean.
-        variances: (K, D) their own variances, for the distance that stage 0 is decided by.
+        own: the prompts of each stage, as they were asked.
+        wide: where prompts may be in any words: those and their texts alone.
+        variances: (K, D) of the prompts, and of the texts alone where these are known: for the
+            distance that stage 0 is decided by.
         limits: (K) the largest such distance at which a prompt may be the stage's.
-        scatter: (D, D), or (D) where the covariance is diagonal: the sum over all prompts of the
-            outer product of their distance to their stage's mean.
-        fourth: (1) the sum over all prompts of that product's squared entries.
     """
 
     def __init__(self, settings: StageSettings) -> None:
         self.settings = settings
         self.changes = 0  # grows whenever routes may change
-        self.linear: tuple[Tensor, Tensor, Tensor] | None = None  # made when first needed
+        kind, share = settings.covariance, settings.shrinkage
+        self.own = Normals(kind, share)
+        self.wide = Normals(kind, share) if settings.words == "any" else None
         self.clear()
 
     def clear(self) -> None:
         """Be the statistic of no stage."""
-        self.counts = torch.zeros(0, dtype=torch.int64)
-        self.means = self.variances = torch.zeros(0, 0)
+        for normals in self.parts().values():
+            normals.clear()
+        self.variances = torch.zeros(0, 0)
         self.limits = torch.zeros(0, dtype=torch.float64)
-        self.scatter = torch.zeros(0)
-        self.fourth = torch.zeros(1, dtype=torch.float64)
-        self.changed()
+        self.changes += 1
+
+    def parts(self) -> dict[str, Normals]:
+        """Return the distributions, by what the names of their tensors begin with."""
+        return {OWN: self.own} if self.wide is None else {OWN: self.own, WIDE: self.wide}
+
+    @property
+    def widest(self) -> Normals:
+        """Those that a prompt's distance is taken from."""
+        return self.own if self.wide is None else self.wide
+
+    @property
+    def counts(self) -> Tensor:
+        """(K) prompts of each stage."""
+        return self.own.counts
+
+    @property
+    def means(self) -> Tensor:
+        """(K, D) their mean."""
+        return self.own.means
+
+    @property
+    def width(self) -> int:
+        """D, once a stage has ended."""
+        return self.own.means.shape[1]
 
     def __len__(self) -> int:
         """Return K."""
-        return len(self.counts)
+        return len(self.own)
 
     def add(self, vectors: Tensor) -> None:
-        """Add a stage of prompts, at least one, with the vectors (prompts, D)."""
+        """Add a stage of prompts, at least one.
+
+        Args:
+            vectors: (prompts, D). In any words also (prompts, 2, D), each prompt's own vector and
+                that of its text alone.
+        """
         self.insert(len(self), vectors)
 
     def insert(self, place: int, vectors: Tensor) -> None:
-        """Add a stage of prompts (prompts, D) before the one at a place, counted from 0."""
+        """Add a stage of prompts, as `add` takes them, before the one at a place, from 0."""
         x = vectors.double().cpu()
-        if not len(self):
-            width = x.shape[1]
-            self.means = self.variances = torch.zeros(0, width)
-            full = self.settings.covariance == "full"
-            self.scatter = torch.zeros((width, width) if full else width)
-        mean = x.mean(0)
-        rest = x - mean
-        own = scatter = rest.square().sum(0)
-        own_fourth = fourth = rest.pow(4).sum()
-        if self.settings.covariance == "full":
-            scatter, fourth = rest.T @ rest, rest.square().sum(1).square().sum()
-        variance, share = shrunk(own, own_fourth, len(x), self.settings.shrinkage)
+        prompts, both = (x, x) if x.ndim == 2 else (x[:, 0], x.flatten(0, 1))
+        self.own.insert(place, prompts)
+        if self.wide is None:
+            both = prompts
+        else:
+            self.wide.insert(place, both)
+        rest = both - both.mean(0)
+        own = rest.square().sum(0)
+        variance, share = shrunk(own, rest.pow(4).sum(), len(both), self.settings.shrinkage)
         limit = limit_of(left_out_distances(rest, own, share), self.settings.reject)
-        # Rounded at once: what is stored then goes on as what was not.
-        self.counts = put(self.counts, place, torch.tensor([len(x)]))
-        self.means = put(self.means, place, mean.float()[None])
+        if not len(self.limits):
+            self.variances = torch.zeros(0, x.shape[-1])
         self.variances = put(self.variances, place, variance.float()[None])
         self.limits = put(self.limits, place, torch.tensor([limit], dtype=torch.float64))
-        self.scatter = (self.scatter.double() + scatter).float()
-        self.fourth = self.fourth + fourth
-        self.changed()
+        self.changes += 1
 
     def drop(self, place: int) -> None:
         """Take the stage at a place, counted from 0, out; the others keep their order.
@@ -131,52 +154,33 @@ class Stages:
         if len(self) == 1:
             self.clear()
             return
-        before = int(self.counts.sum())
-        for name in "counts", "means", "variances", "limits":
-            rows: Tensor = vars(self)[name]
-            vars(self)[name] = torch.cat([rows[:place], rows[place + 1 :]])
-        share = int(self.counts.sum()) / before
-        self.scatter = (self.scatter.double() * share).float()
-        self.fourth = self.fourth * share
-        self.changed()
+        for normals in self.parts().values():
+            normals.drop(place)
+        self.variances, self.limits = without(self.variances, place), without(self.limits, place)
+        self.changes += 1
 
     def replace(self, place: int, vectors: Tensor) -> None:
-        """Let the stage at a place be of other prompts (prompts, D); see `drop` for its old ones.
+        """Let the stage at a place be of other prompts, as `add` takes them; see `drop`.
 
         The only stage is made anew.
         """
         self.drop(place)
         self.insert(place, vectors)
 
-    def changed(self) -> None:
-        """Forget what was made of the sums, and let others know."""
-        self.changes += 1
-        self.linear = None
-
     def covariance(self) -> Tensor:
-        """Return the shared covariance, shrunk: (D, D), or (D) where it is diagonal; float64."""
-        scatter, count = self.scatter.double(), int(self.counts.sum())
-        return shrunk(scatter, self.fourth[0], count, self.settings.shrinkage)[0]
+        """Return the prompts' shared covariance, shrunk: (D, D), or (D) where it is diagonal."""
+        return self.own.covariance()
 
     def scores(self, vector: Tensor) -> Tensor:
-        """Return (K) linear-discriminant scores of a prompt, float64; equal priors.
+        """Return (K) how well a prompt (D) fits each stage, float64; equal priors.
 
-        They are -1/2 of its squared Mahalanobis distances, but for a term that all stages share.
+        A density's logarithm, but for a term that all stages share: of the normal distribution, or
+        in any words of either of two Student distributions.
         """
-        if self.linear is None:
-            means = self.means.double()
-            # Scores do not depend on the origin, and are smallest about the middle.
-            middle = means.mean(0)
-            means = means - middle
-            covariance = self.covariance()
-            if covariance.ndim == 2:
-                root = cast(Tensor, torch.linalg.cholesky(covariance))  # pyright: ignore[reportUnknownMemberType]
-                slopes = torch.cholesky_solve(means.T, root).T
-            else:
-                slopes = means / covariance
-            self.linear = middle, slopes, (means * slopes).sum(1) / 2
-        middle, slopes, offsets = self.linear
-        return slopes @ (vector.double().cpu() - middle) - offsets
+        x = vector.double().cpu()
+        if self.wide is None:
+            return self.own.discriminants(x)
+        return torch.logaddexp(self.own.predictions(x), self.wide.predictions(x))
 
     def posterior(self, vector: Tensor) -> Tensor:
         """Return (K) how likely a prompt is each stage's, given that it is one of them."""
@@ -189,7 +193,7 @@ class Stages:
         the likeliest stage is asked: another with a few odd prompts might have a wide limit, within
         which prompts of any kind would lie.
         """
-        rest = vector.double().cpu() - self.means[stage].double()
+        rest = vector.double().cpu() - self.widest.means[stage].double()
         squared = (rest.square() / self.variances[stage].double()).sum()
         return float(squared / self.limits[stage])
 
@@ -209,7 +213,8 @@ class Stages:
         scores = torch.stack([self.scores(vector) for vector in x])
         posterior = (scores / self.settings.temperature).softmax(1)
         stage = posterior.argmax(1)
-        squares = (x - self.means[stage].double()).square() / self.variances[stage].double()
+        rest = x - self.widest.means[stage].double()
+        squares = rest.square() / self.variances[stage].double()
         distances = squares.sum(1) / self.limits[stage]
         rows = torch.cat([posterior, distances[:, None]], 1)
         numbers = cast(list[list[float]], rows.tolist())  # pyright: ignore[reportUnknownMemberType]
@@ -231,131 +236,50 @@ class Stages:
         belief = self.belief(vector)
         return None if belief is None else self.weights(belief)
 
-    @property
-    def width(self) -> int:
-        """D, once a stage has ended."""
-        return self.means.shape[1]
-
     def size(self, stages: int, width: int) -> int:
         """Return how many numbers the statistic of so many stages is, D being `width`."""
-        shared = width**2 if self.settings.covariance == "full" else width
-        return stages * (2 * width + 2) + shared + 1
+        each = Normals.size(stages, width, self.settings.covariance)
+        return len(self.parts()) * each + stages * (width + 1)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the statistic by name (no copy)."""
-        names = "counts", "means", "variances", "limits", "scatter", "fourth"
-        return {f"stages.{name}": vars(self)[name] for name in names}
+        sums = {
+            prefix + name: tensor
+            for prefix, normals in self.parts().items()
+            for name, tensor in normals.tensors().items()
+        }
+        return {**sums, f"{OWN}variances": self.variances, f"{OWN}limits": self.limits}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Take back what `tensors()` returned; other tensors may be among it.
 
         An InputError if one is missing, does not fit the others, or cannot be a statistic.
         """
-        names = self.tensors()
-        counts, means = (present(tensors, f"stages.{name}") for name in ("counts", "means"))
-        stages, width = len(counts) if counts.ndim else 0, means.shape[-1] if means.ndim else 0
-        full = self.settings.covariance == "full"
-        empty = (0,) if not stages else (width, width) if full else (width,)
-        wanted = ((stages,), (stages, width), (stages, width), (stages,), empty, (1,))
-        kinds = ("int64", "float32", "float32", "float64", "float32", "float64")
-        for name, shape, kind in zip(names, wanted, kinds, strict=True):
-            check_tensor(name, present(tensors, name), shape, kind, finite=False)
-        vars(self).update({name.removeprefix("stages."): tensors[name].cpu() for name in names})
-        self.changed()
+        parts = {prefix: Normals(n.kind, n.shrinkage) for prefix, n in self.parts().items()}
+        for prefix, normals in parts.items():
+            normals.restore(tensors, prefix)
+        own = parts[OWN]
+        if WIDE in parts:
+            check_tensor(f"{WIDE}means", parts[WIDE].means, own.means.shape, "float32")
+        wanted = {
+            "variances": (own.means.shape, "float32"),
+            "limits": (own.counts.shape, "float64"),
+        }
+        for name, (shape, kind) in wanted.items():
+            found = present(tensors, OWN + name)
+            check_tensor(OWN + name, found, shape, kind, finite=False)
+        self.own, self.wide = own, parts.get(WIDE)
+        self.variances, self.limits = (tensors[OWN + name].cpu() for name in wanted)
+        self.changes += 1
         self.check_values()
 
     def check_values(self) -> None:
         """Refuse values that no prompts could have led to, naming their tensor."""
-        scatter = self.scatter.double()
-        full = scatter.ndim == 2
-        sizes = (scatter.diagonal() if full else scatter).sqrt()
-        uneven = (scatter - scatter.T).abs() > UNEVEN * sizes.outer(sizes) if full else sizes < 0
+        for prefix, normals in self.parts().items():
+            normals.check_values(prefix)
         for name, right, told in (
-            ("counts", (self.counts >= 1) & (self.counts <= MOST_PROMPTS), "numbers of prompts"),
-            ("means", self.means.isfinite(), "finite"),
             ("variances", self.variances.isfinite() & (self.variances > 0), "finite and above 0"),
             ("limits", self.limits >= LEAST_VARIANCE / 2, "distances"),  # infinite where none is
-            ("scatter", scatter.isfinite(), "finite"),
-            ("scatter", sizes >= 0, "at least 0 on its diagonal"),
-            ("scatter", ~uneven, "symmetric"),
-            ("fourth", self.fourth.isfinite() & (self.fourth >= 0), "finite and at least 0"),
         ):
             if not right.all():
-                raise InputError(f"stages.{name}: must be {told}.")
-        if len(self):
-            try:
-                scores = self.scores(self.means[0])
-            except RuntimeError:  # the decomposition failed
-                raise InputError("stages.scatter: leads to no positive covariance.") from None
-            if not scores.isfinite().all():
-                raise InputError("stages.means: lead to scores that are not finite.")
-
-
-def put(rows: Tensor, place: int, row: Tensor) -> Tensor:
-    """Return rows with another one before the one at a place."""
-    return torch.cat([rows[:place], row, rows[place:]])
-
-
-def shrunk(
-    scatter: Tensor, fourth: Tensor, count: int, share: float | None
-) -> tuple[Tensor, float]:
-    """Return a covariance shrunk towards a sphere, and the sphere's share.
-
-    Ledoit & Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices",
-    lemmas 3.2 to 3.4: the share is the estimate's variance over its squared distance from the
-    sphere, which makes the expected squared error least. For a diagonal covariance both are taken
-    among diagonal ones, as by Opgen-Rhein & Strimmer 2007, whose target is the median.
-
-    Args:
-        scatter: (D, D) the sum of outer products of centred vectors, or (D) its diagonal.
-        fourth: the sum over vectors of the squared entries of their outer product, or diagonal.
-        count: vectors.
-        share: a share to use instead, 0..1.
-    """
-    estimate = scatter / count
-    full = estimate.ndim == 2
-    diagonal = estimate.diagonal() if full else estimate
-    level = diagonal.mean()
-    sphere = torch.diag(level.expand_as(diagonal)) if full else level.expand_as(diagonal)
-    if share is None:
-        distance = (estimate - sphere).square().sum()
-        variance = (fourth / count - estimate.square().sum()) / count
-        share = 1.0 if not distance > 0 else float((variance / distance).clamp(0, 1))
-    share = max(share, LEAST_SHRINKAGE)
-    mixed = (1 - share) * estimate + share * sphere
-    least = torch.full_like(diagonal, LEAST_VARIANCE)
-    return mixed + (torch.diag(least) if full else least), share
-
-
-def left_out_distances(rest: Tensor, own: Tensor, share: float) -> Tensor:
-    """Return each prompt's squared distance from a stage's mean in units of its variances.
-
-    Mean and variances are those of the other prompts, as if this one were new: leaving x out of n
-    moves it n / (n - 1) times as far from the mean, and takes n / (n - 1) times its square out of
-    the scatter. `rest` (n, D) are the prompts minus their mean, `own` (D) the sum of its squares,
-    and `share` is the sphere's in the variances.
-    """
-    count = len(rest)
-    if count == 1:
-        return torch.full((1,), math.inf, dtype=rest.dtype)
-    times = count / (count - 1)
-    variances = (own - times * rest.square()).clamp(min=0) / (count - 1)
-    variances = (1 - share) * variances + share * variances.mean(1, keepdim=True) + LEAST_VARIANCE
-    return ((times * rest).square() / variances).sum(1)
-
-
-def limit_of(distances: Tensor, reject: float) -> float:
-    """Return what a new prompt's distance should exceed with a chance of `reject`.
-
-    The distances' logarithms are taken to be normal above their median, with the deviation that
-    their ninth decile tells: neither a few odd prompts nor a few that are all alike move it much.
-    An order statistic would be exact for any distances, but at one in a hundred needs 99 prompts
-    and is then the largest of them. It is infinity where the chance is 0, or the stage's own
-    prompts, whose distances are (n) each as if it were new, are too few to tell.
-    """
-    if len(distances) < LEAST_PROMPTS or not reject:
-        return math.inf
-    logs = distances.clamp(min=LEAST_VARIANCE).log()
-    median, decile = (float(logs.quantile(share)) for share in (0.5, 0.9))
-    normal = NormalDist()
-    return math.exp(median + (decile - median) * normal.inv_cdf(1 - reject) / normal.inv_cdf(0.9))
+                raise InputError(f"{OWN}{name}: must be {told}.")

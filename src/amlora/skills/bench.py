@@ -14,7 +14,7 @@ from torch import Tensor
 from amlora.engine.backbone import Backbone, base_of
 from amlora.engine.encode import Row, encode_rows
 from amlora.engine.load import load_backbone
-from amlora.engine.route import BASE_ALONE, Router, vector_of
+from amlora.engine.route import BASE_ALONE, Reader, Router
 from amlora.engine.settings import Device, ModelSettings, Precision
 from amlora.errors import InputError
 from amlora.mixture.inject import find_targets, inject, remove
@@ -221,8 +221,16 @@ class Bench:
 
     def vectors(self, rows: Sequence[Row]) -> Tensor:
         """Return (rows, D) what the router reads of each prompt."""
-        depth = self.router.settings.feature_layers
-        return torch.stack([vector_of(self.backbone, row.prompt_ids, depth) for row in rows])
+        return self.reader().vectors([row.prompt_ids for row in rows])
+
+    def lesson(self, rows: Sequence[Row], examples: Sequence[Example]) -> Tensor:
+        """Return what the router learns a skill from, of its rows and what they were made of."""
+        prompts = [row.prompt_ids for row in rows]
+        return self.reader().lesson(prompts, [example.text for example in examples])
+
+    def reader(self) -> Reader:
+        """Return what reads prompts as the router wants them read."""
+        return Reader(self.backbone, self.router.settings)
 
     def destinations(self, vectors: Tensor) -> list[str]:
         """Return who answers each of some prompts (rows, D): a skill, or NONE."""
@@ -234,7 +242,7 @@ class Bench:
     def add(self, card: TaskCard, trained: Trained, team: Sequence[int], vectors: Tensor) -> None:
         """Add a newly learned LoRA, and its skill as the last one or in place of its old self.
 
-        The skills must be off. `vectors` are those of the training prompts.
+        The skills must be off. `vectors` are what `lesson` returned of the training rows.
         """
         assert self.mixture is None
         for name in self.targets:

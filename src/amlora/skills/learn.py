@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 from torch import Tensor
 
@@ -47,6 +48,7 @@ from amlora.skills.settings import LearnSettings, Words, check_name
 from amlora.skills.train import Trained, train_skill
 from amlora.skills.uses import choose_uses, own_places
 
+Known = TypeVar("Known")
 ROUTED = 20_000
 """Train prompts that the router learns from at most: more hardly move its means, and would take 14
 gigabytes at a hundred thousand of width 4096."""
@@ -190,7 +192,9 @@ class Learning:
             stopper=stop,
         )
         self.spent("learn")
-        bench.add(card, trained, team, bench.vectors(routed_by(train, self.settings.seed)))
+        known = routed_by([*zip(train, found.train, strict=True)], self.settings.seed)
+        lesson = bench.lesson([row for row, _ in known], [example for _, example in known])
+        bench.add(card, trained, team, lesson)
         bench.put_on()
         own = self.answers(bench, task, bench.routed(scored, self.name), room, texts=True)
         self.spent("score")
@@ -379,7 +383,7 @@ class Learning:
         return manifest.version
 
 
-def routed_by(rows: Sequence[Row], seed: int) -> Sequence[Row]:
+def routed_by(rows: Sequence[Known], seed: int) -> Sequence[Known]:
     """Return the train rows that the router learns from, ROUTED at most."""
     return rows if len(rows) <= ROUTED else Random(seed).sample(rows, ROUTED)
 

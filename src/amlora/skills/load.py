@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from amlora.engine.backbone import Backbone, base_of
 from amlora.engine.load import load_backbone, resolve_device
-from amlora.engine.route import Router, vector_of
+from amlora.engine.route import Router
 from amlora.engine.settings import Device, ModelSettings, Precision
 from amlora.errors import InputError
 from amlora.mixture.gates import Gates
@@ -148,7 +148,7 @@ def open_skills(
     if chooses is not None:
         borrowed = Borrowed(backbone)
         router = Router(borrowed, chooses)
-        found = len(vector_of(borrowed, [0], router.layers))  # a model may lack so many layers
+        found = len(router.vector([0]))  # a model may lack so many layers
         if found != chooses.width:
             kind = f"{'gates' if isinstance(chooses, Gates) else 'stages'} of width {chooses.width}"
             raise InputError(f"{path}: {kind}, but the model's prompts have vectors of {found}.")
