@@ -397,3 +397,15 @@ def test_the_router_learns_from_so_many_rows_at_most():
     assert len(drawn) == len({row.row for row in drawn}) == ROUTED
     assert routed_by(rows, 0) == drawn != routed_by(rows, 1)
     assert routed_by(rows[:50], 0) == rows[:50]
+
+
+def test_with_prompts_in_any_words_a_bare_text_finds_its_skill(tmp_path, llama_folder):
+    folder, settings = tmp_path / "skills", QUICK.replace(prompts="any")
+    for name in ("film", "topic"):
+        learned(folder, llama_folder, name, write_table(tmp_path, name), settings=settings)
+    texts = ["a very good film bcda secret-90-film", "the market fell today dcab secret-91-topic"]
+    answers = Skills(folder, precision="float32").predict(texts)
+    assert [each["task"] for each in answers] == ["film", "topic"]
+    with pytest.raises(InputError, match="prompts: it tells prompts worded as 'any'"):
+        asked = QUICK.replace(prompts="asked")
+        learned(folder, llama_folder, "truth", write_table(tmp_path, "truth"), settings=asked)

@@ -51,6 +51,15 @@ def learn(
     tune: Annotated[
         bool, typer.Option("--tune", help="Try a few rates first; takes longer.")
     ] = False,
+    prompts: Annotated[
+        Literal["asked", "any"] | None,
+        typer.Option(
+            "--prompts",
+            help="any: bare texts and other wordings find their skill too, and few prompts are left"
+            " to the base model; of a new folder.",
+            show_default="asked",
+        ),
+    ] = None,
     uses: Annotated[
         Literal["auto", "none", "all"] | None,
         typer.Option(
@@ -123,6 +132,7 @@ def learn(
         LearnSettings,
         lora=given(rank=rank, targets=listed(targets, "--targets")),
         combine=combine,
+        prompts=prompts,
         uses=uses,
         lr=lr,
         epochs=epochs,

@@ -73,13 +73,17 @@ def predict(
 
     from amlora.mixture.load import read_cards
     from amlora.mixture.version import read_version, steadily
-    from amlora.skills.answer import Shortcomings, answer, pick_card
+    from amlora.skills.answer import Shortcomings, answer, cards_of, pick_card, tells_texts
     from amlora.skills.find import find_skills
 
     found = find_skills(folder)
     # Looked up before the model is loaded, so that a wrong name costs no time.
-    there = steadily(found, lambda: read_cards(found, read_version(found)))
-    card = None if raw else pick_card(there, task, skills)
+    manifest = steadily(found, lambda: read_version(found))
+    by_text = task is None and not raw and tells_texts(manifest.stages)
+    cards_there = steadily(found, lambda: read_cards(found, read_version(found)))
+    card = (
+        None if raw or (by_text and len(cards_there) > 1) else pick_card(cards_there, task, skills)
+    )
     if choose and card is not None and not card.options:
         raise InputError(f"--choose: task {card.name!r} has no options; its answers are free text.")
 
@@ -101,12 +105,10 @@ def predict(
         precision=precision,
         trust_remote_code=trust_remote_code,
     )
-    if not raw:  # meanwhile another version may have come into use
-        card = pick_card(learned.tasks, task, skills)
     counts = Shortcomings()
     for part in parts:
         known = [each for each in part if each is not None]
-        cards = [card] * len(known)
+        cards = [None] * len(known) if raw else cards_of(backbone, learned, known, task, skills)
         limits = {"choose": choose, "batch": batch, "max_new_tokens": max_new_tokens}
         answers, short = answer(backbone, learned, known, cards, **limits)
         counts.add(short)

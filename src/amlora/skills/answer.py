@@ -18,6 +18,7 @@ from amlora.errors import InputError, nearest
 from amlora.evaluate.lost import Lost, lost_lines, together
 from amlora.mixture.manifest import TaskCard
 from amlora.mixture.route import by_name, noted
+from amlora.mixture.stages import StageSettings
 from amlora.skills.facts import prompt_of
 from amlora.skills.load import LoadedSkills
 from amlora.streams.prompt import Prompt
@@ -65,6 +66,36 @@ def pick_card(cards: Sequence[TaskCard], task: str | None, skills: str) -> TaskC
         raise InputError(f"--task: {skills} learned {known}; name one, or send the text --raw.")
     close = nearest(task, names) or f"; tasks: {known}."
     raise InputError(f"--task: {skills} has no task {task!r}{close}")
+
+
+def tells_texts(stages: StageSettings | None) -> bool:
+    """Tell whether a skill is found by a bare text, without any skill's words round it."""
+    return stages is not None and stages.words == "any"
+
+
+def cards_of(
+    backbone: Backbone, learned: LoadedSkills, texts: Sequence[str], task: str | None, name: str
+) -> list[TaskCard | None]:
+    """Return whose words go round each text: those of a task, or of the skill that the text tells.
+
+    A text that is of no skill has none, and is sent as it is.
+
+    Raises:
+        InputError: the task is unknown; or none is named, there are several, and texts alone do not
+            tell which.
+    """
+    router, manifest = learned.router, learned.manifest
+    several = task is None and len(learned.tasks) > 1
+    if not several or router is None or manifest is None or not tells_texts(manifest.stages):
+        return [pick_card(learned.tasks, task, name)] * len(texts)
+    by_name = {card.name: card for card in learned.tasks}
+    told = [None, *(by_name[skill] for skill in learned.mixture.stage_names)]
+    found: list[TaskCard | None] = []
+    for ids, _ in encode_prompts(backbone, [prompt_for(None, text) for text in texts]):
+        route = router.route(ids)
+        assert isinstance(route, tuple), "skills have a router of stages"
+        found.append(told[route.index(max(route))])
+    return found
 
 
 def answer(

@@ -50,6 +50,12 @@ def read_before(
             f"{folder}: its skills combine by {manifest.combine!r}, not"
             f" {settings.combine!r}; one folder has one way."
         )
+    worded = None if manifest.stages is None else manifest.stages.words
+    if settings.prompts not in (None, worded):
+        raise InputError(
+            f"{folder}: prompts: it tells prompts worded as {worded!r}, not {settings.prompts!r};"
+            " one folder has one way."
+        )
     known, asked = manifest.base.max_tokens, settings.max_tokens
     if asked not in (known, LearnSettings().max_tokens):
         raise InputError(
@@ -82,7 +88,7 @@ def open_bench(
         loaded,
         targets=settings.lora.targets,
         combine=settings.combine,
-        stages=router_settings(),
+        stages=router_settings(settings),
     )
 
 
@@ -98,8 +104,14 @@ def check_targets(folder: Path, bench: Bench, asked: Sequence[str]) -> None:
         )
 
 
-def router_settings() -> StageSettings:
-    """Return how a folder's prompts are told apart."""
+def router_settings(settings: LearnSettings) -> StageSettings:
+    """Return how a new folder's prompts are told apart: what won beyond noise in docs/router.md."""
     return StageSettings(
-        mixing="hard", temperature=1.0, reject=0.001, covariance="full", shrinkage=None
+        mixing="hard",
+        temperature=1.0,
+        reject=0.001,
+        covariance="full",
+        shrinkage=0.1,
+        words=settings.prompts or "asked",
+        tokens="root",
     )

@@ -37,6 +37,10 @@ class LearnSettings(Settings):
     combine: Literal["sum", "attention"] = "sum"
     """"sum": what a skill uses is added up, so that it is one plain LoRA. "attention": the paper's
     mixture of what it uses and its own, with a gain of their number; it is no single LoRA."""
+    prompts: Literal["asked", "any"] | None = None
+    """How prompts will be worded; None: as the folder has it, "asked" in a new one. "asked": as in
+    training, and what is worded otherwise goes to the base model. "any": bare texts, other wordings
+    and chats find their skill as well; few prompts of no skill are then left to the base model."""
     uses: Literal["auto", "none", "all"] = "auto"
     """Which earlier skills a new one is learned on top of; "auto" decides on its own rows."""
     lr: PositiveFloat = 3e-3

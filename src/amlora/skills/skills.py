@@ -25,7 +25,7 @@ from amlora.mixture.manifest import Manifest
 from amlora.mixture.version import in_use, list_versions, numbers, read_version, steadily
 from amlora.records.folder import Folder
 from amlora.records.skills import Change, Standing
-from amlora.skills.answer import Answers, answer, pick_card
+from amlora.skills.answer import Answers, answer, cards_of
 from amlora.skills.bench import Loading
 from amlora.skills.edit import remove, rename
 from amlora.skills.facts import Facts, read_facts
@@ -247,7 +247,7 @@ class Skills:
 
         Args:
             texts: any number.
-            task: the skill whose words go round them.
+            task: the skill whose words go round them; None for the one that each text tells.
             raw: send them as they are.
             choose: take the likeliest option instead of generating.
             batch: prompts at once; more is faster and may round otherwise.
@@ -255,12 +255,14 @@ class Skills:
         """
         with self.turn:
             _, backbone, learned = self.load()
-            card = None if raw else pick_card(learned.tasks, task, self.name)
+            cards = (
+                [None] * len(texts) if raw else cards_of(backbone, learned, texts, task, self.name)
+            )
             return answer(
                 backbone,
                 learned,
                 texts,
-                [card] * len(texts),
+                cards,
                 choose=choose,
                 batch=batch,
                 max_new_tokens=max_new_tokens,
