@@ -281,6 +281,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "rates": rates,
     "strengths": strengths,
     "skills": lambda: measured("skills_tables.py", "skills-smollm2-135m.jsonl"),
+    "router": lambda: measured("router_tables.py", "router-smollm2-135m.json", "page"),
     **{f"method {name}": partial(method, name) for name in METHODS},
 }
 
