@@ -106,12 +106,13 @@ def check_targets(folder: Path, bench: Bench, asked: Sequence[str]) -> None:
 
 def router_settings(settings: LearnSettings) -> StageSettings:
     """Return how a new folder's prompts are told apart: what won beyond noise in docs/router.md."""
+    any_words = settings.prompts == "any"
     return StageSettings(
         mixing="hard",
-        temperature=1.0,
-        reject=0.001,
+        temperature=3.0 if any_words else 1.0,
+        reject=0.01 if any_words else 0.001,
         covariance="full",
         shrinkage=0.1,
-        words=settings.prompts or "asked",
+        words="any" if any_words else "asked",
         tokens="root",
     )
