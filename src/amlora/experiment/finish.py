@@ -23,6 +23,7 @@ from amlora.mixture.save import save_skills
 from amlora.records.run import ATTENTION, ROWS
 from amlora.records.schema import Identity, Metrics, Record
 from amlora.settings import refusal
+from amlora.streams.prompt import Form, Prefix
 from amlora.streams.task import Task
 
 
@@ -97,12 +98,13 @@ def keep_skills(folder: Path, prepared: Prepared, mixture: Mixture, record: Reco
     """Write a run's mixture as skills that `amlora.load` reads; return the version."""
     wanted = {"R", "entered", "metrics"} | ({"boundaries"} if record.boundaries else set())
     scores = record.model_dump(mode="json", include=wanted)
-    cards = [card(task, prepared) for task in prepared.stream.tasks]
+    words = prepared.settings.stream
+    cards = [card_of(t, prefix=words.prefix, form=words.form) for t in prepared.stream.tasks]
     base = base_of(prepared.backbone)
     return save_skills(folder, mixture, base=base, tasks=cards, scores=scores)
 
 
-def card(task: Task, prepared: Prepared) -> TaskCard:
+def card_of(task: Task, *, prefix: Prefix = "off", form: Form = "full") -> TaskCard:
     """Return the words around a task's texts."""
     return TaskCard(
         name=task.name,
@@ -112,8 +114,8 @@ def card(task: Task, prepared: Prepared) -> TaskCard:
         show_options=task.show_options,
         category=task.category,
         dataset=task.dataset,
-        prefix=prepared.settings.stream.prefix,
-        form=prepared.settings.stream.form,
+        prefix=prefix,
+        form=form,
         text_column=task.text_column,
         forms=task.forms,
     )

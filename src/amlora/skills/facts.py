@@ -169,18 +169,3 @@ def task_of(card: TaskCard) -> Task:
 def prompt_of(card: TaskCard, text: str) -> Prompt:
     """Put a text into a skill's words."""
     return build_prompt(task_of(card), text, prefix=card.prefix, form=card.form)
-
-
-def card_of(task: Task) -> TaskCard:
-    """Return the words of a task."""
-    return TaskCard(
-        name=task.name,
-        instruction=task.instruction,
-        options=task.options,
-        cue=task.cue,
-        show_options=task.show_options,
-        category=task.category,
-        dataset=task.dataset,
-        text_column=task.text_column,
-        forms=task.forms,
-    )

@@ -27,6 +27,7 @@ from amlora.engine.encode import Row, longest_option
 from amlora.engine.settings import EvaluateSettings
 from amlora.errors import InputError
 from amlora.evaluate.paired import mean_interval
+from amlora.experiment.finish import card_of
 from amlora.experiment.reporter import Reporter, Silent
 from amlora.experiment.stop import Stop
 from amlora.mixture.draft import Draft
@@ -39,7 +40,7 @@ from amlora.skills.begin import open_bench, read_before
 from amlora.skills.bench import Bench, Loading
 from amlora.skills.cost import environment, told_cost
 from amlora.skills.data import NewTask, read_task
-from amlora.skills.facts import Facts, Kept, card_of, prompt_of
+from amlora.skills.facts import Facts, Kept, prompt_of
 from amlora.skills.hold import WORK, holding, will_write
 from amlora.skills.keep import kept_of, stored, without_texts
 from amlora.skills.metric import majority_score
