@@ -5,8 +5,8 @@ import random
 from pathlib import Path
 
 from amlora.methods.lora import LoRASettings
-from amlora.skills.bench import Loading
 from amlora.skills.learn import Outcome, learn
+from amlora.skills.loading import Loading
 from amlora.skills.settings import LearnSettings, Words
 
 TASKS = {

@@ -9,8 +9,9 @@ from amlora.errors import InputError, nearest
 from amlora.mixture.inject import find_targets
 from amlora.mixture.stages import StageSettings
 from amlora.mixture.version import in_use, read_version
-from amlora.skills.bench import Bench, Loading
+from amlora.skills.bench import Bench
 from amlora.skills.facts import Facts, read_facts
+from amlora.skills.loading import Loading
 from amlora.skills.settings import LearnSettings
 
 BUILT_IN = "smollm2-135m"

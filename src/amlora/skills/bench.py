@@ -15,7 +15,7 @@ from amlora.engine.backbone import Backbone, base_of
 from amlora.engine.encode import Row, encode_rows
 from amlora.engine.load import load_backbone
 from amlora.engine.route import BASE_ALONE, Reader, Router
-from amlora.engine.settings import Device, ModelSettings, Precision
+from amlora.engine.settings import ModelSettings
 from amlora.errors import InputError
 from amlora.mixture.inject import find_targets, inject, remove
 from amlora.mixture.layer import Control
@@ -27,31 +27,9 @@ from amlora.mixture.route import NONE, Weights
 from amlora.mixture.stages import Stages, StageSettings
 from amlora.skills.facts import task_of
 from amlora.skills.lesson import Used
+from amlora.skills.loading import Loading
 from amlora.skills.train import Trained
 from amlora.streams.task import Example
-
-
-@dataclass(frozen=True)
-class Loading:
-    """How a base model is loaded; None and "auto" as in `amlora.load`."""
-
-    base: str | None = None
-    """Where it is, if not where the folder says."""
-    device: Device = "auto"
-    precision: Precision = "auto"
-    trust_remote_code: bool = False
-
-    def settings(self, known: Base) -> ModelSettings:
-        """Return the settings of a folder's base model."""
-        return ModelSettings(
-            name=self.base or known.name,
-            gguf_file="" if self.base else known.gguf_file,
-            revision="" if self.base else known.revision,
-            precision=self.precision,
-            max_tokens=known.max_tokens,
-            device=self.device,
-            trust_remote_code=self.trust_remote_code,
-        )
 
 
 @dataclass

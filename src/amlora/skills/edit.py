@@ -9,10 +9,11 @@ from amlora.mixture.load import read_skills
 from amlora.mixture.version import read_version
 from amlora.records.skills import Gate, Standing
 from amlora.skills.assess import assess, state
-from amlora.skills.bench import Bench, Loading
+from amlora.skills.bench import Bench
 from amlora.skills.facts import Facts, read_facts
 from amlora.skills.hold import holding
 from amlora.skills.learn import Outcome
+from amlora.skills.loading import Loading
 from amlora.skills.regression import changes_of
 from amlora.skills.settings import check_name
 

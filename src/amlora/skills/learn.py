@@ -37,12 +37,13 @@ from amlora.mixture.version import in_use
 from amlora.records.skills import Interval, Learned, Standing, Uses
 from amlora.skills.assess import assess
 from amlora.skills.begin import open_bench, read_before
-from amlora.skills.bench import Bench, Loading
+from amlora.skills.bench import Bench
 from amlora.skills.cost import environment, told_cost
 from amlora.skills.data import NewTask, read_task
 from amlora.skills.facts import Facts, Kept, prompt_of
 from amlora.skills.hold import WORK, holding, will_write
 from amlora.skills.keep import kept_of, stored, without_texts
+from amlora.skills.loading import Loading
 from amlora.skills.metric import majority_score
 from amlora.skills.score import Scored, mean_score, room_for, score_rows
 from amlora.skills.settings import LearnSettings, Words, check_name

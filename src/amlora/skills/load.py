@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from amlora.engine.backbone import Backbone, base_of
 from amlora.engine.load import load_backbone, resolve_device
 from amlora.engine.route import Router
-from amlora.engine.settings import Device, ModelSettings, Precision
+from amlora.engine.settings import Device, Precision
 from amlora.errors import InputError
 from amlora.mixture.gates import Gates
 from amlora.mixture.load import load_skills, read_skills
@@ -19,6 +19,7 @@ from amlora.mixture.manifest import Base, Manifest, TaskCard
 from amlora.mixture.mixture import Mixture
 from amlora.mixture.save import save_skills
 from amlora.skills.find import find_skills
+from amlora.skills.loading import Loading
 from amlora.skills.turn import Borrowed, Turn
 
 ATTRIBUTE = "amlora"
@@ -129,17 +130,10 @@ def open_skills(
     path = find_skills(folder)
     stored = read_skills(path, version)
     known = stored.manifest.base
-    settings = ModelSettings(
-        name=known.name if base is None else str(base),
-        gguf_file=known.gguf_file if base is None else "",
-        revision=known.revision if base is None else "",
-        precision=precision,
-        max_tokens=known.max_tokens,
-        device=device or "auto",
-        trust_remote_code=trust_remote_code,
-    )
+    place = None if base is None else str(base)
+    how = Loading(place, device or "auto", precision, trust_remote_code)
     try:
-        backbone = load_backbone(settings)
+        backbone = load_backbone(how.settings(known))
     except InputError as error:
         raise InputError(f"{path}: its base model: {error} Another place: base=...") from error
     mixture = load_skills(path, backbone.model, stored, base=base_of(backbone))

@@ -26,7 +26,6 @@ from amlora.mixture.version import in_use, list_versions, numbers, read_version,
 from amlora.records.folder import Folder
 from amlora.records.skills import Change, Standing
 from amlora.skills.answer import Answers, answer, cards_of
-from amlora.skills.bench import Loading
 from amlora.skills.edit import remove, rename
 from amlora.skills.facts import Facts, read_facts
 from amlora.skills.find import find_skills
@@ -34,6 +33,7 @@ from amlora.skills.history import history
 from amlora.skills.hold import holding
 from amlora.skills.learn import Outcome, learn
 from amlora.skills.load import LoadedSkills, open_skills
+from amlora.skills.loading import Loading
 from amlora.skills.overview import overview
 from amlora.skills.regression import changes_of
 from amlora.skills.rescore import Rescored, rescore
